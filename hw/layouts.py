@@ -1,0 +1,42 @@
+"""The payloads that travel between components, each defined once."""
+
+from amaranth import Shape, signed, unsigned
+from amaranth.lib import data
+
+from quant.formats import Format
+
+__all__ = ["accumulator_layout", "event_layout", "frame_layout", "result_layout", "shape_of"]
+
+
+def shape_of(fmt: Format) -> Shape:
+    """The Amaranth shape of a fixed-point format's integer code."""
+    return signed(fmt.width) if fmt.signed else unsigned(fmt.width)
+
+
+def event_layout(sources: int, value_bits: int) -> data.StructLayout:
+    """One beat between layers: an event ``(index, value)``, or, with ``last`` set, the end of the time step.
+
+    The end of a step is a beat of its own, whose index and value mean nothing. A silent source sends nothing.
+    """
+    return data.StructLayout({"index": range(sources), "value": value_bits, "last": 1})
+
+
+def accumulator_layout(i_ee: Format, n_e: int, i_ie: Format, n_i: int) -> data.StructLayout:
+    """All currents of one time step in one beat: ``i_ee`` of ``n_e`` neurons, ``i_ie`` of ``n_i``."""
+    return data.StructLayout(
+        {"i_ee": data.ArrayLayout(shape_of(i_ee), n_e), "i_ie": data.ArrayLayout(shape_of(i_ie), n_i)}
+    )
+
+
+def frame_layout(lanes: int, **fields: Format) -> data.ArrayLayout:
+    """``lanes`` neurons side by side, each with the given fields.
+
+    A frame is the ``ceil(n / lanes)`` beats of one time step; element ``k`` of beat ``b`` is neuron
+    ``b * lanes + k``. In the last beat, elements beyond the last neuron are zero.
+    """
+    return data.ArrayLayout(data.StructLayout({name: shape_of(fmt) for name, fmt in fields.items()}), lanes)
+
+
+def result_layout(classes: int, logit: Format) -> data.StructLayout:
+    """One beat a sample: the class and all logits."""
+    return data.StructLayout({"class": range(classes), "logits": data.ArrayLayout(shape_of(logit), classes)})

@@ -1,0 +1,225 @@
+"""The manifest: what a generated design is made of, for whoever simulates, packs or inspects it."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from amaranth.lib import data
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from quant.errors import ChandelierError
+from quant.files import replacing
+
+__all__ = [
+    "FILE_NAME",
+    "FoldingEntry",
+    "InputPort",
+    "LayerEntry",
+    "Manifest",
+    "OutputPort",
+    "PayloadField",
+    "Probe",
+    "payload_fields",
+]
+
+#: Name of the manifest's file in the folder of a generated design.
+FILE_NAME = "manifest.json"
+#: Version of the manifest; a reader refuses any other.
+VERSION = 1
+
+_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+_Count = Annotated[int, Field(ge=0)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class PayloadField(_Strict):
+    """Where the elements of one signal lie in a payload vector.
+
+    Element ``k`` of beat ``b`` is element ``b * lanes + k`` of the signal, and occupies ``width`` bits from bit
+    ``offset + k * stride`` on, least significant bit first. Elements from ``neurons`` on, in the last beat,
+    are padding.
+    """
+
+    signal: str
+    offset: _Count
+    stride: _Count
+    width: PositiveInt
+    signed: bool
+    lanes: PositiveInt
+    neurons: PositiveInt
+
+    @property
+    def beats(self) -> int:
+        """Beats in which all elements have come by."""
+        return -(-self.neurons // self.lanes)
+
+
+class InputPort(_Strict):
+    """The event stream ``i`` of the top module.
+
+    A beat with ``last`` clear is the non-zero input ``(index, value)``; a beat with ``last`` set ends the sample, or,
+    of a sequence, the time step, and its index and value mean nothing.
+    """
+
+    features: PositiveInt
+    bits: PositiveInt
+    kind: Literal["static", "sequence"]
+    steps: PositiveInt
+    fields: list[PayloadField]
+    width: PositiveInt
+
+    @property
+    def markers(self) -> int:
+        """End-of-step beats of a sample."""
+        return 1 if self.kind == "static" else self.steps
+
+
+class OutputPort(_Strict):
+    """The result stream ``o`` of the top module: one beat a sample, ``class`` and ``logits``."""
+
+    classes: PositiveInt
+    fields: list[PayloadField]
+    width: PositiveInt
+
+
+class FoldingEntry(_Strict):
+    """Lanes of a layer, see ``hw.folding.Folding``."""
+
+    synapse_lanes: PositiveInt
+    population_lanes: PositiveInt
+    neuron_lanes: PositiveInt
+
+
+class LayerEntry(_Strict):
+    """Shape, folding, cycle model and memory of a layer.
+
+    ``cycles`` holds the closed-form terms of ``hw.folding.LayerCycles``; ``memory_bits`` the bits of each memory.
+    """
+
+    n_e: PositiveInt
+    n_i: PositiveInt
+    d: PositiveInt
+    folding: FoldingEntry
+    cycles: dict[str, _Count]
+    memory_bits: dict[str, _Count]
+
+
+class Probe(_Strict):
+    """A stream inside the design that carries values of the golden model.
+
+    ``valid``, ``ready`` and ``payload`` are hierarchical net names below the top module; a beat passes in each
+    clock cycle in which both valid and ready are high. ``beats`` of them make a set: all neurons of one time step,
+    or of one sample, as ``per`` says.
+    """
+
+    layer: _Count
+    name: str
+    path: str
+    stream: str
+    valid: str
+    ready: str
+    payload: str
+    width: PositiveInt
+    per: Literal["sample", "step"]
+    beats: PositiveInt
+    fields: list[PayloadField]
+
+
+class Manifest(_Strict):
+    """Everything that a simulation or a tool flow has to know about a generated design.
+
+    ``files`` maps each file of the design to its SHA-256; ``network_sha256`` is that of the network's file.
+    """
+
+    format: Literal["chandelier-rtl"] = "chandelier-rtl"
+    version: Literal[1] = VERSION
+    generator: str
+    top: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    network_sha256: _Sha256
+    files: dict[_FileName, _Sha256]
+    input: InputPort
+    output: OutputPort
+    layers: list[LayerEntry]
+    probes: list[Probe]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for probe in self.probes:
+            if probe.layer >= len(self.layers):
+                raise ValueError(f"probe {probe.path} is of layer {probe.layer}, which does not exist")
+        carriers: list[InputPort | OutputPort | Probe] = [self.input, self.output, *self.probes]
+        for carrier in carriers:
+            for field in carrier.fields:
+                if field.offset + (field.lanes - 1) * field.stride + field.width > carrier.width:
+                    raise ValueError(f"field {field.signal} reaches beyond its payload of {carrier.width} bits")
+        return self
+
+    def write(self, folder: Path) -> None:
+        """Writes ``manifest.json`` into ``folder``; equal manifests give equal bytes."""
+        with replacing(folder / FILE_NAME) as temporary:
+            temporary.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The manifest in ``folder``.
+
+        Raises
+        ------
+        ChandelierError
+            If it is missing, of another version, or not what it should be; the line names the first bad field.
+        """
+        path = folder / FILE_NAME
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise ChandelierError(
+                f"cannot read {path} ({error.strerror}): 'chandelier rtl' writes a design with its manifest"
+            ) from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the file"
+            raise ChandelierError(f"{path}: {where}: {first['msg']}; generate the design again") from None
+
+
+def _elements(layout: data.ArrayLayout | data.StructLayout) -> list[tuple[str, int, int, int, data.ShapeLike]]:
+    """(signal, offset, stride, lanes, shape) of each leaf of a payload of ``hw.layouts``."""
+    if isinstance(layout, data.ArrayLayout):
+        stride = data.Layout.cast(layout.elem_shape).size
+        return [(n, o, stride, layout.length, s) for n, o, _, _, s in _elements(layout.elem_shape)]
+    leaves = []
+    for name, field in layout:
+        shape = field.shape
+        if isinstance(shape, data.ArrayLayout):
+            width = data.Shape.cast(shape.elem_shape).width
+            leaves.append((name, field.offset, width, shape.length, shape.elem_shape))
+        else:
+            leaves.append((name, field.offset, 0, 1, shape))
+    return leaves
+
+
+def payload_fields(layout: data.ArrayLayout | data.StructLayout, neurons: int | None = None) -> list[PayloadField]:
+    """The fields of a payload of ``hw.layouts``.
+
+    Parameters
+    ----------
+    layout
+        A struct of scalars and arrays, or, for frames, an array of structs.
+    neurons : int, optional
+        Elements in all, where the payload is a beat of a frame; without it as many as are in one beat.
+    """
+    return [
+        PayloadField(
+            signal=str(name),
+            offset=offset,
+            stride=stride,
+            width=max(1, data.Shape.cast(shape).width),
+            signed=data.Shape.cast(shape).signed,
+            lanes=lanes,
+            neurons=neurons or lanes,
+        )
+        for name, offset, stride, lanes, shape in _elements(layout)
+    ]

@@ -1,0 +1,1 @@
+"""The arithmetic that everyone agrees on: formats, quantisers, the integer network, the golden model, export."""

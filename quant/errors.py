@@ -1,0 +1,10 @@
+"""The one error that a user can cause: it carries a single clear line."""
+
+__all__ = ["ChandelierError"]
+
+
+class ChandelierError(ValueError):
+    """What was wrong, where, with which value, and what to do about it, in one line.
+
+    The command line prints it and ends with exit code 2; nothing else is caught there.
+    """

@@ -1,0 +1,238 @@
+"""The integer network: every number that the golden model and the hardware compute with. No torch in here.
+
+Its file is described in ``quant/network_file.py``, the widths that follow from it in ``quant/widths.py``.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from quant.errors import ChandelierError
+from quant.formats import Format
+from quant.reciprocal import Reciprocal
+
+__all__ = ["Array", "Input", "IntegerNetwork", "Layer", "Neurons", "encode"]
+
+Array = np.ndarray
+
+
+def encode(x: np.ndarray, bits: int, threshold: float) -> np.ndarray:
+    """Codes of inputs: ``floor(x * (2**bits - 1) + 1 - threshold)``, uint8 of the shape of ``x``.
+
+    ``x`` is float32 in [0, 1]. A threshold of 0.5 rounds to nearest; with one bit a pixel is 1 where it
+    reaches the threshold.
+    """
+    levels = np.float32((1 << bits) - 1)
+    return np.floor(x * levels + np.float32(1 - threshold)).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Input:
+    """What the network takes: ``features`` unsigned codes of ``bits`` bits.
+
+    Parameters
+    ----------
+    features : int, 1..65536
+    bits : int, 1..8
+    kind : "static" or "sequence"
+        A static input is the same at every time step, and accumulated once; a sequence brings one
+        input vector a time step.
+    threshold : float, 0 < threshold <= 1
+        See :func:`encode`.
+    """
+
+    features: int
+    bits: int
+    kind: Literal["static", "sequence"] = "static"
+    threshold: float = 0.5
+
+    @property
+    def format(self) -> Format:
+        """Format of an input code."""
+        return Format(self.bits)
+
+    def encode(self, x: np.ndarray) -> np.ndarray:
+        """Codes of ``x`` (float32 in [0, 1]), uint8 of the same shape."""
+        return encode(x, self.bits, self.threshold)
+
+
+@dataclass(frozen=True, eq=False)
+class Neurons:
+    """The E neurons of a hidden layer: divisive inhibition, gain, bias and leaky integration.
+
+    ``I = sat(round_shift(g_e * bal * R, shift + e) + b_e)``; ``u = leak(v) + I``; ``s = u >= theta``;
+    ``v = sat(u - theta * s)``. (numerics page, sections 3 and 4)
+
+    Parameters
+    ----------
+    g_i : (n_i,) unsigned, ``gain_i_bits`` bits
+        Gain of divisive inhibition.
+    g_e : (n_e,) unsigned, ``gain_e_bits`` bits
+        Gain of the E neurons; its scale is in ``shift``.
+    b_e : (n_e,) signed, in units of the membrane format
+    shift : int, >= 0
+        What the product is shifted right by, before the exponent of the reciprocal is added.
+    reciprocal : Reciprocal
+    membrane : Format, signed
+        Of the membrane potential and of the current.
+    tau_shift : int, 1..8
+        ``tau = 2**tau_shift``.
+    theta : int, >= 1
+        Threshold in units of the membrane format.
+    """
+
+    g_i: Array
+    g_e: Array
+    b_e: Array
+    gain_i_bits: int
+    gain_e_bits: int
+    shift: int
+    reciprocal: Reciprocal
+    membrane: Format
+    tau_shift: int
+    theta: int
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One fully connected E-I layer; the readout is the layer without ``neurons``.
+
+    ``I_EE = W_EE x``, ``I_IE = W_IE x``, ``bal = a * I_EE - W_EI I_IE``, all exact.
+
+    Parameters
+    ----------
+    w_ee : (n_e, d) unsigned, ``synapse_bits`` bits
+    w_ie : (n_i, d) unsigned, ``synapse_bits`` bits
+    w_ei : (n_e, n_i) unsigned, ``inhibition_bits`` bits, in units of ``1/a``
+    a : int, >= 1
+    """
+
+    w_ee: Array
+    w_ie: Array
+    w_ei: Array
+    a: int
+    synapse_bits: int
+    inhibition_bits: int
+    neurons: Neurons | None = None
+
+    @property
+    def n_e(self) -> int:
+        """E neurons."""
+        return int(self.w_ee.shape[0])
+
+    @property
+    def n_i(self) -> int:
+        """I neurons."""
+        return int(self.w_ie.shape[0])
+
+    @property
+    def d(self) -> int:
+        """Inputs."""
+        return int(self.w_ee.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerNetwork:
+    """A chain of E-I layers, the last of them the readout, run for ``steps`` time steps a sample.
+
+    The logit of a class is the exact sum of the readout's ``bal`` over the steps; times ``logit_scale`` it is
+    the logit of the trained network. The class is the argmax, ties to the lowest index.
+
+    Raises
+    ------
+    ChandelierError
+        If the parts do not fit together or a number is out of its range; the line names layer, tensor and value.
+    """
+
+    name: str
+    input: Input
+    layers: tuple[Layer, ...]
+    steps: int
+    logit_scale: float
+
+    def __post_init__(self) -> None:
+        _check_network(self)
+
+    @property
+    def classes(self) -> int:
+        """Outputs of the readout."""
+        return self.layers[-1].n_e
+
+    def input_format(self, layer: int) -> Format:
+        """Format of one input of the layer with that index: the network's input code, or a spike."""
+        return self.input.format if layer == 0 else Format(1)
+
+    def layer_steps(self, layer: int) -> int:
+        """How often a sample the currents of that layer are computed: once where the input is static."""
+        return 1 if layer == 0 and self.input.kind == "static" else self.steps
+
+
+def _need(condition: bool, complaint: str) -> None:
+    if not condition:
+        raise ChandelierError(complaint)
+
+
+def _check_range(what: str, value: float, low: float, high: float) -> None:
+    _need(low <= value <= high, f"{what} must be {low}..{high}, not {value}")
+
+
+def _check_tensor(what: str, tensor: Array, shape: tuple[int, ...], fmt: Format) -> None:
+    _need(tensor.dtype.kind in "iu", f"{what} must hold integers, not {tensor.dtype}")
+    _need(tensor.shape == shape, f"{what} must have shape {shape}, not {tensor.shape}")
+    for value in (int(tensor.min()), int(tensor.max())):
+        _need(value in fmt, f"{what} holds {value}, which {fmt} ({fmt.min}..{fmt.max}) cannot")
+
+
+def _check_layer(name: str, layer: Layer, d: int) -> None:
+    for tensor in ("w_ee", "w_ie", "w_ei"):
+        array = getattr(layer, tensor)
+        _need(
+            array.ndim == 2 and array.size > 0,
+            f"{name}.{tensor} must be a matrix, not of shape {array.shape}",
+        )
+    _check_range(f"{name}.synapse_bits", layer.synapse_bits, 1, 8)
+    _check_range(f"{name}.inhibition_bits", layer.inhibition_bits, 1, 8)
+    _check_range(f"{name}.a", layer.a, 1, 1 << 24)
+    synapse = Format(layer.synapse_bits)
+    _check_tensor(f"{name}.w_ee", layer.w_ee, (layer.n_e, d), synapse)
+    _check_tensor(f"{name}.w_ie", layer.w_ie, (layer.n_i, d), synapse)
+    _check_tensor(f"{name}.w_ei", layer.w_ei, (layer.n_e, layer.n_i), Format(layer.inhibition_bits))
+
+
+def _check_neurons(name: str, layer: Layer, neurons: Neurons) -> None:
+    _check_range(f"{name}.gain_i_bits", neurons.gain_i_bits, 1, 8)
+    _check_range(f"{name}.gain_e_bits", neurons.gain_e_bits, 1, 16)
+    _check_range(f"{name}.shift", neurons.shift, 0, 40)
+    _check_range(f"{name}.tau_shift", neurons.tau_shift, 1, 8)
+    _need(neurons.membrane.signed, f"{name}.membrane must be a signed format, not {neurons.membrane}")
+    _check_range(f"{name}.membrane width", neurons.membrane.width, 4, 32)
+    _check_range(f"{name}.theta", neurons.theta, 1, neurons.membrane.max)
+    _check_tensor(f"{name}.g_i", neurons.g_i, (layer.n_i,), Format(neurons.gain_i_bits))
+    _check_tensor(f"{name}.g_e", neurons.g_e, (layer.n_e,), Format(neurons.gain_e_bits))
+    _check_tensor(f"{name}.b_e", neurons.b_e, (layer.n_e,), neurons.membrane)
+
+
+def _check_network(network: IntegerNetwork) -> None:
+    _check_range("input.features", network.input.features, 1, 65536)
+    _check_range("input.bits", network.input.bits, 1, 8)
+    _need(
+        network.input.kind in ("static", "sequence"),
+        f"input.kind must be static or sequence, not {network.input.kind}",
+    )
+    _need(0 < network.input.threshold <= 1, f"input.threshold must be in (0, 1], not {network.input.threshold}")
+    _check_range("steps", network.steps, 1, 65536)
+    _need(0 < network.logit_scale < float("inf"), f"logit_scale must be positive, not {network.logit_scale}")
+    _check_range("the number of layers", len(network.layers), 2, 1000)
+    d = network.input.features
+    for i, layer in enumerate(network.layers):
+        name = f"layers.{i}"
+        _check_layer(name, layer, d)
+        last = i == len(network.layers) - 1
+        _need(
+            (layer.neurons is None) == last,
+            f"{name} must {'be a readout, without' if last else 'have'} neurons",
+        )
+        if layer.neurons is not None:
+            _check_neurons(name, layer, layer.neurons)
+        d = layer.n_e

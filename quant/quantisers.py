@@ -1,0 +1,214 @@
+"""Quantisers with straight-through gradients: they plug into the E-I layers of ``sw`` and give them integers.
+
+Codes are floating-point tensors that hold integers. A layer that computes with codes computes exactly what the
+golden model computes, since the steps of a layer are those of ``quant/exact.py``.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from quant.errors import ChandelierError
+from quant.exact import divisive_inhibition, exact_dtype
+from quant.formats import Format
+from quant.network import Neurons
+from quant.reciprocal import Reciprocal
+
+__all__ = ["LayerQuantiser", "NeuronCodes", "Scheme", "straight_through"]
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: object, surrogate: Tensor, value: Tensor) -> Tensor:
+        return value.to(surrogate.dtype)
+
+    @staticmethod
+    def backward(ctx: object, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0], None
+
+
+def straight_through(surrogate: Tensor, value: Tensor) -> Tensor:
+    """``value``, bit for bit, with the gradient of ``surrogate`` (same shape)."""
+    return _StraightThrough.apply(surrogate, value.detach())
+
+
+_RECIPROCAL = Reciprocal(4, 8)
+_MEMBRANE = Format(10, 6, signed=True)
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """Bits of every tensor of a layer; the defaults are the smallest that lose nothing (docs/numerics.md).
+
+    Parameters
+    ----------
+    synapse_bits : int, 1..8
+        ``w_ee`` and ``w_ie``, which share one step.
+    inhibition_bits : int, 1..8
+        ``w_ei``.
+    gain_i_bits : int, 1..8
+    gain_e_bits : int, 1..16
+    reciprocal : Reciprocal
+    membrane : Format, signed, 4..24 bits
+        Of membrane potential, current and bias.
+    step : "calibrated" or "learned"
+        The step of the synapses: five times their mean over the largest code, or a trained parameter that
+        starts there (LSQ, Esser et al., ICLR 2020).
+
+    Raises
+    ------
+    ChandelierError
+        If a parameter is out of its range.
+    """
+
+    synapse_bits: int = 2
+    inhibition_bits: int = 2
+    gain_i_bits: int = 2
+    gain_e_bits: int = 8
+    reciprocal: Reciprocal = _RECIPROCAL
+    membrane: Format = _MEMBRANE
+    step: Literal["calibrated", "learned"] = "calibrated"
+
+    def __post_init__(self) -> None:
+        limits = {"synapse_bits": 8, "inhibition_bits": 8, "gain_i_bits": 8, "gain_e_bits": 16}
+        for name, most in limits.items():
+            if not 1 <= getattr(self, name) <= most:
+                raise ChandelierError(f"{name} must be 1..{most}, not {getattr(self, name)}")
+        # Above 24 bits a float32 current could not hold the integer.
+        if not (self.membrane.signed and 4 <= self.membrane.width <= 24):
+            raise ChandelierError(f"membrane must be a signed format of 4..24 bits, not {self.membrane}")
+        if self.membrane.max < 1 << self.membrane.frac:
+            raise ChandelierError(f"membrane {self.membrane} cannot hold the threshold 1.0: use fewer fractional bits")
+
+
+@dataclass(frozen=True)
+class NeuronCodes:
+    """Gain and bias codes, with the shift that belongs to them; int64 tensors of shape (n_e,)."""
+
+    g_e: Tensor
+    b_e: Tensor
+    shift: int
+
+
+def _codes(x: Tensor, step: Tensor, most: int) -> Tensor:
+    """``round(x / step)`` in 0..most; the gradient passes where it did not saturate."""
+    scaled = (x / step).clamp(0, most)
+    return straight_through(scaled, scaled.round())
+
+
+def _require_finite(name: str, x: Tensor) -> None:
+    if not bool(torch.isfinite(x).all()):
+        raise ChandelierError(f"{name} holds {x[~torch.isfinite(x)][0].item()}, which has no integer code")
+
+
+class LayerQuantiser(nn.Module):
+    """Turns the parameters of one E-I layer into the integers of ``scheme``.
+
+    Without a learned step it has no state: the codes are a function of the weights alone.
+    """
+
+    def __init__(self, scheme: Scheme) -> None:
+        super().__init__()
+        self.scheme = scheme
+        self.log_step = nn.Parameter(torch.tensor(math.nan)) if scheme.step == "learned" else None
+
+    def _calibrated_step(self, w_ee: Tensor, w_ie: Tensor) -> Tensor:
+        mean = (w_ee.sum() + w_ie.sum()) / (w_ee.numel() + w_ie.numel())
+        if not 0 < mean < math.inf:
+            raise ChandelierError(f"w_ee and w_ie have the mean {mean}: there is nothing to quantise")
+        return 5 * mean / ((1 << self.scheme.synapse_bits) - 1)
+
+    def _step(self, w_ee: Tensor, w_ie: Tensor) -> Tensor:
+        """The step of the synapses, a scalar."""
+        if self.log_step is None:
+            return self._calibrated_step(w_ee.detach(), w_ie.detach())
+        if self.log_step.isnan():
+            with torch.no_grad():
+                self.log_step.copy_(self._calibrated_step(w_ee, w_ie).log())
+        # LSQ scales the step's gradient by 1/sqrt(weights * largest code); its logarithm keeps it positive.
+        scale = (w_ee.numel() * ((1 << self.scheme.synapse_bits) - 1)) ** -0.5
+        return straight_through(self.log_step * scale, self.log_step).exp()
+
+    def synapses(self, w_ee: Tensor, w_ie: Tensor, x_max: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Codes of ``w_ee`` and ``w_ie`` and their common step.
+
+        The codes have the floating-point type in which the layer's sums are exact for inputs up to ``x_max``.
+        """
+        _require_finite("w_ee", w_ee)
+        _require_finite("w_ie", w_ie)
+        step = self._step(w_ee, w_ie)
+        most = (1 << self.scheme.synapse_bits) - 1
+        dtype = exact_dtype(w_ee.shape[1] * x_max * most)
+        return _codes(w_ee, step, most).to(dtype), _codes(w_ie, step, most).to(dtype), step
+
+    def inhibition(self, w_ei: Tensor) -> tuple[Tensor, int]:
+        """Codes of ``w_ei`` (float64) and ``a``, the inverse of their step.
+
+        ``a = n_i * 2**(bits-1)``: the initial ``1/n_i`` is in the middle of the range.
+        """
+        _require_finite("w_ei", w_ei)
+        bits = self.scheme.inhibition_bits
+        a = w_ei.shape[1] << (bits - 1)
+        return _codes(w_ei.double(), w_ei.new_tensor(1 / a, dtype=torch.float64), (1 << bits) - 1), a
+
+    def gain_i(self, g_i: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes of ``g_i`` (float64) and their step; a common factor of the codes goes into the step."""
+        _require_finite("g_i", g_i)
+        most = (1 << self.scheme.gain_i_bits) - 1
+        top = g_i.detach().double().max()
+        if top <= 0:
+            raise ChandelierError("g_i is zero everywhere: divisive inhibition needs at least one gain above zero")
+        step = top / most
+        codes = _codes(g_i.double(), step, most)
+        factor = math.gcd(*(int(code) for code in codes.tolist()))
+        return codes / factor, step * factor
+
+    def neurons(self, g_e: Tensor, b_e: Tensor, gain_step: Tensor) -> NeuronCodes:
+        """Codes of ``g_e / gain_step``, with as many fractional bits as fit, and of ``b_e``."""
+        _require_finite("g_e", g_e)
+        _require_finite("b_e", b_e)
+        scheme, frac = self.scheme, self.scheme.membrane.frac
+        gain = g_e.detach().double() / gain_step
+        most = (1 << scheme.gain_e_bits) - 1
+        gain_frac = math.floor(math.log2(most / top)) if (top := float(gain.max())) > 0 else 0
+        gain_frac = min(max(gain_frac, frac - scheme.reciprocal.bits), 40 + frac - scheme.reciprocal.bits)
+        return NeuronCodes(
+            g_e=(gain * 2.0**gain_frac).round().clamp(0, most).long(),
+            b_e=(b_e.detach().double() * 2.0**frac).round().clamp(scheme.membrane.min, scheme.membrane.max).long(),
+            shift=scheme.reciprocal.bits + gain_frac - frac,
+        )
+
+    def current(self, surrogate: Tensor, bal: Tensor, d: Tensor, codes: NeuronCodes) -> Tensor:
+        """The exact current in units of the threshold, with the gradient of ``surrogate`` (..., n_e)."""
+        scheme = self.scheme
+        exact = divisive_inhibition(
+            bal.detach().double(),
+            d.detach().double(),
+            codes.g_e,
+            codes.b_e,
+            codes.shift,
+            scheme.reciprocal,
+            scheme.membrane,
+        )
+        return straight_through(surrogate, exact * scheme.membrane.step)
+
+    def integer_neurons(self, g_i: Tensor, g_e: Tensor, b_e: Tensor, tau_shift: int) -> Neurons:
+        """The neurons of an integer layer."""
+        scheme = self.scheme
+        gain_codes, gain_step = self.gain_i(g_i)
+        codes = self.neurons(g_e, b_e, gain_step)
+        return Neurons(
+            g_i=gain_codes.to(torch.uint8).numpy(),
+            g_e=codes.g_e.to(torch.uint16).numpy(),
+            b_e=codes.b_e.to(torch.int32).numpy(),
+            gain_i_bits=scheme.gain_i_bits,
+            gain_e_bits=scheme.gain_e_bits,
+            shift=codes.shift,
+            reciprocal=scheme.reciprocal,
+            membrane=scheme.membrane,
+            tau_shift=tau_shift,
+            theta=1 << scheme.membrane.frac,
+        )

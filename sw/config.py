@@ -1,0 +1,157 @@
+"""The configuration of a training run: TOML, validated, every key documented here."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from quant.errors import ChandelierError
+from quant.formats import Format
+from quant.quantisers import Scheme
+from quant.reciprocal import Reciprocal
+
+__all__ = ["Config", "QuantisationConfig", "load_config", "parse_config"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+
+
+class DataConfig(_Section):
+    """``[data]``: which set, and how its values in [0, 1] become input codes."""
+
+    #: ``digits``, ``mnist``, ``fashion-mnist``, ``mnist1d``, ``mnist1d-seq``, or the path of a .npz file.
+    name: str
+    #: Bits of an input code.
+    bits: int = Field(default=8, ge=1, le=8)
+    #: ``floor(x * (2**bits - 1) + 1 - threshold)``: 0.5 rounds; with one bit, a pixel is 1 from there on.
+    threshold: float = Field(default=0.5, gt=0, le=1)
+    #: Random affine augmentation (10 degrees, 10 % scale, 10 % shift) of training images.
+    augment: bool = False
+
+
+class NetworkConfig(_Section):
+    """``[network]``: the shape; input and classes follow from the data."""
+
+    #: Widths of the hidden layers.
+    hidden: list[Annotated[int, Field(ge=1, le=16384)]] = Field(min_length=1, max_length=100)
+    #: Time steps a sample; a sequence brings its own number.
+    steps: int = Field(default=4, ge=1, le=1024)
+    #: E neurons per I neuron.
+    ratio: int = Field(default=4, ge=1, le=1024)
+    #: ``tau = 2**tau_shift`` of the leak.
+    tau_shift: int = Field(default=1, ge=1, le=8)
+
+
+class EIConfig(_Section):
+    """``[ei]``: the parts of E-I Init and E-I Prop, to switch off in an ablation."""
+
+    init: bool = True
+    adaptive_stabilisation: bool = True
+    straight_through: bool = True
+    gradient_scaling: bool = True
+
+
+class TrainingConfig(_Section):
+    """``[training]``: SGD with momentum; linear warm-up, then a cosine to zero, once per phase."""
+
+    #: Epochs in floating point, before quantisation-aware training; 0 goes there directly.
+    epochs: int = Field(default=10, ge=0, le=10000)
+    batch: int = Field(default=128, ge=1, le=65536)
+    learning_rate: float = Field(default=0.1, gt=0, le=10)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    #: Of synapses only; gains and biases do not decay.
+    weight_decay: float = Field(default=1e-5, ge=0, le=1)
+    #: Epochs of linear warm-up.
+    warmup: float = Field(default=1.0, ge=0, le=1000)
+
+
+class QuantisationConfig(_Section):
+    """``[quantisation]``: epochs of quantisation-aware training, and the bits of every tensor."""
+
+    #: 0 stops after the floating-point phase.
+    epochs: int = Field(default=10, ge=0, le=10000)
+    learning_rate: float = Field(default=0.1, gt=0, le=10)
+    synapse_bits: int = Field(default=2, ge=1, le=8)
+    inhibition_bits: int = Field(default=2, ge=1, le=8)
+    gain_i_bits: int = Field(default=2, ge=1, le=8)
+    gain_e_bits: int = Field(default=8, ge=1, le=16)
+    #: The reciprocal table has ``2**reciprocal_index_bits`` entries of ``reciprocal_bits`` bits.
+    reciprocal_index_bits: int = Field(default=4, ge=0, le=12)
+    reciprocal_bits: int = Field(default=8, ge=2, le=24)
+    #: Format of membrane potential, current and bias.
+    membrane: Annotated[Format, BeforeValidator(Format.parse)] = Field(default="s10.6", validate_default=True)
+    step: Literal["calibrated", "learned"] = "calibrated"
+
+    @model_validator(mode="after")
+    def _fits(self) -> "QuantisationConfig":
+        self.scheme()
+        return self
+
+    def scheme(self) -> Scheme:
+        """The bits as the quantisers take them."""
+        return Scheme(
+            synapse_bits=self.synapse_bits,
+            inhibition_bits=self.inhibition_bits,
+            gain_i_bits=self.gain_i_bits,
+            gain_e_bits=self.gain_e_bits,
+            reciprocal=Reciprocal(self.reciprocal_index_bits, self.reciprocal_bits),
+            membrane=self.membrane,
+            step=self.step,
+        )
+
+
+class Config(_Section):
+    """A training run."""
+
+    #: Of the run's folder and of the network.
+    name: str = Field(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    data: DataConfig
+    network: NetworkConfig
+    ei: EIConfig = EIConfig()
+    training: TrainingConfig = TrainingConfig()
+    quantisation: QuantisationConfig = QuantisationConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Config":
+        if self.training.epochs + self.quantisation.epochs == 0:
+            raise ValueError("training.epochs and quantisation.epochs are both 0: nothing to train")
+        if self.quantisation.epochs and not self.ei.adaptive_stabilisation:
+            raise ValueError(
+                "ei.adaptive_stabilisation = false is a floating-point ablation (the integer network always "
+                "stabilises): set quantisation.epochs = 0"
+            )
+        return self
+
+
+def parse_config(text: str, where: str) -> Config:
+    """The configuration in ``text`` (TOML); ``where`` names its file in errors.
+
+    Raises
+    ------
+    ChandelierError
+        With the key, the value and what is allowed, if something is unknown or out of range.
+    """
+    try:
+        return Config.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ChandelierError(f"{where} is not TOML: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise ChandelierError(f"{where}: unknown key {key}") from None
+        value = "" if first["type"] == "missing" or not key else f", not {first['input']!r}"
+        message = first["msg"].removeprefix("Value error, ")
+        raise ChandelierError(f"{where}: {key + ': ' if key else ''}{message}{value}") from None
+
+
+def load_config(path: Path) -> Config:
+    """The configuration in the file ``path``; errors as of :func:`parse_config`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ChandelierError(f"cannot read the configuration {path}: {error}") from None
+    return parse_config(text, str(path))

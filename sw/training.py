@@ -1,0 +1,286 @@
+"""Training: floating point, then quantisation-aware; one loop, resumable at every epoch to the same result."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from quant.errors import ChandelierError
+from quant.files import replacing
+from quant.golden import first_argmax
+from quant.network import Input
+from sw.augment import augment
+from sw.config import Config
+from sw.data import Dataset
+from sw.layers import EIProp
+from sw.network import EINetwork
+
+__all__ = ["PHASES", "Progress", "accuracy", "build_network", "input_of", "load_run_network", "train"]
+
+#: The phases of a run, in order; each leaves ``PHASE.safetensors`` in the run's folder.
+PHASES = ("float", "quantised")
+
+#: Called after every batch with the phase, the batches done and to do in it, and a line of figures.
+Progress = Callable[[str, int, int, str], None]
+
+
+def input_of(config: Config, dataset: Dataset) -> Input:
+    """The network's input for that data."""
+    kind = "static" if dataset.steps is None else "sequence"
+    return Input(dataset.features, config.data.bits, kind, config.data.threshold)  # type: ignore[arg-type]
+
+
+def build_network(config: Config, dataset: Dataset) -> EINetwork:
+    """The untrained network of a configuration, before E-I Init."""
+    torch.manual_seed(config.seed)
+    ei = config.ei
+    return EINetwork(
+        input_of(config, dataset),
+        list(config.network.hidden),
+        dataset.classes,
+        steps=dataset.steps or config.network.steps,
+        ratio=config.network.ratio,
+        tau_shift=config.network.tau_shift,
+        prop=EIProp(ei.adaptive_stabilisation, ei.straight_through, ei.gradient_scaling),
+    )
+
+
+@dataclass
+class _State:
+    """Everything that a resumed run needs: what the next epoch starts from."""
+
+    network: EINetwork
+    generator: torch.Generator
+    phase: int = 0
+    epoch: int = 0
+    momentum: dict[str, Tensor] = field(default_factory=dict)
+    metrics: list[dict[str, object]] = field(default_factory=list)
+
+    def save(self, run: Path, config_text: str) -> None:
+        tensors = {f"network.{name}": p.detach() for name, p in self.network.named_parameters()}
+        tensors |= {f"momentum.{name}": m for name, m in self.momentum.items()}
+        tensors["generator"] = self.generator.get_state()
+        position = {"phase": self.phase, "epoch": self.epoch, "metrics": self.metrics, "config": config_text}
+        with replacing(run / "metrics.jsonl") as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in self.metrics))
+        with replacing(run / "checkpoint.safetensors") as temporary:
+            save_file(tensors, temporary, metadata={"chandelier-run": json.dumps(position)})
+
+    def restore(self, run: Path, config: Config) -> None:
+        path = run / "checkpoint.safetensors"
+        tensors, metadata = _read_tensors(path)
+        try:
+            position = json.loads(metadata["chandelier-run"])
+            self.phase, self.epoch, self.metrics = position["phase"], position["epoch"], position["metrics"]
+            same = position["config"] == config.model_dump_json()
+            self.generator.set_state(tensors.pop("generator"))
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ChandelierError(f"{path} is damaged ({error}): remove {run} to start again") from None
+        if not same:
+            raise ChandelierError(
+                f"{run} was trained with another configuration: change 'name', or remove the folder to start again"
+            )
+        if self.phase > 0:
+            self.network.quantise(config.quantisation.scheme())
+        _set_parameters(self.network, {k[8:]: v for k, v in tensors.items() if k.startswith("network.")}, path)
+        self.momentum = {k[9:]: v for k, v in tensors.items() if k.startswith("momentum.")}
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except FileNotFoundError:
+        raise ChandelierError(f"{path} is not there: 'chandelier train' writes it") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ChandelierError(f"{path} is damaged: {error}") from None
+
+
+@torch.no_grad()
+def _set_parameters(network: EINetwork, tensors: dict[str, Tensor], path: Path) -> None:
+    parameters = dict(network.named_parameters())
+    for name in sorted(parameters.keys() ^ tensors.keys()):
+        raise ChandelierError(f"{path} and the configuration disagree about the parameter {name}")
+    for name, parameter in parameters.items():
+        if tensors[name].shape != parameter.shape or tensors[name].dtype != parameter.dtype:
+            raise ChandelierError(
+                f"{path}: {name} is {tensors[name].dtype} of shape {tuple(tensors[name].shape)}, "
+                f"expected {parameter.dtype} of shape {tuple(parameter.shape)}"
+            )
+        parameter.copy_(tensors[name])
+
+
+def _optimiser(network: EINetwork, config: Config) -> torch.optim.SGD:
+    """SGD in groups: synapses decay; gains, biases and steps do not; ``rate`` is relative to the learning rate."""
+    groups: dict[str, dict[str, Any]] = {
+        "synapses": {"params": [], "rate": 1.0, "weight_decay": config.training.weight_decay},
+        # I goes with 1/g_i, and g_i starts near 0.1: at full rate a step of SGD would be a hundred times too
+        # large relative to it, and clamping would leave the layer without inhibition.
+        "g_i": {"params": [], "rate": 0.01},
+        "others": {"params": [], "rate": 1.0},
+    }
+    for name, parameter in network.named_parameters():
+        leaf = name.rsplit(".", 1)[-1]
+        groups["synapses" if leaf.startswith("w_") else leaf if leaf == "g_i" else "others"]["params"].append(parameter)
+    return torch.optim.SGD(groups.values(), lr=config.training.learning_rate, momentum=config.training.momentum)
+
+
+def _learning_rate(peak: float, step: int, warmup: float, total: int) -> float:
+    """Linear from zero to ``peak`` over ``warmup`` steps, then half a cosine down to zero at ``total``."""
+    if step < warmup:
+        return peak * (step + 1) / (warmup + 1)
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, total - warmup)))
+
+
+class _Batches:
+    """The training data as encoded batches, shuffled (and augmented) from the run's generator."""
+
+    def __init__(self, config: Config, dataset: Dataset, generator: torch.Generator) -> None:
+        self.spec, self.size, self.generator = input_of(config, dataset), config.training.batch, generator
+        self.labels = torch.from_numpy(dataset.y_train)
+        self.image_shape = dataset.image_shape if config.data.augment else None
+        if config.data.augment and self.image_shape is None:
+            raise ChandelierError(f"data.augment = true needs images, and {dataset.name} has none")
+        x = dataset.x_train if self.image_shape else self.spec.encode(dataset.x_train)
+        self.x = torch.from_numpy(x)
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.labels) / self.size)
+
+    def first(self) -> Tensor:
+        """A batch for E-I Init, of at least 512 samples where there are as many."""
+        order = torch.randperm(len(self.labels), generator=self.generator)[: max(512, self.size)]
+        return self._encode(self.x[order])
+
+    def _encode(self, x: Tensor) -> Tensor:
+        if self.image_shape is not None:
+            x = torch.from_numpy(self.spec.encode(augment(x, self.image_shape, self.generator).numpy()))
+        return x.float()
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for indices in torch.randperm(len(self.labels), generator=self.generator).split(self.size):
+            yield self._encode(self.x[indices]), self.labels[indices]
+
+
+@torch.no_grad()
+def accuracy(network: EINetwork, codes: np.ndarray, labels: np.ndarray) -> float:
+    """The fraction of samples that ``network`` classifies as labelled; 0 for no samples."""
+    right = 0
+    for start in range(0, len(codes), 1000):
+        logits = network(torch.from_numpy(codes[start : start + 1000]).float())
+        right += int((first_argmax(logits).numpy() == labels[start : start + 1000]).sum())
+    return right / max(1, len(codes))
+
+
+def _epoch(state: _State, config: Config, batches: _Batches, progress: Progress) -> dict[str, object]:
+    """One epoch; returns its figures."""
+    network, phase = state.network, PHASES[state.phase]
+    section = config.quantisation if state.phase else config.training
+    optimiser = _optimiser(network, config)
+    for name, parameter in network.named_parameters():
+        if name in state.momentum:
+            optimiser.state[parameter]["momentum_buffer"] = state.momentum[name]
+    total, warmup = section.epochs * len(batches), config.training.warmup * len(batches)
+    loss_sum, right, seen, rate = 0.0, 0, 0, 0.0
+    for i, (x, y) in enumerate(batches):
+        step = state.epoch * len(batches) + i
+        rate = _learning_rate(section.learning_rate, step, warmup, total)
+        for group in optimiser.param_groups:
+            group["lr"] = rate * group["rate"]
+        logits = network(x)
+        loss = cross_entropy(logits, y)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        network.clamp()
+        loss_sum, right, seen = (
+            loss_sum + loss.item() * len(y),
+            right + int((logits.argmax(1) == y).sum()),
+            seen + len(y),
+        )
+        if not math.isfinite(loss_sum):
+            raise ChandelierError(f"training diverged in the {phase} phase at step {step}: use a lower learning_rate")
+        progress(phase, step + 1, total, f"loss {loss_sum / seen:.3f}, training {100 * right / seen:.1f} %")
+    state.momentum = {
+        name: optimiser.state[p]["momentum_buffer"] for name, p in network.named_parameters() if p in optimiser.state
+    }
+    return {"loss": loss_sum / seen, "train_accuracy": right / seen, "learning_rate": rate}
+
+
+def _start(config: Config, dataset: Dataset, run: Path) -> tuple[_State, _Batches]:
+    """A fresh state, E-I Init done, or the one that the run's folder holds."""
+    generator = torch.Generator().manual_seed(config.seed)
+    state = _State(build_network(config, dataset), generator)
+    batches = _Batches(config, dataset, generator)
+    if (run / "checkpoint.safetensors").exists():
+        state.restore(run, config)
+    elif config.ei.init:
+        state.network.initialise(batches.first(), generator)
+    return state, batches
+
+
+def train(config: Config, dataset: Dataset, run: Path, progress: Progress) -> list[dict[str, object]]:
+    """Trains, or goes on where the run's folder says; returns the figures of every epoch.
+
+    Leaves in ``run``: ``checkpoint.safetensors`` after every epoch, ``metrics.jsonl``, and a
+    ``PHASE.safetensors`` for each phase that is through. Interrupted anywhere and started again, the result is
+    that of an uninterrupted run on the same machine.
+
+    Raises
+    ------
+    ChandelierError
+        If training diverges, the data do not fit, or the folder belongs to another configuration.
+    """
+    torch.set_flush_denormal(True)  # clamped weights decay into denormals, which are slow
+    state, batches = _start(config, dataset, run)
+    codes = batches.spec.encode(dataset.x_test)
+    phase_epochs = (config.training.epochs, config.quantisation.epochs)
+    while state.phase < len(PHASES):
+        if state.epoch >= phase_epochs[state.phase]:
+            if phase_epochs[state.phase]:
+                _save_phase(state, run)
+            state.phase, state.epoch, state.momentum = state.phase + 1, 0, {}
+            if state.phase < len(PHASES) and phase_epochs[state.phase]:
+                state.network.quantise(config.quantisation.scheme())
+            continue
+        started = time.monotonic()
+        figures = _epoch(state, config, batches, progress)
+        figures["test_accuracy"] = accuracy(state.network, codes, dataset.y_test)
+        seconds = round(time.monotonic() - started, 3)
+        position: dict[str, object] = {"phase": PHASES[state.phase], "epoch": state.epoch}
+        state.metrics.append(position | figures | {"seconds": seconds})
+        state.epoch += 1
+        state.save(run, config.model_dump_json())
+    return state.metrics
+
+
+def _save_phase(state: _State, run: Path) -> None:
+    with replacing(run / f"{PHASES[state.phase]}.safetensors") as temporary:
+        save_file({name: p.detach() for name, p in state.network.named_parameters()}, temporary)
+
+
+def load_run_network(config: Config, dataset: Dataset, run: Path, phase: str) -> EINetwork:
+    """The trained network of a run, as the given phase left it.
+
+    Raises
+    ------
+    ChandelierError
+        If the file is missing, damaged, or of another network.
+    """
+    network = build_network(config, dataset)
+    if phase == "quantised":
+        network.quantise(config.quantisation.scheme())
+    path = run / f"{phase}.safetensors"
+    tensors, _ = _read_tensors(path)
+    _set_parameters(network, tensors, path)
+    return network

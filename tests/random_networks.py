@@ -1,0 +1,84 @@
+"""Random integer networks for every test that needs one: all shapes, bits and extremes, from one seed."""
+
+from itertools import pairwise
+
+import numpy as np
+
+from quant.formats import Format
+from quant.network import Input, IntegerNetwork, Layer, Neurons
+from quant.reciprocal import Reciprocal
+
+__all__ = ["random_codes", "random_network"]
+
+
+def _weights(rng: np.random.Generator, shape: tuple[int, int], bits: int) -> np.ndarray:
+    """Codes of one of four characters: uniform, sparse, all at the top, all zero but for a few."""
+    top = (1 << bits) - 1
+    codes = rng.integers(0, top + 1, shape)
+    match rng.integers(4):
+        case 1:
+            codes *= rng.random(shape) < 0.3
+        case 2:
+            codes[:] = top
+        case 3:
+            codes *= rng.random(shape) < 0.02
+    return codes.astype(np.uint8)
+
+
+def _neurons(rng: np.random.Generator, n_e: int, n_i: int) -> Neurons:
+    gain_i_bits, gain_e_bits = int(rng.integers(1, 9)), int(rng.integers(1, 17))
+    index_bits = int(rng.integers(0, 7))
+    width = int(rng.integers(6, 17))
+    membrane = Format(width, int(rng.integers(0, width - 2)), signed=True)
+    return Neurons(
+        g_i=rng.integers(0, 1 << gain_i_bits, n_i).astype(np.uint8),
+        g_e=rng.integers(0, 1 << gain_e_bits, n_e).astype(np.uint16),
+        b_e=rng.integers(membrane.min, membrane.max + 1, n_e).astype(np.int32) >> int(rng.integers(0, width)),
+        gain_i_bits=gain_i_bits,
+        gain_e_bits=gain_e_bits,
+        shift=int(rng.integers(0, 24)),
+        reciprocal=Reciprocal(index_bits, index_bits + int(rng.integers(2, 6))),
+        membrane=membrane,
+        tau_shift=int(rng.integers(1, 4)),
+        theta=int(rng.integers(1, membrane.max + 1)),
+    )
+
+
+def random_network(seed: int, *, largest: int = 64, depth: int = 3) -> IntegerNetwork:
+    """A network whose shapes are 1..``largest``, bits 1..8, with up to ``depth`` layers; the seed decides all."""
+    rng = np.random.default_rng(seed)
+    sizes = [int(n) for n in rng.integers(1, largest + 1, int(rng.integers(2, depth + 1)) + 1)]
+    layers = []
+    for i, (d, n_e) in enumerate(pairwise(sizes)):
+        n_i = int(rng.integers(1, max(2, n_e // 2 + 1)))
+        synapse_bits, inhibition_bits = int(rng.integers(1, 9)), int(rng.integers(1, 9))
+        layers.append(
+            Layer(
+                w_ee=_weights(rng, (n_e, d), synapse_bits),
+                w_ie=_weights(rng, (n_i, d), synapse_bits),
+                w_ei=_weights(rng, (n_e, n_i), inhibition_bits),
+                a=int(rng.integers(1, 1 << int(rng.integers(1, 10)))),
+                synapse_bits=synapse_bits,
+                inhibition_bits=inhibition_bits,
+                neurons=_neurons(rng, n_e, n_i) if i < len(sizes) - 2 else None,
+            )
+        )
+    return IntegerNetwork(
+        name=f"random{seed}",
+        input=Input(sizes[0], int(rng.integers(1, 9)), "static" if rng.random() < 0.5 else "sequence"),
+        layers=tuple(layers),
+        steps=int(rng.integers(1, 6)),
+        logit_scale=1.0,
+    )
+
+
+def random_codes(network: IntegerNetwork, samples: int, seed: int) -> np.ndarray:
+    """Input codes for ``samples`` samples: silent, saturated, sparse and dense ones, mixed."""
+    rng = np.random.default_rng(seed)
+    time = () if network.input.kind == "static" else (network.steps,)
+    shape = (samples, *time, network.input.features)
+    codes = rng.integers(0, network.input.format.max + 1, shape)
+    density = rng.choice([0.0, 0.1, 0.5, 1.0], (samples,) + (1,) * (len(shape) - 1))
+    codes *= rng.random(shape) < density
+    codes[rng.random(samples) < 0.1] = network.input.format.max
+    return codes.astype(np.uint8)
