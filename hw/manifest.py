@@ -1,9 +1,9 @@
 """The manifest: what a generated design is made of, for whoever simulates, packs or inspects it."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+from amaranth import Shape
 from amaranth.lib import data
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
@@ -25,7 +25,7 @@ __all__ = [
 #: Name of the manifest's file in the folder of a generated design.
 FILE_NAME = "manifest.json"
 #: Version of the manifest; a reader refuses any other.
-VERSION = 1
+VERSION: Literal[1] = 1
 
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
@@ -41,13 +41,13 @@ class PayloadField(_Strict):
 
     Element ``k`` of beat ``b`` is element ``b * lanes + k`` of the signal, and occupies ``width`` bits from bit
     ``offset + k * stride`` on, least significant bit first. Elements from ``neurons`` on, in the last beat,
-    are padding.
+    are padding. A width of 0 is that of a number that can only be 0 (the index of the only input).
     """
 
     signal: str
     offset: _Count
     stride: _Count
-    width: PositiveInt
+    width: _Count
     signed: bool
     lanes: PositiveInt
     neurons: PositiveInt
@@ -185,22 +185,6 @@ class Manifest(_Strict):
             raise ChandelierError(f"{path}: {where}: {first['msg']}; generate the design again") from None
 
 
-def _elements(layout: data.ArrayLayout | data.StructLayout) -> list[tuple[str, int, int, int, data.ShapeLike]]:
-    """(signal, offset, stride, lanes, shape) of each leaf of a payload of ``hw.layouts``."""
-    if isinstance(layout, data.ArrayLayout):
-        stride = data.Layout.cast(layout.elem_shape).size
-        return [(n, o, stride, layout.length, s) for n, o, _, _, s in _elements(layout.elem_shape)]
-    leaves = []
-    for name, field in layout:
-        shape = field.shape
-        if isinstance(shape, data.ArrayLayout):
-            width = data.Shape.cast(shape.elem_shape).width
-            leaves.append((name, field.offset, width, shape.length, shape.elem_shape))
-        else:
-            leaves.append((name, field.offset, 0, 1, shape))
-    return leaves
-
-
 def payload_fields(layout: data.ArrayLayout | data.StructLayout, neurons: int | None = None) -> list[PayloadField]:
     """The fields of a payload of ``hw.layouts``.
 
@@ -211,15 +195,21 @@ def payload_fields(layout: data.ArrayLayout | data.StructLayout, neurons: int | 
     neurons : int, optional
         Elements in all, where the payload is a beat of a frame; without it as many as are in one beat.
     """
-    return [
-        PayloadField(
-            signal=str(name),
-            offset=offset,
-            stride=stride,
-            width=max(1, data.Shape.cast(shape).width),
-            signed=data.Shape.cast(shape).signed,
-            lanes=lanes,
-            neurons=neurons or lanes,
+    fields = []
+    struct, frame_lanes = (layout.elem_shape, layout.length) if isinstance(layout, data.ArrayLayout) else (layout, 1)
+    for name, member in struct:
+        array = isinstance(member.shape, data.ArrayLayout)
+        element = Shape.cast(member.shape.elem_shape if array else member.shape)
+        lanes = member.shape.length if array else frame_lanes
+        fields.append(
+            PayloadField(
+                signal=str(name),
+                offset=member.offset,
+                stride=element.width if array else struct.size,
+                width=element.width,
+                signed=element.signed,
+                lanes=lanes,
+                neurons=neurons or lanes,
+            )
         )
-        for name, offset, stride, lanes, shape in _elements(layout)
-    ]
+    return fields

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,9 +62,10 @@ def _write_mem(network: IntegerNetwork, path: Path) -> None:
 
 def _write_npz(network: IntegerNetwork, path: Path) -> None:
     """One compressed .npz: the tensors, and the scalars as JSON text under ``network``."""
-    arrays = {name: array for name, array, _ in tensors(network)}
+    arrays: dict[str, Any] = {name: array for name, array, _ in tensors(network)}
+    arrays["network"] = np.array(json.dumps(_scalars(network)))
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, network=np.array(json.dumps(_scalars(network))), **arrays)
+        np.savez_compressed(file, **arrays)
 
 
 def _write_json(network: IntegerNetwork, path: Path) -> None:
@@ -84,7 +86,8 @@ def _c_array(name: str, array: Array, fmt: Format) -> str:
     body = ",\n".join("  {" + ", ".join(str(int(v)) for v in row) + "}" for row in rows)
     if array.ndim == 1:
         body = "  " + body.strip(" {}")
-    return f"/* {fmt}, {' x '.join(map(str, array.shape))} */\nstatic const {_c_type(fmt)} {name}{shape} = {{\n{body}\n}};\n"
+    size = " x ".join(map(str, array.shape))
+    return f"/* {fmt}, {size} */\nstatic const {_c_type(fmt)} {name}{shape} = {{\n{body}\n}};\n"
 
 
 def _write_c_header(network: IntegerNetwork, path: Path) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from quant.errors import ChandelierError
 
 __all__ = ["replacing", "replacing_directory"]
@@ -19,6 +21,8 @@ def _refusing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ChandelierError(f"cannot write {path}: {error.strerror or error}") from error
+    except SafetensorError as error:  # what its writer makes of a full disk
+        raise ChandelierError(f"cannot write {path}: {error}") from error
 
 
 @contextmanager

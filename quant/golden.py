@@ -66,6 +66,7 @@ class _LayerModel:
         current = divisive_inhibition(
             signals["bal"], divisor, self.g_e, self.b_e, neurons.shift, neurons.reciprocal, neurons.membrane
         )
+        r, e = (torch.where(divisor > 0, value, 0) for value in (r, e))  # unused, and undefined, where D is 0
         return {"d": d, "divisor": divisor, "r": r, "e": e, "current": current}
 
 

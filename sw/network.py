@@ -5,6 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from quant.errors import ChandelierError
 from quant.network import Input, IntegerNetwork
 from quant.quantisers import Scheme
 from sw.layers import LIF, EILinear, EIProp, Readout, integer_layer, plug_in
@@ -113,10 +114,15 @@ class EINetwork(nn.Module):
         ChandelierError
             If a number does not fit; the line names the layer, the tensor and the value.
         """
-        layers = tuple(integer_layer(layer, self.tau_shift) for layer in self.layers())
+        layers = []
+        for i, layer in enumerate(self.layers()):
+            try:
+                layers.append(integer_layer(layer, self.tau_shift))
+            except ChandelierError as error:
+                raise ChandelierError(f"layers.{i}: {error}") from None
         with torch.no_grad():
             synapses = self.readout.synapses
             assert synapses.quantiser is not None
             step = synapses.quantiser.synapses(synapses.w_ee, synapses.w_ie, 1)[2]
         scale = float(step) / layers[-1].a / self.steps
-        return IntegerNetwork(name=name, input=self.input, layers=layers, steps=self.steps, logit_scale=scale)
+        return IntegerNetwork(name=name, input=self.input, layers=tuple(layers), steps=self.steps, logit_scale=scale)

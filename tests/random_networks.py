@@ -36,11 +36,11 @@ def _neurons(rng: np.random.Generator, n_e: int, n_i: int) -> Neurons:
         b_e=rng.integers(membrane.min, membrane.max + 1, n_e).astype(np.int32) >> int(rng.integers(0, width)),
         gain_i_bits=gain_i_bits,
         gain_e_bits=gain_e_bits,
-        shift=int(rng.integers(0, 24)),
+        shift=int(rng.integers(0, 16)),
         reciprocal=Reciprocal(index_bits, index_bits + int(rng.integers(2, 6))),
         membrane=membrane,
         tau_shift=int(rng.integers(1, 4)),
-        theta=int(rng.integers(1, membrane.max + 1)),
+        theta=max(1, membrane.max >> int(rng.integers(0, width))),
     )
 
 

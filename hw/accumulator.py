@@ -1,0 +1,148 @@
+"""The synapse stage: turns the events of a time step into the excitatory and inhibitory input of every neuron."""
+
+import numpy as np
+from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hw.layouts import accumulator_layout, event_layout
+from hw.packing import ceil_div, pack_rows
+from quant.formats import Format
+
+__all__ = ["SynapseAccumulator"]
+
+#: Events that wait in front of the stage, so that bursts of the sender do not stall it.
+QUEUE_DEPTH = 16
+_STAGES = ("issued", "fetched", "weighted", "multiplied")
+
+
+class SynapseAccumulator(wiring.Component):
+    """``i_ee[n] = sum_j w_ee[n, j] * x[j]`` and ``i_ie[m] = sum_j w_ie[m, j] * x[j]`` over the events of a step.
+
+    An event ``(j, x)`` takes the row of weights of input ``j`` through ``lanes`` multipliers, a word a cycle:
+    ``words`` cycles. The end-of-step marker takes one: all currents leave in one beat, and the accumulators
+    start again at zero. A step of ``events`` events therefore takes ``cycles(events)`` cycles, unless the taker of
+    the currents is not ready. Latency from marker to currents: ``latency`` cycles.
+
+    The accumulators are a ring of words that turns by one word a cycle, so that no multiplexer is as wide as a
+    row: the word at the head is the one whose weights arrive.
+
+    Parameters
+    ----------
+    w_ee : (n_e, d) unsigned, ``synapse_bits`` bits
+    w_ie : (n_i, d) unsigned, ``synapse_bits`` bits
+    synapse_bits : int, 1..8
+    value_bits : int, 1..8
+        Bits of the value of an event: the input's, or 1 for spikes.
+    i_ee, i_ie : Format
+        Of the results; they must hold every sum that the weights allow.
+    lanes : int, 1..n_e+n_i
+        Synapses computed in a cycle.
+    """
+
+    #: Cycles from the marker's arrival to the currents: 2 in the queue, 3 in the pipeline.
+    latency = 5
+
+    def __init__(
+        self,
+        *,
+        w_ee: np.ndarray,
+        w_ie: np.ndarray,
+        synapse_bits: int,
+        value_bits: int,
+        i_ee: Format,
+        i_ie: Format,
+        lanes: int,
+    ) -> None:
+        self.n_e, self.d = w_ee.shape
+        self.n_i = w_ie.shape[0]
+        if not 1 <= lanes <= self.n_e + self.n_i:
+            raise ValueError(f"lanes of the synapse stage must be 1..{self.n_e + self.n_i}, not {lanes}")
+        if w_ie.shape[1] != self.d:
+            raise ValueError(f"w_ee has {self.d} inputs and w_ie {w_ie.shape[1]}")
+        for name, bits in ("synapse_bits", synapse_bits), ("value_bits", value_bits):
+            if not 1 <= bits <= 8:
+                raise ValueError(f"{name} of the synapse stage must be 1..8, not {bits}")
+        self.words = ceil_div(self.n_e + self.n_i, lanes)
+        self._rows = np.concatenate([w_ee, w_ie]).T
+        self._synapse_bits, self._value_bits = synapse_bits, value_bits
+        self._widths = [i_ee.width] * self.n_e + [i_ie.width] * self.n_i
+        self._lanes = lanes
+        super().__init__(
+            {
+                "i": In(stream.Signature(event_layout(self.d, value_bits))),
+                "o": Out(stream.Signature(accumulator_layout(i_ee, self.n_e, i_ie, self.n_i))),
+            }
+        )
+
+    def cycles(self, events: int) -> int:
+        """Cycles from one step's currents to the next step's, where the step has that many events."""
+        return events * self.words + 1
+
+    @property
+    def memory_bits(self) -> int:
+        """Bits of the weight memory."""
+        return self.d * self.words * self._lanes * self._synapse_bits
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=self.i.p.shape().size, depth=QUEUE_DEPTH)
+        m.submodules.weights = weights = self._weights()
+        read = weights.read_port()
+        m.d.comb += [
+            queue.w_data.eq(self.i.p),
+            queue.w_en.eq(self.i.valid),
+            self.i.ready.eq(queue.w_rdy),
+        ]
+
+        # The pipeline: event and word number -> word of weights -> products -> accumulators. It stands still only
+        # while finished currents wait to be taken.
+        stage = data.StructLayout({"valid": 1, "last": 1, "value": self._value_bits})
+        issued, fetched, weighted, multiplied = (Signal(stage, name=n) for n in _STAGES)
+        synapses = Signal(read.data.shape())
+        products = Signal(data.ArrayLayout(unsigned(self._synapse_bits + self._value_bits), self._lanes))
+        event = data.View(self.i.p.shape(), queue.r_data)
+        word = Signal(range(self.words))
+        last_word = word == self.words - 1
+        advance = Signal()
+        m.d.comb += [
+            advance.eq(~multiplied.last | self.o.ready),
+            issued.valid.eq(queue.r_rdy & ~event.last),
+            issued.last.eq(queue.r_rdy & event.last),
+            issued.value.eq(event.value),
+            queue.r_en.eq(advance & (event.last | last_word)),
+            read.addr.eq(event.index * self.words + word),
+            read.en.eq(advance),
+        ]
+        with m.If(advance):
+            m.d.sync += [fetched.eq(issued), weighted.eq(fetched), multiplied.eq(weighted), synapses.eq(read.data)]
+            m.d.sync += [products[lane].eq(synapses[lane] * weighted.value) for lane in range(self._lanes)]
+            with m.If(issued.valid):
+                m.d.sync += word.eq(Mux(last_word, 0, word + 1))
+
+        rings = self._rings(m, products, turn=multiplied.valid, clear=multiplied.last & advance)
+        m.d.comb += self.o.valid.eq(multiplied.last)
+        currents = [*self.o.p.i_ee, *self.o.p.i_ie]
+        m.d.comb += [current.eq(rings[n % self._lanes][n // self._lanes]) for n, current in enumerate(currents)]
+        return m
+
+    def _weights(self) -> Memory:
+        """A row of ``words`` words for each input."""
+        words = pack_rows(self._rows, self._lanes, self._synapse_bits)
+        layout = data.ArrayLayout(unsigned(self._synapse_bits), self._lanes)
+        return Memory(shape=layout, depth=len(words), init=[layout.from_bits(word) for word in words])
+
+    def _rings(self, m: Module, products: data.View, *, turn: Signal, clear: Signal) -> list[data.View]:
+        """The accumulators of each lane; element 0 is the head, to which the product is added as the ring turns."""
+        rings = []
+        for lane in range(self._lanes):
+            width = max(self._widths[lane :: self._lanes])
+            ring = Signal(data.ArrayLayout(unsigned(width), self.words), name=f"ring_{lane}")
+            total = (ring[0] + products[lane])[:width]
+            with m.If(clear):
+                m.d.sync += ring.eq(0)
+            with m.Elif(turn):
+                m.d.sync += ring.eq(Cat(ring.as_value()[width:], total))
+            rings.append(ring)
+        return rings

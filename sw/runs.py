@@ -1,0 +1,91 @@
+"""The folder of a training run: where it is, what it holds, and the integer network that comes out of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from quant.errors import ChandelierError
+from quant.files import replacing
+from quant.golden import GoldenModel
+from quant.network import IntegerNetwork
+from quant.network_file import save_network
+from sw.config import Config, load_config
+from sw.data import Dataset, load
+from sw.network import EINetwork
+from sw.training import Progress, accuracy, input_of, load_run_network, train
+
+__all__ = ["Quantised", "quantise_run", "train_run"]
+
+
+def train_run(config: Config, text: str, run: Path, progress: Progress) -> list[dict[str, object]]:
+    """Trains ``config`` in the folder ``run``, which keeps ``text`` as ``config.toml``; see ``sw.training``."""
+    dataset = load(config.data.name)
+    with replacing(run / "config.toml") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return train(config, dataset, run, progress)
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """An integer network and what it does on the test set.
+
+    ``float_accuracy`` is that of the floating-point phase, if the run had one.
+    """
+
+    network: IntegerNetwork
+    path: Path
+    phase: str
+    accuracy: float
+    float_accuracy: float | None
+
+
+def _integer_classes(network: EINetwork, integers: IntegerNetwork, codes: np.ndarray) -> np.ndarray:
+    """Classes of the golden model, having seen that the trained network computes the same integer logits."""
+    classes, start = [], 0
+    for trace in GoldenModel(integers).batches(codes):
+        with torch.no_grad():
+            logits, _ = network.integer_logits(torch.from_numpy(codes[start : start + len(trace.logits)]).float())
+        if (wrong := np.argwhere(logits.numpy() != trace.logits)).size:
+            sample, label = wrong[0]
+            raise AssertionError(f"sample {start + sample}, class {label}: training and golden model disagree")
+        classes.append(trace.classes)
+        start += len(trace.logits)
+    return np.concatenate(classes)
+
+
+def _accuracy(run: Path, config: Config, dataset: Dataset, phase: str) -> float | None:
+    """Accuracy of a phase on the test set, in floating point; ``None`` if the run did not go through it."""
+    if not (run / f"{phase}.safetensors").exists():
+        return None
+    network = load_run_network(config, dataset, run, phase)
+    return accuracy(network, input_of(config, dataset).encode(dataset.x_test), dataset.y_test)
+
+
+def quantise_run(run: Path, path: Path | None, *, post_training: bool = False) -> Quantised:
+    """Writes the integer network of a run to ``path`` (by default ``run/NAME.safetensors``).
+
+    It comes from quantisation-aware training, or, with ``post_training`` or where the run had no such phase,
+    from the floating-point weights. That the golden model and the trained network compute the same integer
+    logits is checked on the whole test set.
+
+    Raises
+    ------
+    ChandelierError
+        If the run is not there or not through, or a number does not fit.
+    """
+    if not run.is_dir():
+        raise ChandelierError(f"{run} is not there: 'chandelier train CONFIG' makes the folder of a run")
+    config = load_config(run / "config.toml")
+    dataset = load(config.data.name)
+    phase = "float" if post_training or config.quantisation.epochs == 0 else "quantised"
+    network = load_run_network(config, dataset, run, phase)
+    if phase == "float":
+        network.quantise(config.quantisation.scheme())
+    integers = network.integer_network(config.name)
+    codes = integers.input.encode(dataset.x_test)
+    right = float((_integer_classes(network, integers, codes) == dataset.y_test).mean())
+    path = path or run / f"{config.name}.safetensors"
+    save_network(integers, path)
+    return Quantised(integers, path, phase, right, _accuracy(run, config, dataset, "float"))

@@ -1,0 +1,99 @@
+"""A second, independent implementation of the arithmetic: plain Python integers and loops, nothing shared.
+
+Written from the specification and deliberately naive. Golden model and hardware are both compared with it.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from quant.network import IntegerNetwork, Layer, Neurons
+
+__all__ = ["reference"]
+
+Signals = dict[tuple[int, str], list[list[int]]]
+
+
+def _dot(row: Sequence[int], x: Sequence[int]) -> int:
+    return sum(int(w) * v for w, v in zip(row, x, strict=True))
+
+
+def _clip(value: int, bits: int) -> int:
+    half = 2 ** (bits - 1)
+    return max(-half, min(half - 1, value))
+
+
+def _floor_log2(value: int) -> int:
+    e = 0
+    while 2 ** (e + 1) <= value:
+        e += 1
+    return e
+
+
+def _table_entry(neurons: Neurons, divisor: int) -> int:
+    """round(2**bits / (1 + (k + 1/2) / 2**n)), k being the n bits below the leading one of the divisor."""
+    n, bits = neurons.reciprocal.index_bits, neurons.reciprocal.bits
+    k = divisor * 2**n // 2 ** _floor_log2(divisor) - 2**n
+    numerator, denominator = 2 ** (bits + n + 1), 2 ** (n + 1) + 2 * k + 1
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+def _balance(layer: Layer, x: Sequence[int]) -> dict[str, list[int]]:
+    i_ee = [_dot(row, x) for row in layer.w_ee]
+    i_ie = [_dot(row, x) for row in layer.w_ie]
+    i_ei = [_dot(row, i_ie) for row in layer.w_ei]
+    return {"i_ee": i_ee, "i_ie": i_ie, "bal": [layer.a * e - i for e, i in zip(i_ee, i_ei, strict=True)]}
+
+
+def _currents(layer: Layer, neurons: Neurons, x: Sequence[int]) -> dict[str, list[int]]:
+    signals = _balance(layer, x)
+    shunt = [int(g) * i for g, i in zip(neurons.g_i, signals["i_ie"], strict=True)]
+    d = [_dot(row, shunt) for row in layer.w_ei]
+    smallest = min([v for v in d if v > 0], default=0)
+    divisor = [v if v > 0 else smallest for v in d]
+    r, e, current = [], [], []
+    for n, bal in enumerate(signals["bal"]):
+        current.append(int(neurons.b_e[n]))
+        r.append(_table_entry(neurons, divisor[n]) if divisor[n] else 0)
+        e.append(_floor_log2(divisor[n]) if divisor[n] else 0)
+        if divisor[n]:
+            shift = neurons.shift + e[n]
+            quotient = (2 * int(neurons.g_e[n]) * bal * r[n] + 2**shift) // 2 ** (shift + 1)
+            current[n] += quotient
+        current[n] = _clip(current[n], neurons.membrane.width)
+    return {**signals, "d": d, "divisor": divisor, "r": r, "e": e, "current": current}
+
+
+def _lif(neurons: Neurons, v: Sequence[int], current: Sequence[int]) -> dict[str, list[int]]:
+    u = [v_n - v_n // 2**neurons.tau_shift + c_n for v_n, c_n in zip(v, current, strict=True)]
+    spike = [int(u_n >= neurons.theta) for u_n in u]
+    left = [_clip(u_n - neurons.theta * s_n, neurons.membrane.width) for u_n, s_n in zip(u, spike, strict=True)]
+    return {"u": u, "v": left, "spike": spike}
+
+
+def reference(network: IntegerNetwork, codes: np.ndarray) -> Signals:
+    """Every intermediate of one sample: (layer, signal) -> one list of neurons for each set.
+
+    ``codes`` is (features,), or, of a sequence, (steps, features). Signals are named as in the golden model:
+    i_ee, i_ie, bal, d, divisor, r, e, current, u, v, spike, and of the readout logits and class. A set is a time
+    step; the currents of a static first layer, the logits and the class have one.
+    """
+    static = network.input.kind == "static"
+    x = [[int(c) for c in step] for step in ([codes] if static else codes)]
+    signals: Signals = {}
+    for i, layer in enumerate(network.layers):
+        if layer.neurons is None:
+            sets = [_balance(layer, step) for step in x]
+            logits = [sum(s["bal"][n] for s in sets) for n in range(layer.n_e)]
+            signals[i, "logits"] = [logits]
+            signals[i, "class"] = [[logits.index(max(logits))]]
+        else:
+            sets = [_currents(layer, layer.neurons, step) for step in x]
+            v, lif = [0] * layer.n_e, []
+            for t in range(network.steps):
+                lif.append(_lif(layer.neurons, v, sets[t if len(sets) > 1 else 0]["current"]))
+                v = lif[-1]["v"]
+            x = [step["spike"] for step in lif]
+            signals |= {(i, name): [step[name] for step in lif] for name in lif[0]}
+        signals |= {(i, name): [s[name] for s in sets] for name in sets[0]}
+    return signals
