@@ -1,20 +1,20 @@
 """The synapse stage: turns the events of a time step into the excitatory and inhibitory input of every neuron."""
 
+from typing import Any
+
 import numpy as np
-from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, fifo, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.layouts import accumulator_layout, event_layout
-from hw.packing import ceil_div, pack_rows
+from hw.packing import ceil_div, packed_memory
 from quant.formats import Format
 
 __all__ = ["SynapseAccumulator"]
 
 #: Events that wait in front of the stage, so that bursts of the sender do not stall it.
 QUEUE_DEPTH = 16
-_STAGES = ("issued", "fetched", "weighted", "multiplied")
 
 
 class SynapseAccumulator(wiring.Component):
@@ -40,6 +40,9 @@ class SynapseAccumulator(wiring.Component):
     lanes : int, 1..n_e+n_i
         Synapses computed in a cycle.
     """
+
+    i: stream.Interface
+    o: stream.Interface
 
     #: Cycles from the marker's arrival to the currents: 2 in the queue, 3 in the pipeline.
     latency = 5
@@ -88,7 +91,7 @@ class SynapseAccumulator(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=self.i.p.shape().size, depth=QUEUE_DEPTH)
-        m.submodules.weights = weights = self._weights()
+        m.submodules.weights = weights = packed_memory(self._rows, self._lanes, self._synapse_bits)
         read = weights.read_port()
         m.d.comb += [
             queue.w_data.eq(self.i.p),
@@ -99,9 +102,12 @@ class SynapseAccumulator(wiring.Component):
         # The pipeline: event and word number -> word of weights -> products -> accumulators. It stands still only
         # while finished currents wait to be taken.
         stage = data.StructLayout({"valid": 1, "last": 1, "value": self._value_bits})
-        issued, fetched, weighted, multiplied = (Signal(stage, name=n) for n in _STAGES)
-        synapses = Signal(read.data.shape())
-        products = Signal(data.ArrayLayout(unsigned(self._synapse_bits + self._value_bits), self._lanes))
+        issued: Any = Signal(stage)
+        fetched: Any = Signal(stage)
+        weighted: Any = Signal(stage)
+        multiplied: Any = Signal(stage)
+        synapses: Any = Signal(read.data.shape())
+        products: Any = Signal(data.ArrayLayout(unsigned(self._synapse_bits + self._value_bits), self._lanes))
         event = data.View(self.i.p.shape(), queue.r_data)
         word = Signal(range(self.words))
         last_word = word == self.words - 1
@@ -127,18 +133,12 @@ class SynapseAccumulator(wiring.Component):
         m.d.comb += [current.eq(rings[n % self._lanes][n // self._lanes]) for n, current in enumerate(currents)]
         return m
 
-    def _weights(self) -> Memory:
-        """A row of ``words`` words for each input."""
-        words = pack_rows(self._rows, self._lanes, self._synapse_bits)
-        layout = data.ArrayLayout(unsigned(self._synapse_bits), self._lanes)
-        return Memory(shape=layout, depth=len(words), init=[layout.from_bits(word) for word in words])
-
-    def _rings(self, m: Module, products: data.View, *, turn: Signal, clear: Signal) -> list[data.View]:
+    def _rings(self, m: Module, products: Any, *, turn: Value, clear: Value) -> list[Any]:
         """The accumulators of each lane; element 0 is the head, to which the product is added as the ring turns."""
         rings = []
         for lane in range(self._lanes):
             width = max(self._widths[lane :: self._lanes])
-            ring = Signal(data.ArrayLayout(unsigned(width), self.words), name=f"ring_{lane}")
+            ring: Any = Signal(data.ArrayLayout(unsigned(width), self.words), name=f"ring_{lane}")
             total = (ring[0] + products[lane])[:width]
             with m.If(clear):
                 m.d.sync += ring.eq(0)

@@ -1,10 +1,11 @@
 """How numbers are laid out in memory words: lanes side by side, the first in the least significant bits."""
 
-from collections.abc import Iterable
-
 import numpy as np
+from amaranth import unsigned
+from amaranth.lib import data
+from amaranth.lib.memory import Memory
 
-__all__ = ["ceil_div", "pack_rows"]
+__all__ = ["ceil_div", "packed_memory"]
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -12,18 +13,19 @@ def ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
-def pack_rows(rows: np.ndarray, lanes: int, bits: int) -> list[int]:
-    """The words of a table: each row cut into ``ceil(columns / lanes)`` words, one after the other.
+def _pack(codes: list[int], bits: int) -> int:
+    return sum(code << (lane * bits) for lane, code in enumerate(codes))
+
+
+def packed_memory(rows: np.ndarray, lanes: int, bits: int) -> Memory:
+    """A memory of words of ``lanes`` codes that holds a table: each row begins a word, and fills whole words.
 
     Parameters
     ----------
     rows : (rows, columns) unsigned codes of ``bits`` bits
-    lanes : int
-        Codes in a word. The last word of a row is filled up with zeros.
+        A row takes ``ceil(columns / lanes)`` words; zeros fill up its last one.
     """
     filled = np.pad(rows, ((0, 0), (0, -rows.shape[1] % lanes)))
-    return [_pack(word.tolist(), bits) for word in filled.reshape(-1, lanes)]
-
-
-def _pack(codes: Iterable[int], bits: int) -> int:
-    return sum(code << (lane * bits) for lane, code in enumerate(codes))
+    layout = data.ArrayLayout(unsigned(bits), lanes)
+    words = [layout.from_bits(_pack(word.tolist(), bits)) for word in filled.reshape(-1, lanes)]
+    return Memory(shape=layout, depth=len(words), init=words)

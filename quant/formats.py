@@ -2,8 +2,11 @@
 
 import re
 from dataclasses import dataclass
+from typing import Annotated
 
-__all__ = ["Format"]
+from pydantic import BeforeValidator, PlainSerializer
+
+__all__ = ["Format", "FormatName"]
 
 
 @dataclass(frozen=True)
@@ -76,3 +79,11 @@ class Format:
         if low < 0:
             return cls(max((-low - 1).bit_length(), high.bit_length()) + 1, signed=True)
         return cls(max(1, high.bit_length()))
+
+
+#: A :class:`Format` in a pydantic model, written and read by its name.
+FormatName = Annotated[
+    Format,
+    BeforeValidator(lambda name: Format.parse(name) if isinstance(name, str) else name),
+    PlainSerializer(str),
+]

@@ -6,16 +6,16 @@ The integers are tensors called ``layers.K.w_ee`` and so on; everything else is 
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from quant.errors import ChandelierError
 from quant.files import replacing
-from quant.formats import Format
+from quant.formats import FormatName
 from quant.network import Array, Input, IntegerNetwork, Layer, Neurons
 from quant.reciprocal import Reciprocal
 from quant.widths import network_widths
@@ -26,12 +26,6 @@ __all__ = ["VERSION", "load_network", "save_network"]
 VERSION = 1
 _SYNAPSES = ("w_ee", "w_ie", "w_ei")
 _PER_NEURON = ("g_i", "g_e", "b_e")
-
-_FormatName = Annotated[
-    Format,
-    BeforeValidator(lambda name: Format.parse(name) if isinstance(name, str) else name),
-    PlainSerializer(str),
-]
 
 
 class _Strict(BaseModel):
@@ -55,7 +49,7 @@ class _NeuronsHeader(_Strict):
     gain_e_bits: int
     shift: int
     reciprocal: _ReciprocalHeader
-    membrane: _FormatName
+    membrane: FormatName
     tau_shift: int
     theta: int
 

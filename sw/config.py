@@ -1,17 +1,18 @@
 """The configuration of a training run: TOML, validated, every key documented here."""
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from quant.errors import ChandelierError
-from quant.formats import Format
+from quant.formats import FormatName
 from quant.quantisers import Scheme
 from quant.reciprocal import Reciprocal
 
-__all__ = ["Config", "QuantisationConfig", "load_config", "parse_config"]
+__all__ = ["Config", "QuantisationConfig", "load_config", "parse_config", "with_seed"]
 
 
 class _Section(BaseModel):
@@ -81,7 +82,7 @@ class QuantisationConfig(_Section):
     reciprocal_index_bits: int = Field(default=4, ge=0, le=12)
     reciprocal_bits: int = Field(default=8, ge=2, le=24)
     #: Format of membrane potential, current and bias.
-    membrane: Annotated[Format, BeforeValidator(Format.parse)] = Field(default="s10.6", validate_default=True)
+    membrane: FormatName = Field(default="s10.6", validate_default=True)
     step: Literal["calibrated", "learned"] = "calibrated"
 
     @model_validator(mode="after")
@@ -127,17 +128,16 @@ class Config(_Section):
 
 
 def parse_config(text: str, where: str) -> Config:
-    """The configuration in ``text`` (TOML); ``where`` names its file in errors.
+    """The configuration in ``text``, TOML or, if ``where`` ends in ``.json``, JSON; ``where`` names it in errors.
 
     Raises
     ------
     ChandelierError
         With the key, the value and what is allowed, if something is unknown or out of range.
     """
+    kind, parse = ("JSON", json.loads) if where.endswith(".json") else ("TOML", tomllib.loads)
     try:
-        return Config.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ChandelierError(f"{where} is not TOML: {error}") from None
+        return Config.model_validate(parse(text))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -146,6 +146,8 @@ def parse_config(text: str, where: str) -> Config:
         value = "" if first["type"] == "missing" or not key else f", not {first['input']!r}"
         message = first["msg"].removeprefix("Value error, ")
         raise ChandelierError(f"{where}: {key + ': ' if key else ''}{message}{value}") from None
+    except (ValueError, RecursionError) as error:
+        raise ChandelierError(f"{where} is not {kind}: {error}") from None
 
 
 def load_config(path: Path) -> Config:
@@ -155,3 +157,8 @@ def load_config(path: Path) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         raise ChandelierError(f"cannot read the configuration {path}: {error}") from None
     return parse_config(text, str(path))
+
+
+def with_seed(config: Config, seed: int) -> Config:
+    """The same configuration with another seed, and a name that says so."""
+    return Config.model_validate(config.model_dump() | {"seed": seed, "name": f"{config.name}-seed{seed}"})

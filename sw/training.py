@@ -25,10 +25,13 @@ from sw.data import Dataset
 from sw.layers import EIProp
 from sw.network import EINetwork
 
-__all__ = ["PHASES", "Progress", "accuracy", "build_network", "input_of", "load_run_network", "train"]
+__all__ = ["CONFIG_FILE", "PHASES", "Progress", "accuracy", "build_network", "input_of", "load_run_network", "train"]
 
 #: The phases of a run, in order; each leaves ``PHASE.safetensors`` in the run's folder.
 PHASES = ("float", "quantised")
+
+#: The configuration, in the run's folder.
+CONFIG_FILE = "config.json"
 
 #: Called after every batch with the phase, the batches done and to do in it, and a line of figures.
 Progress = Callable[[str, int, int, str], None]
@@ -232,7 +235,7 @@ def _start(config: Config, dataset: Dataset, run: Path) -> tuple[_State, _Batche
 def train(config: Config, dataset: Dataset, run: Path, progress: Progress) -> list[dict[str, object]]:
     """Trains, or goes on where the run's folder says; returns the figures of every epoch.
 
-    Leaves in ``run``: ``checkpoint.safetensors`` after every epoch, ``metrics.jsonl``, and a
+    Leaves in ``run``: ``config.json``, ``checkpoint.safetensors`` after every epoch, ``metrics.jsonl``, and a
     ``PHASE.safetensors`` for each phase that is through. Interrupted anywhere and started again, the result is
     that of an uninterrupted run on the same machine.
 
@@ -243,6 +246,8 @@ def train(config: Config, dataset: Dataset, run: Path, progress: Progress) -> li
     """
     torch.set_flush_denormal(True)  # clamped weights decay into denormals, which are slow
     state, batches = _start(config, dataset, run)
+    with replacing(run / CONFIG_FILE) as temporary:
+        temporary.write_text(config.model_dump_json(indent=2) + "\n")
     codes = batches.spec.encode(dataset.x_test)
     phase_epochs = (config.training.epochs, config.quantisation.epochs)
     while state.phase < len(PHASES):

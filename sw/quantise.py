@@ -1,4 +1,4 @@
-"""The folder of a training run: where it is, what it holds, and the integer network that comes out of it."""
+"""From the folder of a training run to its integer network, checked on the whole test set."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,24 +7,15 @@ import numpy as np
 import torch
 
 from quant.errors import ChandelierError
-from quant.files import replacing
 from quant.golden import GoldenModel
 from quant.network import IntegerNetwork
 from quant.network_file import save_network
 from sw.config import Config, load_config
 from sw.data import Dataset, load
 from sw.network import EINetwork
-from sw.training import Progress, accuracy, input_of, load_run_network, train
+from sw.training import CONFIG_FILE, accuracy, input_of, load_run_network
 
-__all__ = ["Quantised", "quantise_run", "train_run"]
-
-
-def train_run(config: Config, text: str, run: Path, progress: Progress) -> list[dict[str, object]]:
-    """Trains ``config`` in the folder ``run``, which keeps ``text`` as ``config.toml``; see ``sw.training``."""
-    dataset = load(config.data.name)
-    with replacing(run / "config.toml") as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return train(config, dataset, run, progress)
+__all__ = ["Quantised", "quantise_run"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +68,7 @@ def quantise_run(run: Path, path: Path | None, *, post_training: bool = False) -
     """
     if not run.is_dir():
         raise ChandelierError(f"{run} is not there: 'chandelier train CONFIG' makes the folder of a run")
-    config = load_config(run / "config.toml")
+    config = load_config(run / CONFIG_FILE)
     dataset = load(config.data.name)
     phase = "float" if post_training or config.quantisation.epochs == 0 else "quantised"
     network = load_run_network(config, dataset, run, phase)

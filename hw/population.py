@@ -1,0 +1,187 @@
+"""The population unit: from the currents of the synapse stage to each E neuron's balance and denominator."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hw.layouts import accumulator_layout, frame_layout, shape_of
+from hw.packing import ceil_div, packed_memory
+from quant.formats import Format
+
+__all__ = ["PopulationUnit"]
+
+
+class PopulationUnit(wiring.Component):
+    """``bal = a * i_ee - w_ei i_ie`` and ``d = w_ei (g_i * i_ie)``, ``neuron_lanes`` E neurons at a time.
+
+    For each group of E neurons the I population comes by, ``population_lanes`` of them a cycle: ``cycles`` cycles
+    a time step in all, during which the synapse stage works on the next step. Currents are taken while the last
+    word of the step before is under way, so steps follow each other without a gap. Latency from the currents to the
+    first beat: ``latency`` cycles.
+
+    Parameters
+    ----------
+    w_ei : (n_e, n_i) unsigned, ``inhibition_bits`` bits
+    inhibition_bits : int, 1..8
+    a : int, >= 1
+    i_ee, i_ie : Format
+        Of the currents.
+    bal : Format
+        Of the balance. Partial sums wrap around in it, which is harmless, as the result fits.
+    population_lanes : int, 1..n_i
+    neuron_lanes : int, 1..n_e
+    d : Format, optional
+        Of the denominator. Without it, in a readout, there is none.
+    g_i : (n_i,) unsigned, ``gain_i_bits`` bits
+        With ``d`` only.
+    gain_i_bits : int, 1..8
+        With ``d`` only.
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(
+        self,
+        *,
+        w_ei: np.ndarray,
+        inhibition_bits: int,
+        a: int,
+        i_ee: Format,
+        i_ie: Format,
+        bal: Format,
+        population_lanes: int,
+        neuron_lanes: int,
+        d: Format | None = None,
+        g_i: np.ndarray | None = None,
+        gain_i_bits: int = 1,
+    ) -> None:
+        n_e, n_i = w_ei.shape
+        for name, lanes, most in (("population_lanes", population_lanes, n_i), ("neuron_lanes", neuron_lanes, n_e)):
+            if not 1 <= lanes <= most:
+                raise ValueError(f"{name} of the population unit must be 1..{most}, not {lanes}")
+        if (d is None) != (g_i is None):
+            raise ValueError("the population unit takes d and g_i together, or neither of them")
+        self.groups, self.chunks = ceil_div(n_e, neuron_lanes), ceil_div(n_i, population_lanes)
+        self._w_ei, self._g_i = w_ei, g_i
+        self._inhibition_bits, self._gain_i_bits, self._a = inhibition_bits, gain_i_bits, a
+        self._i_ee, self._i_ie, self._bal, self._d = shape_of(i_ee), shape_of(i_ie), shape_of(bal), d and shape_of(d)
+        self._population_lanes, self._neuron_lanes = population_lanes, neuron_lanes
+        fields = {"bal": bal} if d is None else {"bal": bal, "d": d}
+        super().__init__(
+            {
+                "i": In(stream.Signature(accumulator_layout(i_ee, n_e, i_ie, n_i))),
+                "o": Out(stream.Signature(frame_layout(neuron_lanes, **fields))),
+            }
+        )
+
+    @property
+    def cycles(self) -> int:
+        """Cycles a time step."""
+        return self.groups * self.chunks
+
+    @property
+    def latency(self) -> int:
+        """Cycles from taking the currents to the first beat."""
+        return self.chunks + 5
+
+    @property
+    def memory_bits(self) -> int:
+        """Bits of the memories of ``w_ei`` and ``g_i``."""
+        gains = 0 if self._g_i is None else self.chunks * self._population_lanes * self._gain_i_bits
+        return self.cycles * self._neuron_lanes * self._population_lanes * self._inhibition_bits + gains
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        advance = Signal()
+        m.d.comb += advance.eq(~self.o.valid | self.o.ready)
+
+        def register(value: Value) -> Signal:
+            """``value``, a step of the pipeline later."""
+            held = Signal(value.shape(), name="held")
+            with m.If(advance):
+                m.d.sync += held.eq(value)
+            return held
+
+        word, chunk = Signal(range(self.cycles)), Signal(range(self.chunks))
+        i_ee, i_ie, issued = self._take(m, advance, word, chunk)
+        m.submodules.w_ei = w_ei = self._w_ei_memory()
+        w_read = w_ei.read_port()
+        m.d.comb += [w_read.addr.eq(word), w_read.en.eq(advance)]
+
+        # Step by step: currents and weights -> g_i * i_ie and a * i_ee -> products -> sums -> balance, denominator.
+        chunk_i_ie = [register(i) for i in i_ie]
+        populations = {"bal": [register(i) for i in chunk_i_ie]}
+        if self._g_i is not None:
+            m.submodules.g_i = g_i = packed_memory(self._g_i[None], self._population_lanes, self._gain_i_bits)
+            g_read = g_i.read_port()
+            m.d.comb += [g_read.addr.eq(chunk), g_read.en.eq(advance)]
+            populations["d"] = [register(g * i) for g, i in zip(g_read.data, chunk_i_ie, strict=True)]
+        weights: Any = data.View(w_read.data.shape(), register(w_read.data.as_value()))
+        flags: Any = issued
+        for _ in range(4):
+            flags = data.View(issued.shape(), register(flags.as_value()))
+        for n in range(self._neuron_lanes):
+            row = [weights[n * self._population_lanes + k] for k in range(self._population_lanes)]
+            sums = {
+                name: register(_tree_sum([register(w * i) for w, i in zip(row, population, strict=True)]))
+                for name, population in populations.items()
+            }
+            base = register(register(register((self._a * register(i_ee[n]))[: self._bal.width])))
+            out = self.o.p[n]
+            with m.If(advance & flags.valid):
+                m.d.sync += out.bal.eq(Mux(flags.first, base, out.bal) - sums["bal"])
+                if "d" in sums:
+                    m.d.sync += out.d.eq(Mux(flags.first, 0, out.d) + sums["d"])
+        with m.If(advance):
+            m.d.sync += self.o.valid.eq(flags.valid & flags.last)
+        return m
+
+    def _take(self, m: Module, advance: Value, word: Signal, chunk: Signal) -> tuple[Any, Any, Any]:
+        """Shadow registers of the currents, and the counters: a word of ``w_ei`` each cycle.
+
+        Gives the ``i_ee`` of the group and the ``i_ie`` of the chunk whose turn it is, and whether there is one
+        (``valid``), whether it is the group's ``first``, whether its ``last``.
+        """
+        i_ee: Any = Signal(data.ArrayLayout(data.ArrayLayout(self._i_ee, self._neuron_lanes), self.groups))
+        i_ie: Any = Signal(data.ArrayLayout(data.ArrayLayout(self._i_ie, self._population_lanes), self.chunks))
+        issued: Any = Signal(data.StructLayout({"valid": 1, "first": 1, "last": 1}))
+        busy, step_end = Signal(), word == self.cycles - 1
+        m.d.comb += [
+            issued.valid.eq(busy),
+            issued.first.eq(chunk == 0),
+            issued.last.eq(chunk == self.chunks - 1),
+            self.i.ready.eq(~busy | (step_end & advance)),
+        ]
+        with m.If(busy & advance):
+            m.d.sync += [
+                word.eq(Mux(step_end, 0, word + 1)),
+                chunk.eq(Mux(issued.last, 0, chunk + 1)),
+                i_ie.eq(Cat(i_ie.as_value()[i_ie[0].shape().size :], i_ie[0])),
+            ]
+            with m.If(issued.last):
+                m.d.sync += i_ee.eq(i_ee.as_value()[i_ee[0].shape().size :])
+        with m.If(self.i.ready):
+            m.d.sync += [busy.eq(self.i.valid), i_ee.eq(self.i.p.i_ee.as_value()), i_ie.eq(self.i.p.i_ie.as_value())]
+        return i_ee[0], i_ie[0], issued
+
+    def _w_ei_memory(self) -> Memory:
+        """A word for each chunk of each group: ``population_lanes`` weights of each neuron of the group."""
+        n, p = self._neuron_lanes, self._population_lanes
+        n_e, n_i = self._w_ei.shape
+        filled = np.pad(self._w_ei, ((0, self.groups * n - n_e), (0, self.chunks * p - n_i)))
+        words = filled.reshape(self.groups, n, self.chunks, p).transpose(0, 2, 1, 3)
+        return packed_memory(words.reshape(self.cycles, n * p), n * p, self._inhibition_bits)
+
+
+def _tree_sum(values: Sequence[Value]) -> Value:
+    """The sum as a balanced tree of adders."""
+    if len(values) == 1:
+        return values[0]
+    half = len(values) // 2
+    return _tree_sum(values[:half]) + _tree_sum(values[half:])

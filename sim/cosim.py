@@ -1,0 +1,201 @@
+"""Co-simulation: the generated Verilog against the golden model, every probed value of every sample."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import numpy as np
+
+from hw.manifest import Manifest
+from quant.errors import ChandelierError
+from quant.files import replacing
+from quant.formats import Format
+from sim.compare import Comparison, Signals, compare
+from sim.harness import bench_verilog
+from sim.report import CosimReport, Spread
+from sim.runs import Recording, Stimulus, record
+from sim.verilator import Build, WaveFormat, build
+
+__all__ = ["Golden", "Subject", "cosimulate", "cosimulate_many"]
+
+#: ``golden(start, stop)``: the signals of these samples.
+Golden = Callable[[int, int], Signals]
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A design, what it gets, and what it should make of it.
+
+    Parameters
+    ----------
+    folder : Path
+        What ``chandelier rtl`` wrote.
+    codes : (samples, features) or, for a sequence, (samples, steps, features), uint8
+    golden : Golden
+        ``golden(start, stop)`` gives, of these samples, each (layer, signal) as integers
+        (samples, steps or 1, neurons). Called in this process, for one shard after the other, while simulators run.
+    formats : mapping, optional
+        Format of each (layer, signal) that has fractional bits: messages then give the value, too.
+    """
+
+    folder: Path
+    codes: np.ndarray
+    golden: Golden
+    formats: Mapping[tuple[int, str], Format] = field(default_factory=dict)
+
+
+def cosimulate_many(
+    subjects: Sequence[Subject],
+    *,
+    signals: Collection[str] | None = None,
+    stall_probability: float = 0.0,
+    seed: int = 0,
+    waves: Path | None = None,
+    jobs: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[CosimReport]:
+    """Co-simulates designs side by side in one bench, which saves building one for each.
+
+    Parameters
+    ----------
+    subjects : sequence of Subject
+        Their top modules have different names.
+    signals : collection of str, optional
+        Compares only these; without it, all that both design and golden model offer.
+    stall_probability : float, 0 <= p < 1
+        The chance, in each cycle, that a source or a sink pauses.
+    seed : int
+        Of the pauses; with the same seed they are the same on any machine.
+    waves : Path, optional
+        Writes waves there, of the kind that its suffix says: ``.fst`` or ``.vcd``. Meant for a few samples:
+        it takes a slower simulator, and a single process.
+    jobs : int, optional
+        Simulators at a time; the number of cores if not given.
+    progress : callable
+        Called with the samples done and those there are, of the first subject.
+
+    Returns
+    -------
+    list of CosimReport
+        One for each subject, whether it passed or not.
+
+    Raises
+    ------
+    ChandelierError
+        If input codes do not fit, a signal does not exist, a tool is missing, or a simulator does not build or dies.
+    """
+    stimuli = [Stimulus(subject.folder, Manifest.read(subject.folder), subject.codes) for subject in subjects]
+    _check(stimuli, signals, stall_probability)
+    manifests = [stimulus.manifest for stimulus in stimuli]
+    verilog = [s.folder / file for s in stimuli for file in s.manifest.files if file.endswith(".v")]
+    program = build(verilog, bench_verilog(manifests), _wave_format(waves))
+    start = time.monotonic()
+    outcomes = [_Outcome(subject, stimulus, signals) for subject, stimulus in zip(subjects, stimuli, strict=True)]
+    with nullcontext() if waves is None else replacing(waves.absolute()) as wave_file:
+        for recordings in record(
+            program,
+            stimuli,
+            stall_probability=stall_probability,
+            seed=seed,
+            waves=wave_file,
+            jobs=jobs or os.cpu_count() or 1,
+        ):
+            for outcome, recording in zip(outcomes, recordings, strict=True):
+                outcome.add(recording)
+            progress(recordings[0].stop, len(subjects[0].codes))
+    seconds = time.monotonic() - start
+    return [outcome.report(seconds, program) for outcome in outcomes]
+
+
+def cosimulate(
+    folder: Path,
+    codes: np.ndarray,
+    golden: Golden,
+    *,
+    formats: Mapping[tuple[int, str], Format] | None = None,
+    **options: Any,
+) -> CosimReport:
+    """Co-simulates one design: :func:`cosimulate_many`, whose ``options`` it takes, of a single :class:`Subject`."""
+    return cosimulate_many([Subject(folder, codes, golden, formats or {})], **options)[0]
+
+
+class _Outcome:
+    """Gathers what is found out about one design, shard by shard."""
+
+    def __init__(self, subject: Subject, stimulus: Stimulus, signals: Collection[str] | None) -> None:
+        self._subject, self._stimulus, self._signals = subject, stimulus, signals
+        self._comparisons: list[Comparison] = []
+        self._intervals: list[np.ndarray] = []
+        self._latencies: list[np.ndarray] = []
+        self._cycles = 0
+
+    def add(self, recording: Recording) -> None:
+        """Compares a recording with the golden model, and keeps the outcome."""
+        golden = self._subject.golden(recording.start, recording.stop) if recording.stop > recording.start else {}
+        self._comparisons.append(compare(self._stimulus.taps, recording, golden, self._signals, self._subject.formats))
+        finished = recording.finished[: len(recording.started)]
+        self._intervals.append(np.diff(finished))
+        self._latencies.append(finished - recording.started[: len(finished)])
+        self._cycles += recording.cycles
+
+    def report(self, seconds: float, program: Build) -> CosimReport:
+        """The report on all that was added."""
+        faulty = [comparison.faults for comparison in self._comparisons if comparison.faults]
+        return CosimReport(
+            design=self._stimulus.manifest.top,
+            samples=len(self._stimulus.codes),
+            compared=dict(sum((comparison.compared for comparison in self._comparisons), Counter())),
+            mismatches=sum(comparison.mismatches for comparison in self._comparisons),
+            first=next((comparison.first for comparison in self._comparisons if comparison.first), None),
+            faults=tuple(faulty[0]) if faulty else (),
+            interval=Spread.of(np.concatenate(self._intervals)),
+            latency=Spread.of(np.concatenate(self._latencies)),
+            cycles=self._cycles,
+            seconds=seconds,
+            build_seconds=program.seconds,
+            build_cached=program.cached,
+        )
+
+
+def _wave_format(waves: Path | None) -> WaveFormat | None:
+    if waves is None:
+        return None
+    for suffix in get_args(WaveFormat):
+        if waves.suffix == f".{suffix}":
+            return cast(WaveFormat, suffix)
+    raise ChandelierError(f"{waves}: the name of a wave file ends in .fst or .vcd")
+
+
+def _check(stimuli: Sequence[Stimulus], signals: Collection[str] | None, stall_probability: float) -> None:
+    """Refuses what cannot be simulated."""
+    if not 0 <= stall_probability < 1:
+        raise ChandelierError(f"the stall probability must be at least 0 and less than 1, not {stall_probability}")
+    tops = Counter(stimulus.manifest.top for stimulus in stimuli)
+    for top, count in tops.items():
+        if count > 1:
+            raise ChandelierError(f"{count} designs are called {top}: generate them under different names")
+    for stimulus in stimuli:
+        _check_codes(stimulus)
+        offered = {field.signal for tap in stimulus.taps for field in tap.fields}
+        for signal in signals or ():
+            if signal not in offered:
+                raise ChandelierError(
+                    f"{stimulus.manifest.top} has no signal {signal!r}; it has {', '.join(sorted(offered))}"
+                )
+
+
+def _check_codes(stimulus: Stimulus) -> None:
+    port, codes = stimulus.manifest.input, stimulus.codes
+    shape = (port.features,) if port.kind == "static" else (port.steps, port.features)
+    if codes.dtype != np.uint8 or codes.shape[1:] != shape or not len(codes):
+        raise ChandelierError(
+            f"{stimulus.manifest.top} takes uint8 codes of shape (samples, {', '.join(map(str, shape))}), "
+            f"not {codes.dtype} of shape {codes.shape}"
+        )
+    if codes.max() >> port.bits:
+        raise ChandelierError(f"{stimulus.manifest.top} takes codes of {port.bits} bits, and one is {codes.max()}")

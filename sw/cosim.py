@@ -1,0 +1,123 @@
+"""From a network and the name of a data set to a co-simulation: encoding, golden model, generated design."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from hw.folding import Folding
+from hw.rtl import write_rtl
+from quant.errors import ChandelierError
+from quant.formats import Format
+from quant.golden import SIGNALS, GoldenModel
+from quant.network import IntegerNetwork
+from sim.cosim import cosimulate
+from sim.report import CosimReport
+from sw.console import Update
+from sw.data import Dataset, load
+
+__all__ = ["cosimulate_network", "report_rows", "test_codes"]
+
+
+def _count(samples: str, available: int) -> int:
+    if samples == "all":
+        return available
+    if not samples.isdecimal() or not 1 <= int(samples) <= available:
+        raise ChandelierError(f"--samples must be 1..{available} or all, not {samples}")
+    return int(samples)
+
+
+def test_codes(network: IntegerNetwork, dataset: Dataset, samples: str = "all") -> np.ndarray:
+    """Input codes of the first ``samples`` test samples.
+
+    Raises
+    ------
+    ChandelierError
+        If the data are not what the network takes.
+    """
+    spec = network.input
+    kind, steps = ("static", network.steps) if dataset.steps is None else ("sequence", dataset.steps)
+    if (dataset.features, kind, steps) != (spec.features, spec.kind, network.steps):
+        raise ChandelierError(
+            f"{dataset.name} has {kind} samples of {dataset.features} features"
+            f"{f' and {steps} steps' if kind == 'sequence' else ''}, and {network.name} takes {spec.kind} samples of "
+            f"{spec.features} features{f' and {network.steps} steps' if spec.kind == 'sequence' else ''}"
+        )
+    if dataset.classes != network.classes:
+        raise ChandelierError(f"{dataset.name} has {dataset.classes} classes, and {network.name} has {network.classes}")
+    return spec.encode(dataset.x_test[: _count(samples, len(dataset.x_test))])
+
+
+def _formats(network: IntegerNetwork) -> dict[tuple[int, str], Format]:
+    """Of the signals with fractional bits."""
+    hidden = ((i, layer.neurons) for i, layer in enumerate(network.layers) if layer.neurons is not None)
+    return {(i, name): neurons.membrane for i, neurons in hidden for name in ("current", "v")}
+
+
+def cosimulate_network(
+    network: IntegerNetwork,
+    data: str,
+    samples: str,
+    *,
+    folding: list[Folding],
+    stalls: float = 0.0,
+    seed: int = 0,
+    waves: Path | None = None,
+    progress: Update,
+) -> CosimReport:
+    """Generates the design and co-simulates it on the first ``samples`` (a number, or ``all``) test samples.
+
+    Parameters
+    ----------
+    folding : one for each layer
+    stalls : float, 0 <= p < 1
+        Probability of a pause a cycle, at the source and at the sink.
+    seed : int
+        Of the stalls.
+    waves : Path, optional
+        Where a waveform of the first sample goes; ``.fst`` or ``.vcd``.
+
+    Raises
+    ------
+    ChandelierError
+        If the data do not fit the network, or a tool is missing.
+    """
+    codes = test_codes(network, load(data), samples)
+    model = GoldenModel(network)
+
+    def golden(start: int, stop: int) -> Mapping[tuple[int, str], np.ndarray]:
+        return model.run(codes[start:stop], SIGNALS).signals
+
+    with tempfile.TemporaryDirectory(prefix="chandelier-") as scratch:
+        folder = Path(scratch) / "rtl"
+        write_rtl(network, folder, folding=folding)
+        common = {"formats": _formats(network), "stall_probability": stalls, "seed": seed}
+        if waves is not None:
+            cosimulate(folder, codes[:1], golden, waves=waves, **common)  # type: ignore[arg-type]
+        return cosimulate(
+            folder,
+            codes,
+            golden,
+            progress=lambda done, total: progress("co-simulate", done, total, ""),
+            **common,  # type: ignore[arg-type]
+        )
+
+
+def report_rows(report: CosimReport) -> dict[str, object]:
+    """What the command line shows of a report."""
+    verdict = "0" if report.passed else f"{report.mismatches}"
+    rows: dict[str, object] = {
+        "samples": f"{report.samples:,}",
+        "values compared": f"{sum(report.compared.values()):,} of {len(report.compared)} signals",
+        "mismatches": verdict,
+    }
+    if report.first is not None:
+        rows["first difference"] = report.first
+    rows |= {"fault": fault for fault in report.faults[:1]}
+    return rows | {
+        "cycles between results": report.interval or "-",
+        "cycles to a result": report.latency or "-",
+        "speed": f"{report.cycles_per_second:,.0f} cycles/s, {report.images_per_second:,.1f} samples/s",
+        "simulator": "from the cache" if report.build_cached else f"built in {report.build_seconds:.1f} s",
+    }

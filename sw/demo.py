@@ -1,0 +1,69 @@
+"""``make demo``: the whole path on the embedded digits, from training to the co-simulation of every test image."""
+
+import time
+from pathlib import Path
+
+from hw.folding import default_foldings
+from hw.rtl import write_rtl
+from quant.errors import ChandelierError
+from quant.export import FORMATS, export
+from sw.config import load_config
+from sw.console import console, exit_on_error, key_value_table, progress_bars
+from sw.cosim import cosimulate_network
+from sw.data import load
+from sw.quantise import quantise_run
+from sw.training import train
+
+__all__ = ["demo"]
+
+CONFIG = Path(__file__).parents[1] / "configs" / "digits.toml"
+
+
+def demo(folder: Path) -> None:
+    """Trains, quantises, exports, generates and co-simulates the digits network; everything goes into ``folder``.
+
+    Raises
+    ------
+    ChandelierError
+        If a tool is missing, or (which would be our bug) a bit differs.
+    """
+    started = time.monotonic()
+    config = load_config(CONFIG)
+    run = folder / config.name
+    with progress_bars() as progress:
+        train(config, load(config.data.name), run, progress)
+    quantised = quantise_run(run, folder / f"{config.name}.safetensors")
+    network = quantised.network
+    for fmt, (suffix, _) in FORMATS.items():
+        export(network, fmt, folder / "weights" / f"{config.name}{suffix}")
+    folding = default_foldings(network)
+    manifest = write_rtl(network, folder / "rtl", folding=folding)
+    waves = folder / "first-image.fst"
+    with progress_bars() as progress:
+        report = cosimulate_network(network, config.data.name, "all", folding=folding, waves=waves, progress=progress)
+    scheme = config.quantisation
+    rows = {
+        "float accuracy": f"{100 * (quantised.float_accuracy or 0):.2f} %",
+        "quantised accuracy": f"{100 * quantised.accuracy:.2f} %",
+        "bits": f"synapses {scheme.synapse_bits}, inhibition {scheme.inhibition_bits}, membranes {scheme.membrane}",
+        "images co-simulated": report.samples,
+        "values compared": f"{sum(report.compared.values()):,}",
+        "mismatches": report.mismatches,
+        "cycles per image": f"{report.interval.min} / {report.interval.mean:.1f} / {report.interval.max} (min / mean / max)"
+        if report.interval
+        else "-",
+        "integer network": quantised.path,
+        "exported weights": folder / "weights",
+        "Verilog": folder / "rtl" / f"{manifest.top}.v",
+        "waveform": f"{waves} (open it with: surfer {waves}, or gtkwave)",
+        "run": f"{run} (metrics.jsonl has a line for every epoch)",
+        "time": f"{time.monotonic() - started:.0f} s",
+    }
+    console.print(key_value_table("Chandelier on the UCI digits", rows))
+    if not report.passed:
+        raise ChandelierError(str(report.first or report.faults[0]))
+
+
+if __name__ == "__main__":
+    with exit_on_error():
+        demo(Path("demo"))
