@@ -7,7 +7,7 @@ from amaranth import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.layouts import accumulator_layout, event_layout
+from hw.layouts import accumulator_layout, event_layout, index_of
 from hw.packing import ceil_div, packed_memory
 from quant.formats import Format
 
@@ -23,7 +23,7 @@ class SynapseAccumulator(wiring.Component):
     An event ``(j, x)`` takes the row of weights of input ``j`` through ``lanes`` multipliers, a word a cycle:
     ``words`` cycles. The end-of-step marker takes one: all currents leave in one beat, and the accumulators
     start again at zero. A step of ``events`` events therefore takes ``cycles(events)`` cycles, unless the taker of
-    the currents is not ready. Latency from marker to currents: ``latency`` cycles.
+    the currents is not ready. Latency from marker to currents: ``LATENCY`` cycles.
 
     The accumulators are a ring of words that turns by one word a cycle, so that no multiplexer is as wide as a
     row: the word at the head is the one whose weights arrive.
@@ -45,7 +45,7 @@ class SynapseAccumulator(wiring.Component):
     o: stream.Interface
 
     #: Cycles from the marker's arrival to the currents: 2 in the queue, 3 in the pipeline.
-    latency = 5
+    LATENCY = 5
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class SynapseAccumulator(wiring.Component):
         synapses: Any = Signal(read.data.shape())
         products: Any = Signal(data.ArrayLayout(unsigned(self._synapse_bits + self._value_bits), self._lanes))
         event = data.View(self.i.p.shape(), queue.r_data)
-        word = Signal(range(self.words))
+        word = Signal(index_of(self.words))
         last_word = word == self.words - 1
         advance = Signal()
         m.d.comb += [

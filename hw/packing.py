@@ -28,4 +28,4 @@ def packed_memory(rows: np.ndarray, lanes: int, bits: int) -> Memory:
     filled = np.pad(rows, ((0, 0), (0, -rows.shape[1] % lanes)))
     layout = data.ArrayLayout(unsigned(bits), lanes)
     words = [layout.from_bits(_pack(word.tolist(), bits)) for word in filled.reshape(-1, lanes)]
-    return Memory(shape=layout, depth=len(words), init=words)
+    return Memory(shape=layout, depth=max(2, len(words)), init=words)  # the address has a bit at least

@@ -9,7 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hw.layouts import accumulator_layout, frame_layout, shape_of
+from hw.layouts import accumulator_layout, frame_layout, index_of, shape_of
 from hw.packing import ceil_div, packed_memory
 from quant.formats import Format
 
@@ -42,6 +42,9 @@ class PopulationUnit(wiring.Component):
     gain_i_bits : int, 1..8
         With ``d`` only.
     """
+
+    #: Registers that a product passes on its way: what they add to the latency.
+    PIPELINE = 5
 
     i: stream.Interface
     o: stream.Interface
@@ -88,7 +91,7 @@ class PopulationUnit(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from taking the currents to the first beat."""
-        return self.chunks + 5
+        return self.chunks + self.PIPELINE
 
     @property
     def memory_bits(self) -> int:
@@ -108,7 +111,7 @@ class PopulationUnit(wiring.Component):
                 m.d.sync += held.eq(value)
             return held
 
-        word, chunk = Signal(range(self.cycles)), Signal(range(self.chunks))
+        word, chunk = Signal(index_of(self.cycles)), Signal(index_of(self.chunks))
         i_ee, i_ie, issued = self._take(m, advance, word, chunk)
         m.submodules.w_ei = w_ei = self._w_ei_memory()
         w_read = w_ei.read_port()

@@ -19,13 +19,14 @@ from quant.network_file import save_network
 
 __all__ = ["write_rtl"]
 
-#: How the Verilog writer puts down a memory with contents.
+#: How the Verilog writer puts down a memory with contents. Words of just 32 bits come in decimal.
 _MEMORY = r"""
-  reg (?P<range>\[\d+:0\] )?{name} \[(?P<top>\d+):0\];
+  reg (?:\[(?P<msb>\d+):0\] )?{name} \[(?P<top>\d+):0\];
   initial begin
-(?P<words>(?:    {name}\[\d+\] = \d+'h[0-9a-f]+;
+(?P<words>(?:    {name}\[\d+\] = \d+'(?:h[0-9a-f]+|d\d+);
 )+)  end
 """
+_WORD = re.compile(r"= \d+'(?:h([0-9a-f]+)|d(\d+));")
 
 
 def _generator() -> str:
@@ -39,11 +40,13 @@ def _extract_memory(text: str, module: str, memory: str, file_name: str) -> tupl
     """Verilog in which the memory's contents come from a file, and that file's text: a word in hex on each line."""
     start = text.index(f"\nmodule \\{module} (")
     found = re.compile(_MEMORY.format(name=memory)).search(text, start, text.index("\nendmodule\n", start))
-    words = re.findall(r"= \d+'h([0-9a-f]+);", found["words"]) if found else []
+    words = [int(h or d, 16 if h else 10) for h, d in _WORD.findall(found["words"])] if found else []
     if found is None or len(words) != int(found["top"]) + 1:
         raise RuntimeError(f"memory {memory} of module {module} is not in the Verilog in the form that is expected")
-    begin, end = found.start("words"), found.end("words")
-    return text[:begin] + f'    $readmemh("{file_name}", {memory});\n' + text[end:], "\n".join(words) + "\n"
+    digits = int(found["msb"] or 0) // 4 + 1
+    begin, end = found.span("words")
+    contents = "".join(f"{word:0{digits}x}\n" for word in words)
+    return text[:begin] + f'    $readmemh("{file_name}", {memory});\n' + text[end:], contents
 
 
 def _sources(top: Network, name: str) -> dict[str, str]:

@@ -13,11 +13,12 @@ __all__ = ["leak", "round_shift", "saturate"]
 
 
 def round_shift(x: Any, shift: Any) -> Any:
-    """``x / 2**shift`` rounded to the nearest integer, halves upwards: ``(x + 2**shift // 2) >> shift``.
+    """``x / 2**shift`` rounded to the nearest integer, halves upwards: ``floor((x + 2**shift / 2) / 2**shift)``.
 
-    ``shift`` is not negative; the right shift is arithmetic (towards minus infinity).
+    ``shift`` is not negative; right shifts are arithmetic (towards minus infinity). Written so that nothing is wider
+    than ``x`` and two bits, however large the shift.
     """
-    return (x + ((1 << shift) >> 1)) >> shift
+    return (((x << 1) >> shift) + 1) >> 1
 
 
 def _choose(condition: Any, then: Any, otherwise: Any) -> Any:

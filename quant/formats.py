@@ -77,7 +77,7 @@ class Format:
     def for_range(cls, low: int, high: int) -> "Format":
         """The narrowest integer format that holds every integer from ``low`` to ``high``."""
         if low < 0:
-            return cls(max((-low - 1).bit_length(), high.bit_length()) + 1, signed=True)
+            return cls(max((-low - 1).bit_length(), max(0, high).bit_length()) + 1, signed=True)
         return cls(max(1, high.bit_length()))
 
 

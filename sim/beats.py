@@ -51,8 +51,6 @@ def unpack(words: np.ndarray, field: PayloadField) -> np.ndarray:
     -------
     (beats, lanes) int64
     """
-    if field.width == 0:
-        return np.zeros((len(words), field.lanes), np.int64)
     first_bits = field.offset + field.stride * np.arange(field.lanes)
     places, shifts = first_bits // 64, (first_bits % 64).astype(np.uint64)
     following = np.pad(words, ((0, 0), (0, 1)))[:, places + 1]
@@ -68,4 +66,7 @@ def tap_values(tap: Tap, words: np.ndarray) -> dict[str, np.ndarray]:
     """The signals of a tap, (sets, neurons) int64 each, from all complete sets among the recorded words (uint64)."""
     sets = len(words) // (tap.words * tap.beats)
     beats = words[: sets * tap.beats * tap.words].reshape(-1, tap.words)
-    return {field.signal: unpack(beats, field).reshape(sets, -1)[:, : field.neurons] for field in tap.fields}
+    return {
+        field.signal: unpack(beats, field).reshape(sets, tap.beats * field.lanes)[:, : field.neurons]
+        for field in tap.fields
+    }

@@ -11,10 +11,10 @@ import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cocotb
 from cocotb.clock import Clock
-from cocotb.handle import HierarchyObject
 from cocotb.triggers import Timer
 
 __all__ = ["JOB_VARIABLE", "DesignJob", "Job", "Status", "cosimulation"]
@@ -129,7 +129,7 @@ def _collect(harness: ctypes.CDLL, job: Job, cycles: int, seconds: float, deadlo
 
 
 @cocotb.test()
-async def cosimulation(bench: HierarchyObject) -> None:
+async def cosimulation(bench: Any) -> None:
     """Sends the beats of the job, and writes down all that passes the taps."""
     folder = Path(os.environ[JOB_VARIABLE])
     job = Job(**json.loads((folder / "job.json").read_text()))

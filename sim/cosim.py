@@ -4,7 +4,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -96,18 +96,19 @@ def cosimulate_many(
     program = build(verilog, bench_verilog(manifests), _wave_format(waves))
     start = time.monotonic()
     outcomes = [_Outcome(subject, stimulus, signals) for subject, stimulus in zip(subjects, stimuli, strict=True)]
-    with nullcontext() if waves is None else replacing(waves.absolute()) as wave_file:
-        for recordings in record(
+    with ExitStack() as stack:
+        recordings = record(
             program,
             stimuli,
             stall_probability=stall_probability,
             seed=seed,
-            waves=wave_file,
+            waves=None if waves is None else stack.enter_context(replacing(waves.absolute())),
             jobs=jobs or os.cpu_count() or 1,
-        ):
-            for outcome, recording in zip(outcomes, recordings, strict=True):
+        )
+        for shard in stack.enter_context(closing(recordings)):
+            for outcome, recording in zip(outcomes, shard, strict=True):
                 outcome.add(recording)
-            progress(recordings[0].stop, len(subjects[0].codes))
+            progress(shard[0].stop, len(subjects[0].codes))
     seconds = time.monotonic() - start
     return [outcome.report(seconds, program) for outcome in outcomes]
 

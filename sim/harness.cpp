@@ -3,6 +3,7 @@
 // The design calls the functions of harness.sv through DPI; the test, in the same process, calls those marked so
 // through ctypes, a few times per thousand cycles. Buffers belong to this file and live as long as the process.
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -32,7 +33,7 @@ constexpr uint32_t FIRST_OF_SAMPLE = 1u << 31;
 
 struct Design {
     std::vector<uint32_t> beats;
-    size_t position = 0;  // of the next beat to offer
+    std::size_t position = 0;  // of the next beat to offer
     uint32_t stall = 0;   // probability of a pause, in units of 2**-32
     Random source, sink;
     std::vector<uint64_t> started, finished;  // cycles of each sample's first input beat and of its result

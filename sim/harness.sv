@@ -14,7 +14,7 @@ module harness_source #(
     output logic [WIDTH-1:0] payload
 );
   // The next beat, or a negative number for a pause; `taken` says that the previous beat was accepted just now.
-  import "DPI-C" function longint harness_next_beat(input int design, input bit taken, input longint unsigned cycle);
+  import "DPI-C" function longint harness_next_beat(input int number, input bit taken, input longint unsigned cycle);
 
   longint beat;
   always @(posedge clk)
@@ -36,8 +36,8 @@ module harness_sink #(
     input logic valid,
     output logic ready
 );
-  import "DPI-C" function bit harness_sink_ready(input int design);
-  import "DPI-C" function void harness_result(input int design, input longint unsigned cycle);
+  import "DPI-C" function bit harness_sink_ready(input int number);
+  import "DPI-C" function void harness_result(input int number, input longint unsigned cycle);
 
   always @(posedge clk)
     if (rst) ready <= 1'b0;

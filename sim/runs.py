@@ -5,7 +5,7 @@ import math
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -158,17 +158,17 @@ def _gather_memories(stimuli: Sequence[Stimulus], folder: Path) -> None:
     folder.mkdir()
     for stimulus in stimuli:
         for file in stimulus.manifest.files:
-            if not file.endswith(".v"):
+            if file.endswith(".mem"):
                 (folder / file).symlink_to((stimulus.folder / file).resolve())
 
 
 def record(
     build: Build, stimuli: Sequence[Stimulus], *, stall_probability: float, seed: int, waves: Path | None, jobs: int
-) -> Iterator[list[Recording]]:
+) -> Generator[list[Recording], None, None]:
     """Simulates all designs with all their samples, at most ``jobs`` processes at a time.
 
-    Yields what each design did with one shard of its samples, shard after shard. However the loop over the results
-    is left, no process and no temporary file stays behind.
+    Yields what each design did with one shard of its samples, shard after shard. When the generator is closed, at any
+    time, no process and no temporary file stays behind.
 
     Raises
     ------

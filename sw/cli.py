@@ -156,7 +156,6 @@ def cosim_command(
     Ends with exit code 1 and the first difference, if there is one.
     """
     from hw.folding import fold
-
     from sw.cosim import cosimulate_network, report_rows
 
     integers = load_network(network)

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -74,7 +74,7 @@ def _escape(text: str) -> str:
     return text.replace("[", r"\[")
 
 
-def key_value_table(title: str, rows: dict[str, object]) -> Table:
+def key_value_table(title: str, rows: Mapping[str, object]) -> Table:
     """A table of two columns."""
     table = Table(title=title, show_header=False, title_justify="left")
     table.add_column(style="bold")

@@ -114,7 +114,8 @@ def report_rows(report: CosimReport) -> dict[str, object]:
     }
     if report.first is not None:
         rows["first difference"] = report.first
-    rows |= {"fault": fault for fault in report.faults[:1]}
+    if report.faults:
+        rows["fault"] = report.faults[0]
     return rows | {
         "cycles between results": report.interval or "-",
         "cycles to a result": report.latency or "-",

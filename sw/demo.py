@@ -49,9 +49,7 @@ def demo(folder: Path) -> None:
         "images co-simulated": report.samples,
         "values compared": f"{sum(report.compared.values()):,}",
         "mismatches": report.mismatches,
-        "cycles per image": f"{report.interval.min} / {report.interval.mean:.1f} / {report.interval.max} (min / mean / max)"
-        if report.interval
-        else "-",
+        "cycles per image": report.interval or "-",
         "integer network": quantised.path,
         "exported weights": folder / "weights",
         "Verilog": folder / "rtl" / f"{manifest.top}.v",

@@ -16,12 +16,14 @@ STEPS = 2
 
 
 def _field(signal: str, offset: int, stride: int, width: int, signed: bool, lanes: int, neurons: int) -> dict:
-    return dict(signal=signal, offset=offset, stride=stride, width=width, signed=signed, lanes=lanes, neurons=neurons)
+    names = ("signal", "offset", "stride", "width", "signed", "lanes", "neurons")
+    return dict(zip(names, (signal, offset, stride, width, signed, lanes, neurons), strict=True))
 
 
 def _probe(layer: int, path: str, width: int, per: str, beats: int, fields: list[dict]) -> dict:
     nets = {net: f"{path}.o__{net}" for net in ("valid", "ready", "payload")}
-    return dict(layer=layer, name=path, path=path, stream="o", width=width, per=per, beats=beats, fields=fields, **nets)
+    probe = {"layer": layer, "name": path, "path": path, "stream": "o", "width": width, "per": per, "beats": beats}
+    return {**probe, **nets, "fields": fields}
 
 
 def write_toy(folder: Path, name: str = "toy") -> Path:

@@ -161,7 +161,7 @@ def _surrogate(x: Array) -> Array:
 
 def _gradients(p: dict[str, Array], r: dict[str, Array], x: Array, weight: Array, steps: int) -> dict[str, Array]:
     """E-I Prop of ``(logits * weight).sum()``, written out step by step for one hidden layer and a readout."""
-    n_samples, d = x.shape
+    d = x.shape[1]
     forward = _current(p, x)
     us, spikes, v = [], [], np.zeros_like(forward["current"])
     for _ in range(steps):

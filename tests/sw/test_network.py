@@ -64,7 +64,7 @@ def test_logits_are_the_golden_models_integers(seed: int, scheme: Scheme, kind: 
 
 
 def test_a_learned_step_learns() -> None:
-    network, codes = _trained(0, Scheme(step="learned"))
+    network, _ = _trained(0, Scheme(step="learned"))
     step = network.readout.synapses.quantiser.log_step  # type: ignore[union-attr]
     assert step is not None and step.grad is not None and step.grad != 0
 

@@ -1,0 +1,162 @@
+"""The cycle model: how long a network takes for a sample, from its foldings and the number of its events."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+
+from hw.accumulator import SynapseAccumulator
+from hw.divisive import DivisiveInhibition
+from hw.folding import Folding, check_foldings
+from hw.lif import LIFCore
+from hw.population import PopulationUnit
+from hw.readout import Readout
+from hw.stabiliser import Stabiliser
+from quant.errors import ChandelierError
+from quant.network import IntegerNetwork, Layer
+
+__all__ = ["LayerCycles", "Prediction", "layer_cycles", "predict_cycles"]
+
+#: Cycles from the marker's arrival to the currents of a step, in the synapse stage.
+_SYNAPSES = SynapseAccumulator.LATENCY
+#: Cycles that the population unit's pipeline adds to its work.
+_POPULATION = PopulationUnit.PIPELINE
+#: Cycles from the last balance of a step to the first spike.
+_NEURONS = Stabiliser.LATENCY + DivisiveInhibition.LATENCY + LIFCore.LATENCY
+
+
+@dataclass(frozen=True)
+class LayerCycles:
+    """The terms of a layer's cycle count, in clock cycles.
+
+    Parameters
+    ----------
+    event : int
+        Of an input event in the synapse stage.
+    marker : int
+        Of an end-of-step marker there.
+    group : int
+        Of a group of E neurons, a beat, in the population unit.
+    beats : int
+        Beats of a frame: what every stage behind the population unit takes for it at least.
+    """
+
+    event: int
+    marker: int
+    group: int
+    beats: int
+
+    @property
+    def population(self) -> int:
+        """Of a time step in the population unit."""
+        return self.group * self.beats
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of a sample.
+
+    Parameters
+    ----------
+    interval : float
+        Cycles from one result to the next when samples come without a pause: the longest of ``stages``.
+    latency : float
+        Cycles from the first input beat to the result, on an idle network.
+    stages : dict
+        (layer, stage) -> cycles that the stage works on a sample.
+    """
+
+    interval: float
+    latency: float
+    stages: dict[tuple[int, str], float]
+
+    @property
+    def slowest(self) -> tuple[int, str]:
+        """Layer and name of the stage that decides the interval."""
+        return max(self.stages, key=lambda stage: self.stages[stage])
+
+
+def layer_cycles(layer: Layer, folding: Folding) -> LayerCycles:
+    """The terms of one layer."""
+    return LayerCycles(event=folding.words(layer), marker=1, group=folding.chunks(layer), beats=folding.groups(layer))
+
+
+def _encoder_cycles(layer: Layer, folding: Folding, spikes: float) -> float:
+    """Of a frame: a cycle for each spike, for each silent beat (as likely as independent spikes make it), and one."""
+    silent = (1 - spikes / layer.n_e) ** folding.neuron_lanes
+    return spikes + (folding.groups(layer) - 1) * silent + 1
+
+
+def _stages(
+    network: IntegerNetwork, foldings: Sequence[Folding], events: Sequence[float]
+) -> dict[tuple[int, str], float]:
+    stages: dict[tuple[int, str], float] = {}
+    for i, (layer, folding) in enumerate(zip(network.layers, foldings, strict=True)):
+        terms, sets, steps = layer_cycles(layer, folding), network.layer_steps(i), network.steps
+        stages[i, "synapses"] = sets * (events[i] * terms.event + terms.marker)
+        stages[i, "population"] = sets * terms.population
+        if layer.neurons is None:
+            stages[i, "readout"] = steps * terms.beats + 1
+        else:
+            stages[i, "neurons"] = steps * terms.beats
+            stages[i, "encoder"] = steps * _encoder_cycles(layer, folding, events[i + 1])
+    return stages
+
+
+def _latency(network: IntegerNetwork, foldings: Sequence[Folding], events: Sequence[float]) -> float:
+    """Follows the time steps of one sample through an idle network, from stage to stage and from layer to layer.
+
+    ``arrivals`` are, for each step, the cycles in which its first event and its marker reach the layer. A stage takes
+    a step when it has come and the stage is through with the step before.
+    """
+    pace = events[0] + 1
+    arrivals = [(step * pace, step * pace + events[0]) for step in range(network.layer_steps(0))]
+    for i, (layer, folding) in enumerate(zip(network.layers, foldings, strict=True)):
+        terms = layer_cycles(layer, folding)
+        work = events[i] * terms.event
+        frames, taken = [], -inf
+        for first, marker in arrivals:
+            added = max(marker + _SYNAPSES, first + work + _SYNAPSES, taken + work + terms.marker)
+            taken = max(added, taken + terms.population)
+            frames.append(taken + terms.population + _POPULATION)
+        if layer.neurons is None:
+            break
+        arrivals, fires, sent = [], -inf, -inf
+        pace = _encoder_cycles(layer, folding, events[i + 1])
+        for step in range(network.steps):
+            fires = max(frames[min(step, len(frames) - 1)] + _NEURONS, fires + terms.beats, sent)
+            sent = fires + pace
+            arrivals.append((fires + pace / (events[i + 1] + 1), sent))
+    return frames[-1] + Readout.LATENCY
+
+
+def predict_cycles(
+    network: IntegerNetwork, foldings: Sequence[Folding], events_per_step: Sequence[float]
+) -> Prediction:
+    """What the cycle model says of a sample whose layers get so many events in a time step.
+
+    The interval is exact to the cycle where a synapse stage, a population unit or the neurons decide it, every step has
+    the same number of events, and samples come without a pause; where an encoder decides it, as exact as the spikes
+    are independent. The latency is an estimate: how events lie in a time step is not known.
+
+    Parameters
+    ----------
+    foldings : sequence of Folding
+        One for each layer.
+    events_per_step : sequence of float
+        One for each layer, the mean over the time steps: 0..d of the layer.
+
+    Raises
+    ------
+    ChandelierError
+        If foldings or numbers of events do not fit.
+    """
+    check_foldings(network, foldings)
+    if len(events_per_step) != len(network.layers):
+        raise ChandelierError(
+            f"{len(network.layers)} layers need as many numbers of events, not {len(events_per_step)}"
+        )
+    for i, (layer, events) in enumerate(zip(network.layers, events_per_step, strict=True)):
+        if not 0 <= events <= layer.d:
+            raise ChandelierError(f"events of layer {i} must be 0..{layer.d}, not {events}")
+    stages = _stages(network, foldings, events_per_step)
+    return Prediction(max(stages.values()), _latency(network, foldings, events_per_step), stages)

@@ -1,0 +1,105 @@
+"""The LIF core: leak, integrate, fire, soft reset."""
+
+from typing import Any
+
+from amaranth import Module, Mux, Signal, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hw.layouts import frame_layout
+from hw.packing import ceil_div
+from quant.arithmetic import leak, saturate
+from quant.formats import Format
+
+__all__ = ["LIFCore"]
+
+
+class LIFCore(wiring.Component):
+    """``u = leak(v) + I``; ``s = u >= theta``; ``v = saturate(u - theta * s)`` (numerics page, section 4).
+
+    ``v`` starts at 0 with each sample, that is, every ``steps`` frames. A beat a cycle, latency 1.
+
+    Parameters
+    ----------
+    n : int, >= 1
+        Neurons.
+    lanes : int, 1..n
+        Neurons in a beat.
+    steps : int, >= 1
+        Time steps of a sample.
+    membrane : Format, signed
+        Of membrane potential and current.
+    tau_shift : int, 1..8
+        ``tau = 2**tau_shift``.
+    theta : int, 1..membrane.max
+        Threshold in units of the membrane format.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
+    """
+
+    #: Cycles from a beat in to the same beat out.
+    LATENCY = 1
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, *, n: int, lanes: int, steps: int, membrane: Format, tau_shift: int, theta: int) -> None:
+        if not 1 <= lanes <= n:
+            raise ValueError(f"lanes of the LIF core must be 1..{n}, not {lanes}")
+        if steps < 1:
+            raise ValueError(f"steps of the LIF core must be at least 1, not {steps}")
+        if not membrane.signed:
+            raise ValueError(f"membrane of the LIF core must be signed, not {membrane}")
+        if not 1 <= tau_shift <= 8:
+            raise ValueError(f"tau_shift of the LIF core must be 1..8, not {tau_shift}")
+        if not 1 <= theta <= membrane.max:
+            raise ValueError(f"theta of the LIF core must be 1..{membrane.max}, not {theta}")
+        self._lanes, self._beats, self._steps = lanes, ceil_div(n, lanes), steps
+        self._membrane, self._tau_shift, self._theta = membrane, tau_shift, theta
+        super().__init__(
+            {
+                "i": In(stream.Signature(frame_layout(lanes, current=membrane))),
+                "o": Out(stream.Signature(frame_layout(lanes, v=membrane, spike=Format(1)))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        layout = frame_layout(self._lanes, v=self._membrane)
+        m.submodules.potentials = memory = Memory(shape=layout, depth=max(2, self._beats), init=[])
+        write = memory.write_port()
+        read = memory.read_port(transparent_for=(write,))
+        beat, next_beat = Signal(range(self._beats)), Signal(range(self._beats))
+        step, taken, last = Signal(range(self._steps)), Signal(), beat == self._beats - 1
+        m.d.comb += [
+            self.i.ready.eq(self.o.ready | ~self.o.valid),
+            taken.eq(self.i.valid & self.i.ready),
+            write.en.eq(taken),
+            write.addr.eq(beat),
+            next_beat.eq(Mux(taken, Mux(last, 0, beat + 1), beat)),
+            # Always one ahead: the potentials are there when their currents come.
+            read.addr.eq(next_beat),
+        ]
+        m.d.sync += beat.eq(next_beat)
+        with m.If(self.i.ready):
+            m.d.sync += self.o.valid.eq(self.i.valid)
+        with m.If(taken & last):
+            m.d.sync += step.eq(Mux(step == self._steps - 1, 0, step + 1))
+        for source, before, after, result in zip(self.i.p, read.data, write.data, self.o.p, strict=True):
+            self._lane(m, taken, Mux(step == 0, 0, before.v), source.current, after, result)
+        return m
+
+    def _lane(self, m: Module, taken: Signal, v: Any, current: Any, after: Any, result: Any) -> None:
+        """One neuron: from ``v`` and ``current`` to the memory and the output."""
+        u = Signal(signed(self._membrane.width + 1))
+        spike = u >= self._theta
+        m.d.comb += [
+            u.eq(leak(v, self._tau_shift) + current),
+            after.v.eq(saturate(u - Mux(spike, self._theta, 0), self._membrane, Mux)),
+        ]
+        with m.If(taken):
+            m.d.sync += [result.v.eq(after.v), result.spike.eq(spike)]

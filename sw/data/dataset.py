@@ -1,0 +1,182 @@
+"""A data set in memory, and how arrays of unknown origin become one: checked, scaled to [0, 1], flattened."""
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from quant.errors import ChandelierError
+
+__all__ = ["ARRAYS", "Dataset", "from_arrays", "read_npz"]
+
+#: Names of the arrays of a data set, in memory and in a file.
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+#: Largest number of classes.
+MOST_CLASSES = 1000
+#: Largest size of an array in bytes, uncompressed.
+MOST_BYTES = 8 << 30
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Training and test samples.
+
+    Parameters
+    ----------
+    x_train, x_test : (samples, features) or, of sequences, (samples, steps, features), float32 in [0, 1]
+    y_train, y_test : (samples,) int64, 0..classes-1
+    image_shape : (height, width) if the features are the pixels of one-channel images
+    notes : what was done to the data that a user might not expect
+    """
+
+    name: str
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    image_shape: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> int:
+        """One more than the largest label of the training set."""
+        return int(self.y_train.max()) + 1
+
+    @property
+    def features(self) -> int:
+        """Inputs at one time step."""
+        return int(self.x_train.shape[-1])
+
+    @property
+    def steps(self) -> int | None:
+        """Time steps of a sequence; ``None`` if samples are static."""
+        return int(self.x_train.shape[1]) if self.x_train.ndim == 3 else None
+
+
+def _check_labels(name: str, y: np.ndarray, samples: int, classes: int) -> np.ndarray:
+    if y.ndim != 1 or len(y) != samples:
+        raise ChandelierError(f"{name} must have shape ({samples},) like its inputs, not {y.shape}")
+    if y.dtype.kind not in "iu":
+        raise ChandelierError(f"{name} must hold integer labels, not {y.dtype}")
+    for value in (int(y.min()), int(y.max())):
+        if not 0 <= value < classes:
+            raise ChandelierError(f"{name} holds the label {value}, and 0..{classes - 1} are allowed")
+    return y.astype(np.int64)
+
+
+def _check_inputs(name: str, x: np.ndarray) -> None:
+    if x.dtype.kind not in "buif":
+        raise ChandelierError(f"{name} must hold numbers, not {x.dtype}")
+    if x.ndim not in (2, 3, 4) or x.size == 0:
+        raise ChandelierError(
+            f"{name} must have shape (samples, features), (samples, height, width[, channels]) or "
+            f"(samples, steps, features), and not be empty; it has {x.shape}"
+        )
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        first = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
+        raise ChandelierError(f"{name}[{', '.join(map(str, first))}] is {x[first]}: inputs must be finite numbers")
+
+
+def _scale(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Both to float32 in [0, 1]: bytes by 255; other numbers outside of it by the range of the training set."""
+    if train.dtype == test.dtype == np.uint8:
+        return (*(x.astype(np.float32) / np.float32(255) for x in (train, test)), ())  # type: ignore[return-value]
+    low, high = float(train.min()), float(train.max())
+    if min(low, float(test.min())) >= 0 and max(high, float(test.max())) <= 1:
+        return train.astype(np.float32), test.astype(np.float32), ()
+    span = (high - low) or 1.0
+    scaled = [np.clip((x.astype(np.float64) - low) / span, 0, 1).astype(np.float32) for x in (train, test)]
+    return scaled[0], scaled[1], (f"inputs were scaled from {low:g}..{high:g} (training set) to 0..1 and clipped",)
+
+
+def from_arrays(
+    name: str, arrays: Mapping[str, np.ndarray], kind: Literal["static", "sequence"] | None = None
+) -> Dataset:
+    """A data set from arrays called as :data:`ARRAYS` says.
+
+    Two dimensions are (samples, features). Three are images if they are bytes (``uint8``), and otherwise sequences
+    (samples, steps, features), unless ``kind`` says which. Four are images with channels; images are flattened.
+
+    Raises
+    ------
+    ChandelierError
+        If an array is missing, empty, of another shape than its companions, not finite, or a label is out of range.
+    """
+    for key in ARRAYS:
+        if key not in arrays:
+            raise ChandelierError(f"the array {key} is missing: {', '.join(ARRAYS)} are needed")
+    train, test = arrays["x_train"], arrays["x_test"]
+    _check_inputs("x_train", train)
+    _check_inputs("x_test", test)
+    if train.shape[1:] != test.shape[1:]:
+        raise ChandelierError(f"samples of x_train have shape {train.shape[1:]}, and those of x_test {test.shape[1:]}")
+    y_train = _check_labels("y_train", arrays["y_train"], len(train), MOST_CLASSES)
+    y_test = _check_labels("y_test", arrays["y_test"], len(test), int(y_train.max()) + 1)
+    sequence = train.ndim == 3 and (kind == "sequence" or (kind is None and train.dtype != np.uint8))
+    image_shape = (int(train.shape[1]), int(train.shape[2])) if train.ndim == 3 and not sequence else None
+    if not sequence:
+        train, test = (x.reshape(len(x), -1) for x in (train, test))
+    x_train, x_test, notes = _scale(train, test)
+    return Dataset(name, x_train, y_train, x_test, y_test, image_shape, notes)
+
+
+def _read_member(archive: zipfile.ZipFile, key: str) -> np.ndarray:
+    """One array, its size checked before anything is unpacked; never a pickle."""
+    with archive.open(f"{key}.npy") as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+    items = 1
+    for n in shape:
+        items *= n
+    if dtype.hasobject:
+        raise ChandelierError(f"{key} holds Python objects: only arrays of numbers are read")
+    if items * dtype.itemsize > MOST_BYTES:
+        raise ChandelierError(f"{key} would take {items * dtype.itemsize:,} bytes, and {MOST_BYTES:,} is the limit")
+    with archive.open(f"{key}.npy") as file:
+        return np.lib.format.read_array(file, allow_pickle=False)  # type: ignore[no-any-return]
+
+
+def read_npz(path: Path) -> Dataset:
+    """A data set of one's own: a .npz with the arrays of :data:`ARRAYS` and, if need be, ``kind``.
+
+    For shapes and ``kind`` ("static" or "sequence") see :func:`from_arrays`.
+
+    Raises
+    ------
+    ChandelierError
+        If the file is missing, damaged, too large, or its arrays do not fit; the line names file and array.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {name.removesuffix(".npy") for name in archive.namelist()}
+            arrays = {key: _read_member(archive, key) for key in (*ARRAYS, "kind") if key in names}
+        kind = str(arrays.pop("kind")) if "kind" in arrays else None
+        if kind not in (None, "static", "sequence"):
+            raise ChandelierError(f"kind must be static or sequence, not {kind!r}")
+        return from_arrays(path.stem, arrays, kind)  # type: ignore[arg-type]
+    except ChandelierError as error:
+        raise ChandelierError(f"{path}: {error}") from None
+    except FileNotFoundError:
+        raise ChandelierError(f"{path} is not there: give the path of a .npz, or see 'chandelier data list'") from None
+    except (
+        ArithmeticError,
+        AttributeError,
+        EOFError,
+        LookupError,
+        MemoryError,
+        NotImplementedError,
+        OSError,
+        RuntimeError,
+        SyntaxError,
+        TypeError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        # The zip and npy readers raise any of these for damaged bytes.
+        raise ChandelierError(f"{path} is not a readable .npz: {' '.join(str(error).split())}") from None

@@ -1,0 +1,99 @@
+"""Runs a component with streams ``i`` and ``o`` in Amaranth's simulator, with pauses at random on both sides."""
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from amaranth.lib import data
+from amaranth.sim import Simulator
+
+__all__ = ["Exchange", "exchange"]
+
+#: Cycles without any beat after which a component is taken for dead.
+PATIENCE = 5000
+
+
+@dataclass
+class Exchange:
+    """What happened.
+
+    Parameters
+    ----------
+    outputs : list
+        Payloads as plain numbers, lists and dicts.
+    sent, received : list of int
+        The clock cycles in which the beats passed at the input and at the output.
+    watched : dict of lists
+        Payloads that passed on each stream that was watched.
+    """
+
+    outputs: list[Any] = field(default_factory=list)
+    sent: list[int] = field(default_factory=list)
+    received: list[int] = field(default_factory=list)
+    watched: dict[Any, list[Any]] = field(default_factory=dict)
+
+
+def _plain(value: Any) -> Any:
+    """A constant as plain numbers, lists and dicts."""
+    if not isinstance(value, data.Const):
+        return int(value)
+    layout: Any = value.shape()
+    if isinstance(layout, data.ArrayLayout):
+        return [_plain(value[k]) for k in range(layout.length)]
+    return {name: _plain(value[name]) for name, _ in layout}
+
+
+def exchange(
+    dut: Any,
+    inputs: Iterable[Any],
+    outputs: int,
+    *,
+    seed: int,
+    stall: float = 0.5,
+    watch: Mapping[Any, Any] | None = None,
+) -> Exchange:
+    """Sends ``inputs`` until ``outputs`` beats have come, each side pausing with probability ``stall`` a cycle.
+
+    Checks on the way that an offered beat stays as it is until it is taken. Between beats the input payload is
+    noise. ``watch`` names streams inside whose beats are recorded.
+    """
+    rng, result, layout = random.Random(seed), Exchange(), dut.i.p.shape()
+    waiting: Sequence[Any] = [layout.const(beat).as_bits() for beat in inputs]
+
+    async def testbench(ctx: Any) -> None:
+        queue, offered, held, cycle = list(reversed(waiting)), False, None, 0
+        while len(result.outputs) < outputs:
+            offered = offered or (bool(queue) and rng.random() >= stall)
+            ready = rng.random() >= stall
+            ctx.set(dut.i.valid, offered)
+            ctx.set(dut.i.p.as_value(), queue[-1] if offered else rng.getrandbits(layout.size))
+            ctx.set(dut.o.ready, ready)
+            *_, accepted, valid, payload = await ctx.tick().sample(dut.i.ready, dut.o.valid, dut.o.p)
+            assert held is None or (valid and payload.as_bits() == held), f"cycle {cycle}: an offered beat changed"
+            held = payload.as_bits() if valid and not ready else None
+            if offered and accepted:
+                result.sent.append(cycle)
+                queue.pop()
+                offered = False
+            if valid and ready:
+                result.outputs.append(_plain(payload))
+                result.received.append(cycle)
+            cycle += 1
+            last = max([0, *result.sent[-1:], *result.received[-1:]])
+            assert cycle - last < PATIENCE, f"nothing moves since cycle {last}, {len(result.outputs)} beats have come"
+
+    async def observe(ctx: Any, name: Any, stream: Any) -> None:
+        beats = result.watched.setdefault(name, [])
+        async for *_, valid, ready, payload in ctx.tick().sample(stream.valid, stream.ready, stream.p):
+            if valid and ready:
+                beats.append(_plain(payload))
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(testbench)
+    for name, watched in (watch or {}).items():
+        simulator.add_process(partial(observe, name=name, stream=watched))
+    simulator.run()
+    return result

@@ -1,0 +1,73 @@
+"""SynapseAccumulator: exact sums for random weights, lanes, events and stalls, and the cycles it promises."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw.accumulator import SynapseAccumulator
+from quant.formats import Format
+from tests.hw.exchange import exchange
+
+STEPS = 5
+
+
+def _accumulator(rng: np.random.Generator) -> tuple[SynapseAccumulator, np.ndarray, int]:
+    """A random one, its rows of weights (n_e + n_i, d), and its largest input."""
+    n_e, n_i, d = (int(v) for v in rng.integers(1, 9, 3))
+    synapse_bits, value_bits = (int(v) for v in rng.integers(1, 9, 2))
+    rows = rng.integers(0, 1 << synapse_bits, (n_e + n_i, d))
+    largest = (1 << value_bits) - 1
+    sums = rows.sum(1) * largest
+    dut = SynapseAccumulator(
+        w_ee=rows[:n_e],
+        w_ie=rows[n_e:],
+        synapse_bits=synapse_bits,
+        value_bits=value_bits,
+        i_ee=Format.for_range(0, int(sums[:n_e].max())),
+        i_ie=Format.for_range(0, int(sums[n_e:].max())),
+        lanes=int(rng.integers(1, n_e + n_i + 1)),
+    )
+    return dut, rows, largest
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 10_000), stall=st.sampled_from([0.0, 0.5]))
+def test_sums_and_cycles(seed: int, stall: float) -> None:
+    rng = np.random.default_rng(seed)
+    dut, rows, largest = _accumulator(rng)
+    inputs = rng.integers(0, largest + 1, (STEPS, dut.d)) * (rng.random((STEPS, dut.d)) < rng.random((STEPS, 1)))
+    beats = []
+    for x in inputs:
+        beats += [{"index": int(j), "value": int(x[j]), "last": 0} for j in rng.permutation(np.flatnonzero(x))]
+        beats.append({"index": 0, "value": int(rng.integers(0, largest + 1)), "last": 1})
+    result = exchange(dut, beats, STEPS, seed=seed, stall=stall)
+    for step, (x, currents) in enumerate(zip(inputs, result.outputs, strict=True)):
+        got = [*currents["i_ee"], *currents["i_ie"]]
+        assert got == [int(v) for v in rows @ x], f"seed {seed}, step {step}"
+    if not stall:
+        intervals = [b - a for a, b in pairwise(result.received)]
+        assert intervals == [dut.cycles(int((x > 0).sum())) for x in inputs[1:]], f"seed {seed}"
+
+
+def test_latency() -> None:
+    dut, _, _ = _accumulator(np.random.default_rng(0))
+    result = exchange(dut, [{"index": 0, "value": 0, "last": 1}], 1, seed=0, stall=0.0)
+    assert result.received[0] - result.sent[0] == dut.LATENCY
+
+
+@pytest.mark.parametrize("lanes", [0, 6])
+def test_lanes_out_of_range(lanes: int) -> None:
+    w = np.zeros((2, 4), int)
+    with pytest.raises(ValueError, match=rf"lanes of the synapse stage must be 1\.\.5, not {lanes}"):
+        SynapseAccumulator(
+            w_ee=np.zeros((3, 4), int),
+            w_ie=w,
+            synapse_bits=1,
+            value_bits=1,
+            i_ee=Format(4),
+            i_ie=Format(4),
+            lanes=lanes,
+        )

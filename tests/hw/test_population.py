@@ -1,0 +1,56 @@
+"""PopulationUnit: exact balance and denominator for random weights, lanes and stalls, and the cycles it promises."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw.population import PopulationUnit
+from quant.formats import Format
+from tests.hw.exchange import exchange
+
+STEPS = 5
+CURRENT = Format(6)
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 10_000), stall=st.sampled_from([0.0, 0.5]), readout=st.booleans())
+def test_sums_and_cycles(seed: int, stall: float, readout: bool) -> None:
+    rng = np.random.default_rng(seed)
+    n_e, n_i = (int(v) for v in rng.integers(1, 9, 2))
+    w_ei, g_i, a = rng.integers(0, 8, (n_e, n_i)), rng.integers(0, 16, n_i), int(rng.integers(1, 20))
+    i_ee, i_ie = rng.integers(0, CURRENT.max + 1, (STEPS, n_e)), rng.integers(0, CURRENT.max + 1, (STEPS, n_i))
+    expected = {"bal": a * i_ee - i_ie @ w_ei.T, "d": (g_i * i_ie) @ w_ei.T}
+    bal = Format.for_range(min(-1, int(expected["bal"].min())), max(0, int(expected["bal"].max())))
+    lanes = int(rng.integers(1, n_e + 1))
+    common: dict[str, Any] = {"w_ei": w_ei, "inhibition_bits": 3, "a": a, "i_ee": CURRENT, "i_ie": CURRENT, "bal": bal}
+    shunting: dict[str, Any] = (
+        {} if readout else {"d": Format.for_range(0, int(expected["d"].max())), "g_i": g_i, "gain_i_bits": 4}
+    )
+    dut = PopulationUnit(**common, **shunting, population_lanes=int(rng.integers(1, n_i + 1)), neuron_lanes=lanes)
+    beats = [{"i_ee": e.tolist(), "i_ie": i.tolist()} for e, i in zip(i_ee, i_ie, strict=True)]
+    result = exchange(dut, beats, STEPS * dut.groups, seed=seed, stall=stall)
+    for name in ("bal",) if readout else ("bal", "d"):
+        padded = np.pad(expected[name], ((0, 0), (0, dut.groups * lanes - n_e)))
+        got = np.array([[neuron[name] for neuron in beat] for beat in result.outputs])
+        assert np.array_equal(got, padded.reshape(-1, lanes)), f"seed {seed}, {name}"
+    if not stall:
+        first_beats = result.received[:: dut.groups]
+        assert first_beats[0] - result.sent[0] == dut.latency
+        assert set(np.diff(first_beats)) == {dut.cycles}, f"seed {seed}"
+
+
+@pytest.mark.parametrize(
+    ("lanes", "message"),
+    [
+        ({"population_lanes": 3, "neuron_lanes": 1}, "population_lanes of the population unit must be 1..2, not 3"),
+        ({"population_lanes": 1, "neuron_lanes": 0}, "neuron_lanes of the population unit must be 1..4, not 0"),
+    ],
+)
+def test_lanes_out_of_range(lanes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        PopulationUnit(
+            w_ei=np.zeros((4, 2), int), inhibition_bits=1, a=1, i_ee=CURRENT, i_ie=CURRENT, bal=CURRENT, **lanes
+        )
