@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from amaranth import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hw.layouts import frame_layout, shape_of
+from hw.layouts import frame_layout, index_of, shape_of
 from hw.packing import ceil_div
 from hw.reciprocal import ReciprocalUnit
 from quant.arithmetic import round_shift, saturate
@@ -55,8 +56,8 @@ class DivisiveInhibition(wiring.Component):
         self,
         *,
         lanes: int,
-        g_e: Sequence[int],
-        b_e: Sequence[int],
+        g_e: Sequence[int] | np.ndarray,
+        b_e: Sequence[int] | np.ndarray,
         gain_e_bits: int,
         shift: int,
         reciprocal: Reciprocal,
@@ -93,11 +94,12 @@ class DivisiveInhibition(wiring.Component):
         m = Module()
         m.submodules.reciprocal = unit = self._unit
         beats = len(self._contents)
-        m.submodules.parameters = memory = Memory(shape=self._parameters, depth=max(2, beats), init=self._contents)
+        memory: Any = Memory(shape=self._parameters, depth=max(2, beats), init=self._contents)
+        m.submodules.parameters = memory
         port = memory.read_port()
         advance, taken = Signal(), Signal()
         gained_valid, product_valid = Signal(), Signal()
-        beat, next_beat = Signal(range(beats)), Signal(range(beats))
+        beat, next_beat = Signal(index_of(beats)), Signal(index_of(beats))
         wiring.connect(m, wiring.flipped(self.i), unit.i)
         m.d.comb += [
             advance.eq(self.o.ready | ~self.o.valid),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from amaranth import Module
+from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -154,4 +154,10 @@ class LayerEngine(wiring.Component):
         return bits
 
     def elaborate(self, platform: object) -> Module:
-        return chain(self, self.stages)
+        m = chain(self, self.stages)
+        # Names for the streams between the stages that are the same in every design: a stage's own names for its ports
+        # depend on what is inside of it.
+        for name, stage in self.stages.items():
+            for part, value in ("valid", stage.o.valid), ("ready", stage.o.ready), ("payload", stage.o.p.as_value()):
+                m.d.comb += Signal(value.shape(), name=f"{name}__{part}").eq(value)
+        return m

@@ -7,7 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hw.layouts import frame_layout
+from hw.layouts import frame_layout, index_of
 from hw.packing import ceil_div
 from quant.arithmetic import leak, saturate
 from quant.formats import Format
@@ -70,11 +70,12 @@ class LIFCore(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         layout = frame_layout(self._lanes, v=self._membrane)
-        m.submodules.potentials = memory = Memory(shape=layout, depth=max(2, self._beats), init=[])
+        memory: Any = Memory(shape=layout, depth=max(2, self._beats), init=[])
+        m.submodules.potentials = memory
         write = memory.write_port()
         read = memory.read_port(transparent_for=(write,))
-        beat, next_beat = Signal(range(self._beats)), Signal(range(self._beats))
-        step, taken, last = Signal(range(self._steps)), Signal(), beat == self._beats - 1
+        beat, next_beat = Signal(index_of(self._beats)), Signal(index_of(self._beats))
+        step, taken, last = Signal(index_of(self._steps)), Signal(), beat == self._beats - 1
         m.d.comb += [
             self.i.ready.eq(self.o.ready | ~self.o.valid),
             taken.eq(self.i.valid & self.i.ready),

@@ -109,7 +109,7 @@ class LayerEntry(_Strict):
 
 
 class Probe(_Strict):
-    """A stream inside the design that carries values of the golden model.
+    """The ``stream`` of the instance ``path`` that carries values of the golden model.
 
     ``valid``, ``ready`` and ``payload`` are hierarchical net names below the top module; a beat passes in each
     clock cycle in which both valid and ready are high. ``beats`` of them make a set: all neurons of one time step,

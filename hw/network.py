@@ -90,7 +90,8 @@ class Network(wiring.Component):
         memories = ("accumulator", "weights"), ("population", "w_ei")
         return [(f"layer{i}.{stage}", memory) for i in range(len(self.engines)) for stage, memory in memories]
 
-    def _probes(self) -> Iterator[Probe]:
+    def probes(self) -> Iterator[Probe]:
+        """The streams whose values the golden model knows too, in the order of the dataflow."""
         for i, engine in enumerate(self.engines):
             for name, stage in engine.stages.items():
                 if name not in _PROBED:
@@ -102,9 +103,9 @@ class Network(wiring.Component):
                     name=name,
                     path=path,
                     stream="o",
-                    valid=f"{path}.o__valid",
-                    ready=f"{path}.o__ready",
-                    payload=f"{path}.o__payload",
+                    valid=f"{path}__valid",
+                    ready=f"{path}__ready",
+                    payload=f"{path}__payload",
                     width=layout.size,
                     per="step" if name == "lif" or engine.sets == engine.steps else "sample",
                     beats=fields[0].beats,
@@ -139,5 +140,5 @@ class Network(wiring.Component):
                 )
                 for engine in self.engines
             ],
-            probes=list(self._probes()),
+            probes=list(self.probes()),
         )

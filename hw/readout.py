@@ -7,7 +7,7 @@ from amaranth import Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.layouts import frame_layout, result_layout, shape_of
+from hw.layouts import frame_layout, index_of, result_layout, shape_of
 from hw.packing import ceil_div
 from quant.formats import Format
 
@@ -61,7 +61,7 @@ class Readout(wiring.Component):
         group = data.ArrayLayout(shape_of(self._logit), self._lanes)
         # The sums stand in a ring that turns by a group with each beat, and is home again after each frame.
         ring = [Signal(group, name=f"group{k}") for k in range(self._beats)]
-        beat, step, taken = Signal(range(self._beats)), Signal(range(self._steps)), Signal()
+        beat, step, taken = Signal(index_of(self._beats)), Signal(index_of(self._steps)), Signal()
         last_beat, last_step = beat == self._beats - 1, step == self._steps - 1
         m.d.comb += [self.i.ready.eq(~self.o.valid), taken.eq(self.i.valid & self.i.ready)]
         with m.If(self.o.ready):

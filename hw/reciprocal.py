@@ -72,7 +72,8 @@ class ReciprocalUnit(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         table, index_bits = self._reciprocal.table, self._reciprocal.index_bits
-        m.submodules.table = memory = Memory(shape=self._reciprocal.bits, depth=len(table), init=table)
+        memory: Any = Memory(shape=self._reciprocal.bits, depth=max(2, len(table)), init=table)
+        m.submodules.table = memory
         advance, normalised = Signal(), Signal()
         m.d.comb += [advance.eq(self.o.ready | ~self.o.valid), self.i.ready.eq(advance)]
         with m.If(advance):
@@ -80,7 +81,7 @@ class ReciprocalUnit(wiring.Component):
         for source, result in zip(self.i.p, self.o.p, strict=True):
             port = memory.read_port()
             stage: Any = Signal.like(result)  # r is not used in it
-            index, present = Signal(index_bits), Signal()
+            index, present = Signal(max(1, index_bits)), Signal()
             x, place = _normalise(m, source.d)
             below = Cat(Const(0, index_bits), x)[len(x) - 1 : len(x) - 1 + index_bits]
             m.d.comb += [port.en.eq(advance), port.addr.eq(index), result.r.eq(Mux(present, port.data, 0))]

@@ -7,7 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hw.layouts import frame_layout
+from hw.layouts import frame_layout, index_of
 from hw.packing import ceil_div
 from quant.formats import Format
 
@@ -46,11 +46,12 @@ class Replay(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.frame = memory = Memory(shape=self._layout, depth=max(2, self._beats), init=[])
+        memory: Any = Memory(shape=self._layout, depth=max(2, self._beats), init=[])
+        m.submodules.frame = memory
         write = memory.write_port()
         read = memory.read_port(transparent_for=(write,))
-        turn = Signal(range(self._times))
-        beat, next_beat = Signal(range(self._beats)), Signal(range(self._beats))
+        turn = Signal(index_of(self._times))
+        beat, next_beat = Signal(index_of(self._beats)), Signal(index_of(self._beats))
         given, from_memory, last = Signal(), Signal(), beat == self._beats - 1
         payload: Any = self.o.p
         m.d.comb += [

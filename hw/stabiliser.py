@@ -6,7 +6,7 @@ from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.layouts import frame_layout
+from hw.layouts import frame_layout, index_of
 from hw.packing import ceil_div
 from quant.formats import Format
 
@@ -51,10 +51,10 @@ class Stabiliser(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        # One frame that leaves, one that comes.
-        m.submodules.beats = beats = fifo.SyncFIFOBuffered(width=self._layout.size, depth=2 * self._beats)
-        m.submodules.minima = minima = fifo.SyncFIFOBuffered(width=self._d.width, depth=2)
-        frames_in, frames_out = Signal(range(self._beats)), Signal(range(self._beats))
+        # One frame that leaves, one that comes; three at least, as a FIFO of two would have an address of no bits.
+        m.submodules.beats = beats = fifo.SyncFIFOBuffered(width=self._layout.size, depth=max(3, 2 * self._beats))
+        m.submodules.minima = minima = fifo.SyncFIFOBuffered(width=self._d.width, depth=3)
+        frames_in, frames_out = Signal(index_of(self._beats)), Signal(index_of(self._beats))
         last_in, last_out = frames_in == self._beats - 1, frames_out == self._beats - 1
         taken, given = self.i.valid & self.i.ready, self.o.valid & self.o.ready
         source: Any = self.i.p

@@ -1,14 +1,20 @@
 """The command line: one verb for each thing that a user does. ``chandelier --help`` is the way in."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from quant.errors import ChandelierError
 from quant.export import FORMATS, export
+from quant.network import IntegerNetwork
 from quant.network_file import load_network
 from sw.console import console, exit_on_error, key_value_table, progress_bars
+
+# Torch, Amaranth and cocotb are imported by the verbs that need them: --help takes no second.
+if TYPE_CHECKING:
+    from hw.folding import Folding
 
 __all__ = ["app", "main"]
 
@@ -97,17 +103,25 @@ def export_command(
     console.print(f"{path}", soft_wrap=True)
 
 
-def _folding_options(synapse: str | None, population: str | None, neuron: str | None) -> dict[str, list[int]]:
-    """Lanes per layer from ``--…-lanes 4,2,1``; one number stands for all layers."""
-    result = {}
-    for name, text in (("synapse_lanes", synapse), ("population_lanes", population), ("neuron_lanes", neuron)):
-        if text is not None:
-            try:
-                result[name] = [int(part) for part in text.split(",")]
-            except ValueError:
-                option = name.replace("_", "-")
-                raise ChandelierError(f"--{option} is a number, or one for each layer like 16,4, not {text}") from None
-    return result
+def _foldings(network: IntegerNetwork, **lanes: str | None) -> "list[Folding]":
+    """The default folding of each layer, with what ``--synapse-lanes 160,8`` and the like say in its place.
+
+    One number stands for all layers.
+    """
+    from hw.folding import check_foldings, default_foldings
+
+    foldings = list(default_foldings(network))
+    for name, text in lanes.items():
+        if text is None:
+            continue
+        counts = text.split(",")
+        counts = counts * len(foldings) if len(counts) == 1 else counts
+        if len(counts) != len(foldings) or not all(count.strip().isdecimal() for count in counts):
+            option = f"--{name.replace('_', '-')}"
+            raise ChandelierError(f"{option} takes one number, or one for each of {len(foldings)} layers, not {text}")
+        foldings = [replace(f, **{name: int(count)}) for f, count in zip(foldings, counts, strict=True)]
+    check_foldings(network, foldings)
+    return foldings
 
 
 SynapseLanes = Annotated[str | None, typer.Option(help="Synapses a cycle; one number, or one for each layer: 160,8.")]
@@ -126,12 +140,13 @@ def rtl_command(
     neuron_lanes: NeuronLanes = None,
 ) -> None:
     """Generate plain Verilog-2005 with its memory images, file list, and a manifest with hashes and the interface."""
-    from hw.folding import fold
     from hw.rtl import write_rtl
 
     integers = load_network(network)
-    folding = fold(integers, **_folding_options(synapse_lanes, population_lanes, neuron_lanes))
-    manifest = write_rtl(integers, output, folding=folding)
+    foldings = _foldings(
+        integers, synapse_lanes=synapse_lanes, population_lanes=population_lanes, neuron_lanes=neuron_lanes
+    )
+    manifest = write_rtl(integers, output, foldings=foldings)
     rows = {name: f"{(output / name).stat().st_size} bytes" for name in manifest.files}
     console.print(key_value_table(f"{output}: top module {manifest.top}", rows))
 
@@ -146,7 +161,6 @@ def cosim_command(
     stalls: Annotated[float, typer.Option(help="Probability of a stall a cycle, at the source and at the sink.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of the stalls.")] = 0,
     waves: Annotated[Path | None, typer.Option(help="Also write a waveform (FST) of the first sample there.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Also write the report there as JSON.")] = None,
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
     neuron_lanes: NeuronLanes = None,
@@ -155,18 +169,17 @@ def cosim_command(
 
     Ends with exit code 1 and the first difference, if there is one.
     """
-    from hw.folding import fold
     from sw.cosim import cosimulate_network, report_rows
 
     integers = load_network(network)
-    folding = fold(integers, **_folding_options(synapse_lanes, population_lanes, neuron_lanes))
+    foldings = _foldings(
+        integers, synapse_lanes=synapse_lanes, population_lanes=population_lanes, neuron_lanes=neuron_lanes
+    )
     with progress_bars() as progress:
         result = cosimulate_network(
-            integers, data, samples, folding=folding, stalls=stalls, seed=seed, waves=waves, progress=progress
+            integers, data, samples, foldings=foldings, stalls=stalls, seed=seed, waves=waves, progress=progress
         )
     console.print(key_value_table(f"{integers.name} on {data}", report_rows(result)))
-    if report is not None:
-        result.write(report)
     if not result.passed:
         raise typer.Exit(1)
 

@@ -1,7 +1,7 @@
 """From a network and the name of a data set to a co-simulation: encoding, golden model, generated design."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from sim.report import CosimReport
 from sw.console import Update
 from sw.data import Dataset, load
 
-__all__ = ["cosimulate_network", "report_rows", "test_codes"]
+__all__ = ["cosimulate_network", "dataset_codes", "report_rows"]
 
 
 def _count(samples: str, available: int) -> int:
@@ -28,7 +28,7 @@ def _count(samples: str, available: int) -> int:
     return int(samples)
 
 
-def test_codes(network: IntegerNetwork, dataset: Dataset, samples: str = "all") -> np.ndarray:
+def dataset_codes(network: IntegerNetwork, dataset: Dataset, samples: str = "all") -> np.ndarray:
     """Input codes of the first ``samples`` test samples.
 
     Raises
@@ -60,7 +60,7 @@ def cosimulate_network(
     data: str,
     samples: str,
     *,
-    folding: list[Folding],
+    foldings: Sequence[Folding],
     stalls: float = 0.0,
     seed: int = 0,
     waves: Path | None = None,
@@ -70,7 +70,7 @@ def cosimulate_network(
 
     Parameters
     ----------
-    folding : one for each layer
+    foldings : one for each layer
     stalls : float, 0 <= p < 1
         Probability of a pause a cycle, at the source and at the sink.
     seed : int
@@ -83,7 +83,7 @@ def cosimulate_network(
     ChandelierError
         If the data do not fit the network, or a tool is missing.
     """
-    codes = test_codes(network, load(data), samples)
+    codes = dataset_codes(network, load(data), samples)
     model = GoldenModel(network)
 
     def golden(start: int, stop: int) -> Mapping[tuple[int, str], np.ndarray]:
@@ -91,7 +91,7 @@ def cosimulate_network(
 
     with tempfile.TemporaryDirectory(prefix="chandelier-") as scratch:
         folder = Path(scratch) / "rtl"
-        write_rtl(network, folder, folding=folding)
+        write_rtl(network, folder, foldings=foldings)
         common = {"formats": _formats(network), "stall_probability": stalls, "seed": seed}
         if waves is not None:
             cosimulate(folder, codes[:1], golden, waves=waves, **common)  # type: ignore[arg-type]

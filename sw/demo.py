@@ -36,11 +36,11 @@ def demo(folder: Path) -> None:
     network = quantised.network
     for fmt, (suffix, _) in FORMATS.items():
         export(network, fmt, folder / "weights" / f"{config.name}{suffix}")
-    folding = default_foldings(network)
-    manifest = write_rtl(network, folder / "rtl", folding=folding)
+    foldings = default_foldings(network)
+    manifest = write_rtl(network, folder / "rtl", foldings=foldings)
     waves = folder / "first-image.fst"
     with progress_bars() as progress:
-        report = cosimulate_network(network, config.data.name, "all", folding=folding, waves=waves, progress=progress)
+        report = cosimulate_network(network, config.data.name, "all", foldings=foldings, waves=waves, progress=progress)
     scheme = config.quantisation
     rows = {
         "float accuracy": f"{100 * (quantised.float_accuracy or 0):.2f} %",

@@ -1,3 +1,85 @@
-"""What ``chandelier info`` shows of an integer network."""
+"""What ``chandelier info`` shows of an integer network: shapes, formats, memories, and predicted cycles."""
+
+from rich.table import Table
+
+from hw.cycles import predict_cycles
+from hw.folding import DENSITY
+from hw.network import Network
+from quant.network import IntegerNetwork
+from quant.widths import network_widths
+from sw.console import key_value_table
 
 __all__ = ["network_tables"]
+
+
+def _columns(title: str, rows: dict[str, list[str]], layers: int) -> Table:
+    """A table with a column for each layer."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("", style="bold")
+    for i in range(layers):
+        table.add_column(f"layer {i}" if i < layers - 1 else f"layer {i} (readout)")
+    for name, cells in rows.items():
+        table.add_row(name, *cells)
+    return table
+
+
+def _parameters(network: IntegerNetwork) -> Table:
+    rows: dict[str, list[str]] = {name: [] for name in ("inputs", "E, I neurons", "w_ee, w_ie", "w_ei", "g_i", "g_e")}
+    rows |= {name: [] for name in ("membrane", "reciprocal table")}
+    for layer in network.layers:
+        neurons = layer.neurons
+        rows["inputs"].append(f"{layer.d}")
+        rows["E, I neurons"].append(f"{layer.n_e}, {layer.n_i}")
+        zeros = 1 - (int((layer.w_ee > 0).sum()) + int((layer.w_ie > 0).sum())) / (layer.w_ee.size + layer.w_ie.size)
+        rows["w_ee, w_ie"].append(f"u{layer.synapse_bits}.0, {100 * zeros:.0f} % zero")
+        rows["w_ei"].append(f"u{layer.inhibition_bits}.0 / {layer.a}")
+        rows["g_i"].append(f"u{neurons.gain_i_bits}.0" if neurons else "-")
+        rows["g_e"].append(f"u{neurons.gain_e_bits}.0" if neurons else "-")
+        rows["membrane"].append(f"{neurons.membrane}, tau {2**neurons.tau_shift}" if neurons else "-")
+        table = neurons and neurons.reciprocal
+        rows["reciprocal table"].append(
+            f"{2**table.index_bits} x {table.bits} bits, error <= {100 * table.error_bound:.1f} %" if table else "-"
+        )
+    return _columns("parameters", rows, len(network.layers))
+
+
+def _formats(network: IntegerNetwork) -> Table:
+    widths = network_widths(network)
+    rows = {name: [str(getattr(w, name) or "-") for w in widths] for name in vars(widths[0])}
+    return _columns("proven formats", rows, len(widths))
+
+
+def _hardware(network: IntegerNetwork) -> list[Table]:
+    design = Network(network)
+    foldings, engines = design.foldings, design.engines
+    design.elaborate(None)  # or Amaranth would remark that it was not
+    prediction = predict_cycles(network, foldings, [DENSITY * layer.d for layer in network.layers])
+    rows = {
+        "synapse, population, neuron lanes": [
+            f"{f.synapse_lanes}, {f.population_lanes}, {f.neuron_lanes}" for f in foldings
+        ],
+        "memory bits": [f"{sum(engine.memory_bits.values()):,}" for engine in engines],
+        "cycles a sample": [
+            ", ".join(f"{stage} {cycles:.0f}" for (i, stage), cycles in prediction.stages.items() if i == layer)
+            for layer in range(len(engines))
+        ],
+    }
+    layer, stage = prediction.slowest
+    summary = {
+        "predicted interval": f"{prediction.interval:.0f} cycles a sample (slowest: {stage} of layer {layer})",
+        "predicted latency": f"{prediction.latency:.0f} cycles",
+        "assumed": f"{100 * DENSITY:.0f} % of all inputs and neurons active; a clock of 100 MHz has 10 ns a cycle",
+    }
+    return [_columns("hardware, default folding", rows, len(engines)), key_value_table("cycles", summary)]
+
+
+def network_tables(network: IntegerNetwork) -> list[Table]:
+    """The tables, in reading order."""
+    spec = network.input
+    rows = {
+        "input": f"{spec.features} features of {spec.bits} bits, {spec.kind}, threshold {spec.threshold:g}",
+        "time steps": network.steps,
+        "classes": network.classes,
+        "synapses": f"{sum(layer.w_ee.size + layer.w_ie.size + layer.w_ei.size for layer in network.layers):,}",
+    }
+    return [key_value_table(network.name, rows), _parameters(network), _formats(network), *_hardware(network)]

@@ -138,7 +138,7 @@ def _read_member(archive: zipfile.ZipFile, key: str) -> np.ndarray:
     if items * dtype.itemsize > MOST_BYTES:
         raise ChandelierError(f"{key} would take {items * dtype.itemsize:,} bytes, and {MOST_BYTES:,} is the limit")
     with archive.open(f"{key}.npy") as file:
-        return np.lib.format.read_array(file, allow_pickle=False)  # type: ignore[no-any-return]
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def read_npz(path: Path) -> Dataset:

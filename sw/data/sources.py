@@ -27,7 +27,8 @@ __all__ = ["DATASETS", "Source", "get", "is_available", "load"]
 class Source:
     """A named data set: what it is, its licence, and where its arrays come from.
 
-    ``fetch`` is ``None`` for what is bundled. ``hashes`` are SHA-256 sums of the arrays as IDX files; they are checked when the set is fetched and whenever it is loaded.
+    ``fetch`` is ``None`` for what is bundled. ``hashes`` are SHA-256 sums of the arrays as IDX files, checked
+    when the set is fetched and whenever it is loaded.
     """
 
     description: str

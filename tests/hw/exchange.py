@@ -25,8 +25,8 @@ class Exchange:
         Payloads as plain numbers, lists and dicts.
     sent, received : list of int
         The clock cycles in which the beats passed at the input and at the output.
-    watched : dict of lists
-        Payloads that passed on each stream that was watched.
+    watched : dict of lists of int
+        Payloads, as vectors of bits, that passed on each stream that was watched.
     """
 
     outputs: list[Any] = field(default_factory=list)
@@ -86,9 +86,9 @@ def exchange(
 
     async def observe(ctx: Any, name: Any, stream: Any) -> None:
         beats = result.watched.setdefault(name, [])
-        async for *_, valid, ready, payload in ctx.tick().sample(stream.valid, stream.ready, stream.p):
+        async for *_, valid, ready, payload in ctx.tick().sample(stream.valid, stream.ready, stream.p.as_value()):
             if valid and ready:
-                beats.append(_plain(payload))
+                beats.append(payload)
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)

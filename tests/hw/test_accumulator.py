@@ -33,7 +33,7 @@ def _accumulator(rng: np.random.Generator) -> tuple[SynapseAccumulator, np.ndarr
     return dut, rows, largest
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000), stall=st.sampled_from([0.0, 0.5]))
 def test_sums_and_cycles(seed: int, stall: float) -> None:
     rng = np.random.default_rng(seed)

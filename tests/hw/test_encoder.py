@@ -15,7 +15,7 @@ STEPS = 6
 MEMBRANE = Format(5, 2, signed=True)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10_000), stall=st.sampled_from([0.0, 0.5]))
 def test_events(seed: int, stall: float) -> None:
     rng = np.random.default_rng(seed)

@@ -15,7 +15,7 @@ STEPS = 5
 CURRENT = Format(6)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10_000), stall=st.sampled_from([0.0, 0.5]), readout=st.booleans())
 def test_sums_and_cycles(seed: int, stall: float, readout: bool) -> None:
     rng = np.random.default_rng(seed)

@@ -1,0 +1,237 @@
+"""The command line as a user types it: each verb, and each mistake, in a process of its own."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quant.network_file import save_network
+from tests.random_networks import random_network
+
+CONFIG = """
+name = "t"
+[data]
+name = "digits"
+bits = 4
+[network]
+hidden = [16]
+steps = 2
+[training]
+epochs = 2
+[quantisation]
+epochs = 2
+"""
+
+
+def _run(*arguments: object, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sw.cli", *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "200"} | (env or {})
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def _fails(result: subprocess.CompletedProcess[str], *parts: str) -> None:
+    """Exit code 2, one line on standard error that has all parts, no traceback."""
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    line = result.stderr.strip().splitlines()[-1]
+    assert line.startswith("error: "), result.stderr
+    for part in parts:
+        assert part in line, line
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which train and quantize have been run."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "t.toml").write_text(CONFIG)
+    for arguments in (("train", "t.toml"), ("quantize", "runs/t", "-o", "t.safetensors")):
+        result = _run(*arguments, cwd=folder)
+        assert result.returncode == 0, result.stderr
+        assert "next: chandelier" in result.stdout
+    return folder
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    save_network(random_network(4, largest=8), tmp_path / "n.safetensors")
+    return tmp_path / "n.safetensors"
+
+
+@pytest.mark.parametrize("verb", ["train", "quantize", "export", "rtl", "cosim", "info", "doctor", "data"])
+def test_every_verb_has_a_help_page(tmp_path: Path, verb: str) -> None:
+    result = _run(verb, "--help", cwd=tmp_path)
+    assert result.returncode == 0 and "Usage:" in result.stdout
+    assert verb in _run("--help", cwd=tmp_path).stdout
+
+
+def test_train_and_quantize_leave_what_they_say(project: Path) -> None:
+    assert len((project / "runs/t/metrics.jsonl").read_text().splitlines()) == 4
+    assert {p.name for p in project.iterdir()} == {"t.toml", "runs", "t.safetensors"}
+
+
+def test_a_seed_of_its_own(project: Path) -> None:
+    assert _run("train", "t.toml", "--seed", "5", cwd=project).returncode == 0
+    assert json.loads((project / "runs/t-seed5/config.json").read_text())["seed"] == 5
+    shutil.rmtree(project / "runs/t-seed5")
+
+
+@pytest.mark.parametrize(("fmt", "output"), [("mem", "-mem"), ("npz", ".npz"), ("c-header", ".h"), ("json", ".json")])
+def test_export(network: Path, fmt: str, output: str) -> None:
+    result = _run("export", network, "--format", fmt, cwd=network.parent)
+    path = network.parent / f"random4{output}"
+    assert result.returncode == 0 and result.stdout.strip() == str(path) and path.exists()
+
+
+def test_rtl_is_reproducible_and_listed(network: Path) -> None:
+    for folder in ("a", "b"):
+        assert _run("rtl", network, "-o", folder, cwd=network.parent).returncode == 0
+    a, b = (sorted((network.parent / name).iterdir()) for name in ("a", "b"))
+    assert [p.name for p in a] == [p.name for p in b]
+    assert [p.read_bytes() for p in a] == [p.read_bytes() for p in b]
+    assert {"manifest.json", "chandelier_top.v", "chandelier_top.f"} <= {p.name for p in a}
+
+
+def test_info(network: Path) -> None:
+    result = _run("info", network, cwd=network.parent)
+    assert result.returncode == 0, result.stderr
+    for part in ("predicted interval", "memory bits", "reciprocal table", "proven formats"):
+        assert part in result.stdout
+
+
+def test_doctor(tmp_path: Path) -> None:
+    result = _run("doctor", cwd=tmp_path)
+    assert result.returncode == 0, result.stdout
+    for part in ("torch", "verilator", "C++ compiler", "perl"):
+        assert part in result.stdout
+
+
+def test_data_list(tmp_path: Path) -> None:
+    result = _run("data", "list", cwd=tmp_path, env={"CHANDELIER_CACHE": str(tmp_path)})
+    assert "digits" in result.stdout and "chandelier data get mnist" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (("train", "nothing.toml"), ("cannot read the configuration nothing.toml",)),
+        (("train", "bad.toml"), ("bad.toml: unknown key network.depth",)),
+        (("train", "mnist.toml"), ("data set mnist is not here", "chandelier data get mnist")),
+        (("train", "nan.toml"), ("nan.npz", "x_test[1, 2] is nan")),
+        (("train", "labels.toml"), ("y_test holds the label 7",)),
+        (("quantize", "runs/nothing"), ("runs/nothing is not there",)),
+        (("export", "nothing.safetensors"), ("nothing.safetensors is not there",)),
+        (("export", "bad.toml"), ("bad.toml is not a network file",)),
+        (("export", "n.safetensors", "--format", "vhdl"), ("--format must be one of mem, npz, c-header, json",)),
+        (("info", "half.safetensors"), ("half.safetensors is not a network file, or is damaged",)),
+        (("rtl", "n.safetensors", "--synapse-lanes", "1,2,3,4,5,6"), ("--synapse-lanes takes one number",)),
+        (("rtl", "n.safetensors", "--neuron-lanes", "1000"), ("neuron_lanes of layer 0 must be 1..", "not 1000")),
+        (("rtl", "n.safetensors", "-o", "bad.toml/x"), ("cannot write",)),
+        (("cosim", "n.safetensors", "--data", "digits"), ("digits has static samples of 64 features",)),
+        (("cosim", "n.safetensors", "--data", "fits.npz", "--samples", "0"), ("--samples must be 1..4 or all, not 0",)),
+        (("cosim", "n.safetensors", "--data", "fits.npz", "--stalls", "1.5"), ("stall probability", "1.5")),
+        (("data", "get", "nothing"), ("there is no data set nothing",)),
+    ],
+)
+def test_a_mistake_is_one_line_and_loses_nothing(
+    network: Path, arguments: tuple[str, ...], parts: tuple[str, ...]
+) -> None:
+    folder = network.parent
+    good = network.read_bytes()
+    spec = random_network(4, largest=8).input
+    x = np.zeros(
+        (12, spec.features) if spec.kind == "static" else (12, random_network(4, largest=8).steps, spec.features)
+    )
+    y = np.arange(12) % random_network(4, largest=8).classes
+    y[0] = random_network(4, largest=8).classes - 1
+    sets = {"x_train": x[:8], "y_train": y[:8], "x_test": x[8:], "y_test": y[8:] * 0}
+    np.savez(folder / "fits.npz", **sets)  # type: ignore[arg-type]
+    x = np.zeros((4, 9))
+    x[1, 2] = np.nan
+    flat = {"x_train": np.zeros((8, 9)), "y_train": np.arange(8) % 2, "x_test": x, "y_test": np.zeros(4, int)}
+    np.savez(folder / "nan.npz", **flat)  # type: ignore[arg-type]
+    np.savez(folder / "labels.npz", **(flat | {"x_test": x * 0 + 1, "y_test": np.full(4, 7)}))  # type: ignore[arg-type]
+    (folder / "half.safetensors").write_bytes(good[: len(good) // 2])
+    (folder / "bad.toml").write_text(CONFIG.replace("steps", "depth"))
+    for name in ("mnist", "nan.npz", "labels.npz"):
+        text = CONFIG.replace('"digits"', f'"{name}"')
+        (folder / f"{name.removesuffix('.npz')}.toml").write_text(text)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    _fails(_run(*arguments, cwd=folder, env={"CHANDELIER_CACHE": str(folder / "cache")}), *parts)
+    after = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert after == before
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(project: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the disk: writing past it fails like a full one."""
+    network = project / "t.safetensors"
+    before = network.read_bytes()
+    script = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    script += "resource.setrlimit(resource.RLIMIT_FSIZE, (400, 400)); from sw.cli import main; main()"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    for arguments in (("quantize", "runs/t", "-o", "t.safetensors"), ("export", "t.safetensors", "-f", "json")):
+        command = [sys.executable, "-c", script, *arguments]
+        result = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
+        _fails(result, "cannot write")
+    assert network.read_bytes() == before
+    assert {p.name for p in project.iterdir()} == {"t.toml", "runs", "t.safetensors"}
+
+
+@pytest.mark.parametrize("tool", ["perl", "c++"])
+def test_a_missing_tool_is_one_line(project: Path, tmp_path: Path, tool: str) -> None:
+    for other in ("perl", "make", "c++", "g++", "sh", "bash", "uname", "env"):
+        path = shutil.which(other)
+        if path and other != tool and not (tool == "c++" and other == "g++"):
+            (tmp_path / other).symlink_to(path)
+    environment = {"PATH": str(tmp_path), "CHANDELIER_CACHE": str(tmp_path / "cache")}
+    _fails(
+        _run("cosim", "t.safetensors", "--data", "digits", cwd=project, env=environment), f"{tool} is not on the PATH"
+    )
+    result = _run("doctor", cwd=project, env=environment)
+    assert result.returncode == 1 and "apt-get install" in result.stdout
+
+
+def _interrupted(arguments: tuple[str, ...], cwd: Path, after: float) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sw.cli", *arguments],
+        cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    time.sleep(after)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+@pytest.mark.parametrize("after", [1.0, 3.0])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "t.toml", "--seed", "9"),
+        ("quantize", "runs/t", "-o", "new.safetensors"),
+        ("export", "t.safetensors", "-f", "mem"),
+        ("rtl", "t.safetensors", "-o", "build"),
+        ("cosim", "t.safetensors", "--data", "digits", "--samples", "all", "--stalls", "0.5"),
+        ("info", "t.safetensors"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_an_interrupt_leaves_nothing_half_written(
+    project: Path, tmp_path: Path, arguments: tuple[str, ...], after: float
+) -> None:
+    for name in ("t.toml", "t.safetensors"):
+        shutil.copy(project / name, tmp_path)
+    shutil.copytree(project / "runs", tmp_path / "runs")
+    (tmp_path / "t.toml").write_text(CONFIG.replace("epochs = 2", "epochs = 2000"))
+    result = _interrupted(arguments, tmp_path, after)
+    assert result.returncode in (0, 130, -signal.SIGINT), result.stderr
+    if result.returncode == 130:
+        assert "Traceback" not in result.stderr and "interrupted" in result.stderr
+    leftovers = [p for p in tmp_path.rglob("*") if p.name.startswith(".")]
+    assert not leftovers, leftovers
