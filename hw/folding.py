@@ -14,7 +14,7 @@ ROW_BITS = 1024
 #: Share of the inputs of a layer that is expected to be non-zero.
 DENSITY = 0.15
 #: Multipliers that the population unit and the neurons of a layer may have together.
-MULTIPLIERS = 64
+MULTIPLIERS = 128
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,12 @@ def _balanced(layer: Layer, sets: int, steps: int, target: int) -> Folding:
     If the multipliers do not suffice, the fastest that they pay for.
     """
 
-    def cycles(folding: Folding) -> int:
-        return max(sets * folding.groups(layer) * folding.chunks(layer), steps * (folding.groups(layer) + 1))
+    def cycles(folding: Folding) -> float:
+        groups = folding.groups(layer)
+        return max(sets * groups * folding.chunks(layer), steps * encoder_cycles(folding, groups))
+
+    def encoder_cycles(folding: Folding, groups: int) -> float:
+        return DENSITY * layer.n_e + groups * (1 - DENSITY) ** folding.neuron_lanes + 1
 
     candidates = [
         Folding(_synapse_lanes(layer), population, neurons)

@@ -229,3 +229,7 @@ def main() -> None:
     """Entry point of the ``chandelier`` command."""
     with exit_on_error():
         app()
+
+
+if __name__ == "__main__":
+    main()

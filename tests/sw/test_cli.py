@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -235,3 +236,12 @@ def test_an_interrupt_leaves_nothing_half_written(
         assert "Traceback" not in result.stderr and "interrupted" in result.stderr
     leftovers = [p for p in tmp_path.rglob("*") if p.name.startswith(".")]
     assert not leftovers, leftovers
+
+
+def test_the_reference_has_every_option(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    for verb in ("train", "quantize", "export", "rtl", "cosim", "info", "doctor", "data get", "data list"):
+        assert f"chandelier {verb}" in page
+        shown = _run(*verb.split(), "--help", cwd=tmp_path).stdout
+        for option in set(re.findall(r"--[a-z][a-z-]+", shown)) - {"--help"}:
+            assert f"`{option}`" in page, f"{verb} {option}"

@@ -1,0 +1,142 @@
+"""Every accuracy in docs/results.md: trains what is missing in runs/figures, and prints the tables.
+
+An interrupted session goes on where it was. ``figures.py digits mnist`` makes only the tables whose names are given.
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from sw.config import Config, load_config
+from sw.console import exit_on_error, progress_bars
+from sw.data import get, is_available, load
+from sw.training import train
+
+ROOT = Path(__file__).parents[1]
+RUNS = ROOT / "runs" / "figures"
+
+
+@dataclass(frozen=True)
+class Result:
+    """Accuracies in percent after each phase (``None`` if there was no such phase), and seconds of training."""
+
+    floating: float | None
+    quantised: float | None
+    seconds: float
+
+
+def variant(config: Config, name: str, **changes: dict[str, Any] | int) -> Config:
+    """``config`` under another name, with some keys of some sections changed."""
+    values = config.model_dump()
+    for section, change in changes.items():
+        values[section] = values[section] | change if isinstance(change, dict) else change
+    return Config.model_validate(values | {"name": name})
+
+
+def result(config: Config) -> Result:
+    """Trains, unless it has been done, and returns what came of it."""
+    if not is_available(config.data.name):
+        get(config.data.name)
+    with progress_bars() as progress:
+        metrics: list[dict[str, Any]] = train(config, load(config.data.name), RUNS / config.name, progress)  # type: ignore[assignment]
+    last = {line["phase"]: 100 * line["test_accuracy"] for line in metrics}
+    return Result(last.get("float"), last.get("quantised"), sum(line["seconds"] for line in metrics))
+
+
+def cell(value: float | None) -> str:
+    """A percentage, or a dash."""
+    return "-" if value is None else f"{value:.2f}"
+
+
+def row(label: str, r: Result) -> str:
+    """A line of a table."""
+    return f"| {label} | {cell(r.floating)} | {cell(r.quantised)} | {r.seconds:.0f} |"
+
+
+HEAD = "| | float, % | quantised, % | training, s |\n| --- | --- | --- | --- |"
+
+
+def digits() -> Iterator[str]:
+    """Five seeds, and their mean."""
+    config = load_config(ROOT / "configs" / "digits.toml")
+    yield HEAD
+    results = []
+    for seed in range(5):
+        results.append(result(variant(config, f"digits-seed{seed}", seed=seed)))
+        yield row(f"digits 64-128-10, 2-bit synapses, T = 4, seed {seed}", results[-1])
+    means = (mean(r.floating or 0 for r in results), mean(r.quantised or 0 for r in results))
+    yield row("**mean of 5 seeds**", Result(*means, mean(r.seconds for r in results)))
+
+
+def mnist() -> Iterator[str]:
+    """The networks of the configurations, and 784-128-10 with and without augmentation and with one-bit inputs."""
+    yield HEAD
+    small = load_config(ROOT / "configs" / "mnist-128.toml")
+    for bits, threshold in ((8, 0.5), (1, 0.4)):
+        for augment in (False, True):
+            data = {"bits": bits, "threshold": threshold, "augment": augment}
+            name = f"mnist-128-{bits}bit{'-augmented' if augment else ''}"
+            label = f"784-128-10, T = 2, {bits}-bit inputs, {'with' if augment else 'without'} augmentation"
+            yield row(label, result(variant(small, name, data=data)))
+    for name in ("mnist-256-1bit", "mnist-mlp"):
+        config = load_config(ROOT / "configs" / f"{name}.toml")
+        shape = "-".join(map(str, [784, *config.network.hidden, 10]))
+        label = f"{shape}, T = {config.network.steps}, {config.data.bits}-bit inputs, with augmentation"
+        yield row(label, result(config))
+
+
+def ablations() -> Iterator[str]:
+    """E-I Init and the parts of E-I Prop, each switched off: in floating point, ten epochs, no augmentation."""
+    small = load_config(ROOT / "configs" / "mnist-128.toml")
+    deep = load_config(ROOT / "configs" / "mnist-mlp.toml")
+    yield HEAD
+    for label, base in (("784-128-10, T = 2", small), ("784-256-128-10, T = 4", deep)):
+        for part in (None, "init", "adaptive_stabilisation", "straight_through", "gradient_scaling"):
+            name = f"ablation-{base.name}-{part or 'none'}"
+            config = variant(
+                base,
+                name,
+                data={"augment": False},
+                ei={} if part is None else {part: False},
+                training={"epochs": 10},
+                quantisation={"epochs": 0},
+            )
+            what = "everything on" if part is None else f"without {part}"
+            try:
+                yield row(f"{label}, {what}", result(config))
+            except ValueError as error:
+                yield f"| {label}, {what} | {error} | - | - |"
+
+
+def bits() -> Iterator[str]:
+    """What the bits of each tensor are worth: 784-128-10, T = 2, 8-bit inputs, quantisation-aware from E-I Init."""
+    small = load_config(ROOT / "configs" / "mnist-128.toml")
+    variants: dict[str, dict[str, Any]] = {"defaults": {}}
+    variants |= {f"synapses of {b} bits": {"synapse_bits": b} for b in (1, 3, 4, 8)}
+    variants |= {f"inhibition of {b} bits": {"inhibition_bits": b} for b in (1, 4, 8)}
+    variants |= {f"g_i of {b} bits": {"gain_i_bits": b} for b in (1, 4, 8)}
+    variants |= {f"g_e of {b} bits": {"gain_e_bits": b} for b in (4, 6, 12)}
+    tables = ((0, 2), (2, 5), (6, 10), (8, 12))
+    variants |= {
+        f"table of {2**k} x {p} bits": {"reciprocal_index_bits": k, "reciprocal_bits": p} for k, p in tables
+    }
+    variants |= {f"membrane {m}": {"membrane": m} for m in ("s6.3", "s8.4", "s8.5", "s14.10")}
+    variants |= {"learned step": {"step": "learned"}}
+    yield HEAD
+    for label, change in variants.items():
+        name = "bits-" + "".join(c if c.isalnum() else "-" for c in label)
+        phases = {"training": {"epochs": 0}, "quantisation": change | {"epochs": 12}}
+        yield row(label, result(variant(small, name, data={"augment": False}, **phases)))
+
+
+TABLES = {"digits": digits, "mnist": mnist, "ablations": ablations, "bits": bits}
+
+if __name__ == "__main__":
+    with exit_on_error():
+        for table in sys.argv[1:] or TABLES:
+            print(f"\n### {table}\n", flush=True)
+            for line in TABLES[table]():
+                print(line, flush=True)
