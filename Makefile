@@ -43,7 +43,10 @@ cosim-random: setup ## slow: co-simulate 200 random networks with random stalls
 	$(BIN)/python -m sim.random_networks --count 200
 
 cosim-mnist: setup ## slow: train 784-128-10 and co-simulate all 10,000 MNIST test images
-	$(BIN)/python benchmarks/mnist_cosim.py
+	$(BIN)/chandelier data get mnist
+	$(BIN)/chandelier train configs/mnist-128.toml
+	$(BIN)/chandelier quantize runs/mnist-128
+	$(BIN)/chandelier cosim runs/mnist-128/mnist-128.safetensors --data mnist --samples all
 
 figures: setup ## slow: every accuracy in docs/results.md
 	$(BIN)/python benchmarks/figures.py

@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from quant.errors import ChandelierError
 from quant.export import FORMATS, export
@@ -18,8 +19,18 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
+
+class _OneLineErrors(TyperGroup):
+    """Runs a verb such that what a user can cause ends as one line, and an interrupt, too."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with exit_on_error():
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
     name="chandelier",
+    cls=_OneLineErrors,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     add_completion=False,
@@ -157,7 +168,9 @@ def cosim_command(
     data: Annotated[
         str, typer.Option(help="A data set (see *chandelier data list*) or a .npz; its test half is used.")
     ],
-    samples: Annotated[str, typer.Option(help="How many test samples, from the first on, or *all*.")] = "100",
+    samples: Annotated[
+        str | None, typer.Option(help="How many test samples, from the first on, or *all*. [default: 100 at most]")
+    ] = None,
     stalls: Annotated[float, typer.Option(help="Probability of a stall a cycle, at the source and at the sink.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of the stalls.")] = 0,
     waves: Annotated[Path | None, typer.Option(help="Also write a waveform (FST) of the first sample there.")] = None,
@@ -227,8 +240,7 @@ def data_get_command(name: Annotated[str, typer.Argument(help="See *chandelier d
 
 def main() -> None:
     """Entry point of the ``chandelier`` command."""
-    with exit_on_error():
-        app()
+    app()
 
 
 if __name__ == "__main__":

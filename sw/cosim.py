@@ -19,8 +19,13 @@ from sw.data import Dataset, load
 
 __all__ = ["cosimulate_network", "dataset_codes", "report_rows"]
 
+#: Samples that are co-simulated if nobody says how many.
+DEFAULT_SAMPLES = 100
 
-def _count(samples: str, available: int) -> int:
+
+def _count(samples: str | None, available: int) -> int:
+    if samples is None:
+        return min(DEFAULT_SAMPLES, available)
     if samples == "all":
         return available
     if not samples.isdecimal() or not 1 <= int(samples) <= available:
@@ -28,8 +33,8 @@ def _count(samples: str, available: int) -> int:
     return int(samples)
 
 
-def dataset_codes(network: IntegerNetwork, dataset: Dataset, samples: str = "all") -> np.ndarray:
-    """Input codes of the first ``samples`` test samples.
+def dataset_codes(network: IntegerNetwork, dataset: Dataset, samples: str | None) -> np.ndarray:
+    """Input codes of the first ``samples`` test samples: a number, ``all``, or by default a few.
 
     Raises
     ------
@@ -58,7 +63,7 @@ def _formats(network: IntegerNetwork) -> dict[tuple[int, str], Format]:
 def cosimulate_network(
     network: IntegerNetwork,
     data: str,
-    samples: str,
+    samples: str | None,
     *,
     foldings: Sequence[Folding],
     stalls: float = 0.0,
@@ -66,7 +71,7 @@ def cosimulate_network(
     waves: Path | None = None,
     progress: Update,
 ) -> CosimReport:
-    """Generates the design and co-simulates it on the first ``samples`` (a number, or ``all``) test samples.
+    """Generates the design and co-simulates it on the first ``samples`` test samples: a number, ``all``, or by default a few.
 
     Parameters
     ----------

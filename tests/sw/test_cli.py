@@ -157,7 +157,7 @@ def test_a_mistake_is_one_line_and_loses_nothing(
     x[1, 2] = np.nan
     flat = {"x_train": np.zeros((8, 9)), "y_train": np.arange(8) % 2, "x_test": x, "y_test": np.zeros(4, int)}
     np.savez(folder / "nan.npz", **flat)  # type: ignore[arg-type]
-    np.savez(folder / "labels.npz", **(flat | {"x_test": x * 0 + 1, "y_test": np.full(4, 7)}))  # type: ignore[arg-type]
+    np.savez(folder / "labels.npz", **(flat | {"x_test": np.ones((4, 9)), "y_test": np.full(4, 7)}))  # type: ignore[arg-type]
     (folder / "half.safetensors").write_bytes(good[: len(good) // 2])
     (folder / "bad.toml").write_text(CONFIG.replace("steps", "depth"))
     for name in ("mnist", "nan.npz", "labels.npz"):
