@@ -13,7 +13,7 @@ __all__ = ["Folding", "check_foldings", "default_foldings"]
 ROW_BITS = 1024
 #: Share of the inputs of a layer that is expected to be non-zero.
 DENSITY = 0.15
-#: Multipliers that the population unit and the neurons of a layer may have together.
+#: Multipliers that the population unit and the neurons of a layer may have together, by default.
 MULTIPLIERS = 128
 
 
@@ -82,7 +82,7 @@ def _multipliers(folding: Folding) -> int:
     return 2 * lanes[0] * lanes[1] + lanes[1] + 2 * lanes[0]
 
 
-def _balanced(layer: Layer, sets: int, steps: int, target: int) -> Folding:
+def _balanced(layer: Layer, sets: int, steps: int, target: int, budget: int) -> Folding:
     """The cheapest folding whose population unit and neurons take at most ``target`` cycles a sample.
 
     If the multipliers do not suffice, the fastest that they pay for.
@@ -97,22 +97,35 @@ def _balanced(layer: Layer, sets: int, steps: int, target: int) -> Folding:
 
     candidates = [
         Folding(_synapse_lanes(layer), population, neurons)
-        for neurons in range(1, min(layer.n_e, MULTIPLIERS) + 1)
-        for population in range(1, min(layer.n_i, MULTIPLIERS) + 1)
+        for neurons in range(1, min(layer.n_e, budget) + 1)
+        for population in range(1, min(layer.n_i, budget) + 1)
     ]
-    affordable = [f for f in candidates if _multipliers(f) <= MULTIPLIERS]
+    affordable = [f for f in candidates if _multipliers(f) <= budget]
     fast = [f for f in affordable if cycles(f) <= target]
     if fast:
         return min(fast, key=lambda f: (_multipliers(f), cycles(f)))
     return min(affordable, key=lambda f: (cycles(f), _multipliers(f)))
 
 
-def default_foldings(network: IntegerNetwork) -> tuple[Folding, ...]:
+def default_foldings(network: IntegerNetwork, *, multipliers: int = MULTIPLIERS) -> tuple[Folding, ...]:
     """A folding for each layer: rows of weights as wide as is sensible, and the rest just fast enough.
 
     "Fast enough" is that no stage of any layer takes longer than the slowest synapse stage, when ``DENSITY`` of
     all inputs are non-zero.
+
+    Parameters
+    ----------
+    multipliers : int, >= 5
+        What the population unit and the neurons of a layer may have together; fewer make it slower.
+
+    Raises
+    ------
+    ChandelierError
+        If there are too few multipliers for a single lane.
     """
+    least = _multipliers(Folding(1, 1, 1))
+    if multipliers < least:
+        raise ChandelierError(f"multipliers of a layer must be at least {least}, not {multipliers}")
 
     def synapse_cycles(i: int, layer: Layer) -> int:
         events = max(1, round(DENSITY * layer.d))
@@ -120,5 +133,6 @@ def default_foldings(network: IntegerNetwork) -> tuple[Folding, ...]:
 
     target = max(synapse_cycles(i, layer) for i, layer in enumerate(network.layers))
     return tuple(
-        _balanced(layer, network.layer_steps(i), network.steps, target) for i, layer in enumerate(network.layers)
+        _balanced(layer, network.layer_steps(i), network.steps, target, multipliers)
+        for i, layer in enumerate(network.layers)
     )

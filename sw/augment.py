@@ -38,9 +38,10 @@ def augment(
     angle, size, right, down = torch.rand(4, samples, generator=generator) * 2 - 1
     angle, size = angle * math.radians(degrees), 1 + size * scale
     right, down = right * 2 * shift, down * 2 * shift  # affine_grid measures a side as 2
+    aspect = height / width  # and so both sides: without it, turning an oblong image would shear it
     rows = (
-        torch.stack([angle.cos() / size, -angle.sin() / size, right], dim=1),
-        torch.stack([angle.sin() / size, angle.cos() / size, down], dim=1),
+        torch.stack([angle.cos() / size, -angle.sin() / size * aspect, right], dim=1),
+        torch.stack([angle.sin() / size / aspect, angle.cos() / size, down], dim=1),
     )
     grid = affine_grid(torch.stack(rows, dim=1), [samples, 1, height, width], align_corners=False)
     images = grid_sample(x.view(samples, 1, height, width), grid, align_corners=False)

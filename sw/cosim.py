@@ -71,7 +71,7 @@ def cosimulate_network(
     waves: Path | None = None,
     progress: Update,
 ) -> CosimReport:
-    """Generates the design and co-simulates it on the first ``samples`` test samples: a number, ``all``, or by default a few.
+    """Generates the design and co-simulates it on the first ``samples``: a number, ``all``, or a few.
 
     Parameters
     ----------

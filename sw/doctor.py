@@ -4,13 +4,12 @@ import importlib.metadata
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from rich.table import Table
 
 from quant.errors import ChandelierError
-from sim.verilator import find_toolchain, find_wave_libraries
+from sim.verilator import find_toolchain
 
 __all__ = ["Finding", "diagnose", "doctor_table"]
 
@@ -31,16 +30,12 @@ _PACKAGES = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked for: ``detail`` is its version, or what to type.
-
-    Where it is missing and ``optional``, every verb still works.
-    """
+    """One thing that was looked for: ``detail`` is its version, or what to type."""
 
     what: str
     needed_by: str
     ok: bool
     detail: str
-    optional: bool = False
 
 
 def _package(name: str, needed_by: str) -> Finding:
@@ -59,12 +54,11 @@ def _tool(name: str, needed_by: str) -> Finding:
     return Finding(name, needed_by, True, first.strip())
 
 
-def _check(what: str, needed_by: str, check: Callable[[], object], *, optional: bool = False) -> Finding:
+def _compiler() -> Finding:
     try:
-        found = check()
+        return Finding("C++ compiler", "cosim", True, find_toolchain().compiler)
     except ChandelierError as error:
-        return Finding(what, needed_by, False, str(error), optional)
-    return Finding(what, needed_by, True, str(found), optional)
+        return Finding("C++ compiler", "cosim", False, str(error))
 
 
 def diagnose() -> list[Finding]:
@@ -74,8 +68,7 @@ def diagnose() -> list[Finding]:
         Finding("python", "every verb", sys.version_info >= (3, 11), version),
         *(_package(name, needed_by) for name, needed_by in _PACKAGES.items()),
         *(_tool(name, "cosim") for name in ("make", "perl")),
-        _check("C++ compiler", "cosim", lambda: find_toolchain().compiler),
-        _check("zlib, lz4", "cosim --waves *.fst", find_wave_libraries, optional=True),
+        _compiler(),
     ]
 
 
@@ -85,6 +78,6 @@ def doctor_table(findings: list[Finding]) -> Table:
     for column in ("", "what", "needed by", "version, or what to do"):
         table.add_column(column, overflow="fold")
     for finding in findings:
-        mark = "[green]ok" if finding.ok else "[yellow]-" if finding.optional else "[red]missing"
+        mark = "[green]ok" if finding.ok else "[red]missing"
         table.add_row(mark, finding.what, finding.needed_by, finding.detail.replace("[", r"\["))
     return table

@@ -1,7 +1,9 @@
 """A data set in memory, and how arrays of unknown origin become one: checked, scaled to [0, 1], flattened."""
 
+import math
+import reprlib
+import textwrap
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +13,13 @@ import numpy as np
 
 from quant.errors import ChandelierError
 
-__all__ = ["ARRAYS", "Dataset", "from_arrays", "read_npz"]
+__all__ = ["ARRAYS", "Dataset", "from_arrays", "read_arrays", "read_npz"]
 
 #: Names of the arrays of a data set, in memory and in a file.
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 #: Largest number of classes.
 MOST_CLASSES = 1000
-#: Largest size of an array in bytes, uncompressed.
+#: Largest size of all arrays of a file together in bytes, uncompressed.
 MOST_BYTES = 8 << 30
 
 
@@ -76,8 +78,8 @@ def _check_inputs(name: str, x: np.ndarray) -> None:
             f"{name} must have shape (samples, features), (samples, height, width[, channels]) or "
             f"(samples, steps, features), and not be empty; it has {x.shape}"
         )
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
-        first = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
+    if x.dtype.kind == "f" and not (finite := np.isfinite(x)).all():
+        first = tuple(int(i) for i in np.unravel_index(finite.argmin(), x.shape))
         raise ChandelierError(f"{name}[{', '.join(map(str, first))}] is {x[first]}: inputs must be finite numbers")
 
 
@@ -89,7 +91,9 @@ def _scale(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     if min(low, float(test.min())) >= 0 and max(high, float(test.max())) <= 1:
         return train.astype(np.float32), test.astype(np.float32), ()
     span = (high - low) or 1.0
-    scaled = [np.clip((x.astype(np.float64) - low) / span, 0, 1).astype(np.float32) for x in (train, test)]
+    if not math.isfinite(span):
+        raise ChandelierError(f"inputs of {low:g}..{high:g} are too far apart to be scaled to 0..1")
+    scaled = [((np.clip(x.astype(np.float64), low, high) - low) / span).astype(np.float32) for x in (train, test)]
     return scaled[0], scaled[1], (f"inputs were scaled from {low:g}..{high:g} (training set) to 0..1 and clipped",)
 
 
@@ -100,6 +104,8 @@ def from_arrays(
 
     Two dimensions are (samples, features). Three are images if they are bytes (``uint8``), and otherwise sequences
     (samples, steps, features), unless ``kind`` says which. Four are images with channels; images are flattened.
+    Bytes are divided by 255. Other numbers stay as they are if all are in [0, 1]; otherwise the range of ``x_train``
+    becomes [0, 1], what is beyond it in ``x_test`` is clipped, and :attr:`Dataset.notes` says so.
 
     Raises
     ------
@@ -114,31 +120,65 @@ def from_arrays(
     _check_inputs("x_test", test)
     if train.shape[1:] != test.shape[1:]:
         raise ChandelierError(f"samples of x_train have shape {train.shape[1:]}, and those of x_test {test.shape[1:]}")
+    if (train.dtype == np.uint8) != (test.dtype == np.uint8):
+        raise ChandelierError(f"x_train is {train.dtype} and x_test {test.dtype}: both must be bytes, or neither")
+    if kind == "sequence" and train.ndim != 3:
+        raise ChandelierError(f"sequences have shape (samples, steps, features), and x_train has {train.shape}")
     y_train = _check_labels("y_train", arrays["y_train"], len(train), MOST_CLASSES)
     y_test = _check_labels("y_test", arrays["y_test"], len(test), int(y_train.max()) + 1)
     sequence = train.ndim == 3 and (kind == "sequence" or (kind is None and train.dtype != np.uint8))
-    image_shape = (int(train.shape[1]), int(train.shape[2])) if train.ndim == 3 and not sequence else None
+    image_shape = None
     if not sequence:
+        if train.ndim == 3 or train.shape[3:] == (1,):
+            image_shape = (int(train.shape[1]), int(train.shape[2]))
         train, test = (x.reshape(len(x), -1) for x in (train, test))
     x_train, x_test, notes = _scale(train, test)
     return Dataset(name, x_train, y_train, x_test, y_test, image_shape, notes)
 
 
-def _read_member(archive: zipfile.ZipFile, key: str) -> np.ndarray:
-    """One array, its size checked before anything is unpacked; never a pickle."""
+def _size(archive: zipfile.ZipFile, key: str) -> int:
+    """Bytes that an array would take, from its header; nothing else of it is unpacked."""
     with archive.open(f"{key}.npy") as file:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(file)
-    items = 1
-    for n in shape:
-        items *= n
     if dtype.hasobject:
         raise ChandelierError(f"{key} holds Python objects: only arrays of numbers are read")
-    if items * dtype.itemsize > MOST_BYTES:
-        raise ChandelierError(f"{key} would take {items * dtype.itemsize:,} bytes, and {MOST_BYTES:,} is the limit")
+    if min(shape, default=0) < 0:
+        raise ChandelierError(f"{key} has the shape {shape}")
+    return math.prod(shape) * dtype.itemsize
+
+
+def _read_array(archive: zipfile.ZipFile, key: str) -> np.ndarray:
     with archive.open(f"{key}.npy") as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
+        array = np.lib.format.read_array(file, allow_pickle=False)
+        # The checksum is compared only at the end, which a damaged header may have moved away.
+        if file.read(1):
+            raise ValueError(f"{key} has more bytes than its shape needs")
+    return array
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Those of :data:`ARRAYS` and ``kind`` that a .npz holds, their sizes checked first; never a pickle.
+
+    Raises
+    ------
+    ChandelierError
+        If the file is missing, damaged or too large; the line names it.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            keys = [key for key in (*ARRAYS, "kind") if f"{key}.npy" in archive.namelist()]
+            if (total := sum(_size(archive, key) for key in keys)) > MOST_BYTES:
+                raise ChandelierError(f"the arrays would take {total:,} bytes, and {MOST_BYTES:,} is the limit")
+            return {key: _read_array(archive, key) for key in keys}
+    except ChandelierError as error:
+        raise ChandelierError(f"{path}: {error}") from None
+    except FileNotFoundError:
+        raise ChandelierError(f"{path} is not there: give the path of a .npz, or see 'chandelier data list'") from None
+    except Exception as error:  # damaged bytes raise whatever the zip, npy and literal readers happen to run into
+        what = textwrap.shorten(str(error) or type(error).__name__, 160, placeholder=" ...")
+        raise ChandelierError(f"{path} is not a readable .npz: {what}") from None
 
 
 def read_npz(path: Path) -> Dataset:
@@ -151,32 +191,11 @@ def read_npz(path: Path) -> Dataset:
     ChandelierError
         If the file is missing, damaged, too large, or its arrays do not fit; the line names file and array.
     """
+    arrays = read_arrays(path)
+    kind = str(arrays.pop("kind")) if "kind" in arrays else None
+    if kind not in (None, "static", "sequence"):
+        raise ChandelierError(f"{path}: kind must be static or sequence, not {reprlib.repr(kind)}")
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = {name.removesuffix(".npy") for name in archive.namelist()}
-            arrays = {key: _read_member(archive, key) for key in (*ARRAYS, "kind") if key in names}
-        kind = str(arrays.pop("kind")) if "kind" in arrays else None
-        if kind not in (None, "static", "sequence"):
-            raise ChandelierError(f"kind must be static or sequence, not {kind!r}")
         return from_arrays(path.stem, arrays, kind)  # type: ignore[arg-type]
     except ChandelierError as error:
         raise ChandelierError(f"{path}: {error}") from None
-    except FileNotFoundError:
-        raise ChandelierError(f"{path} is not there: give the path of a .npz, or see 'chandelier data list'") from None
-    except (
-        ArithmeticError,
-        AttributeError,
-        EOFError,
-        LookupError,
-        MemoryError,
-        NotImplementedError,
-        OSError,
-        RuntimeError,
-        SyntaxError,
-        TypeError,
-        ValueError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        # The zip and npy readers raise any of these for damaged bytes.
-        raise ChandelierError(f"{path} is not a readable .npz: {' '.join(str(error).split())}") from None

