@@ -120,9 +120,7 @@ def bits() -> Iterator[str]:
     variants |= {f"g_i of {b} bits": {"gain_i_bits": b} for b in (1, 4, 8)}
     variants |= {f"g_e of {b} bits": {"gain_e_bits": b} for b in (4, 6, 12)}
     tables = ((0, 2), (2, 5), (6, 10), (8, 12))
-    variants |= {
-        f"table of {2**k} x {p} bits": {"reciprocal_index_bits": k, "reciprocal_bits": p} for k, p in tables
-    }
+    variants |= {f"table of {2**k} x {p} bits": {"reciprocal_index_bits": k, "reciprocal_bits": p} for k, p in tables}
     variants |= {f"membrane {m}": {"membrane": m} for m in ("s6.3", "s8.4", "s8.5", "s14.10")}
     variants |= {"learned step": {"step": "learned"}}
     yield HEAD

@@ -40,10 +40,10 @@ def _table(r: Reciprocal, device: torch.device) -> Tensor:
 def reciprocal(d: Tensor, r: Reciprocal) -> tuple[Tensor, Tensor]:
     """Table entry and exponent of every ``d``, int64.
 
-    ``d`` is a float64 tensor of integers 0 <= d < 2**53; its own exponent and leading fraction bits are the
-    leading one and the index. Where ``d`` is 0 the results mean nothing.
+    ``d`` is a floating-point tensor of integers 0 <= d < 2**53; as float64, its own exponent and leading fraction
+    bits are the leading one and the index. Where ``d`` is 0 the results mean nothing.
     """
-    bits = d.contiguous().view(torch.int64)
+    bits = d.double().contiguous().view(torch.int64)
     exponent = ((bits >> 52) - 1023).clamp(min=0)
     index = (bits >> (52 - r.index_bits)) & ((1 << r.index_bits) - 1)
     return _table(r, d.device)[index], exponent
@@ -56,7 +56,7 @@ def divisive_inhibition(
 
     Parameters
     ----------
-    bal, d : (..., n_e) float64 tensors of integers
+    bal, d : (..., n_e) floating-point tensors of integers
         ``d`` after :func:`stabilise`.
     g_e, b_e : (n_e,) int64
     """

@@ -86,11 +86,18 @@ class Scheme:
 
 @dataclass(frozen=True)
 class NeuronCodes:
-    """Gain and bias codes, with the shift that belongs to them; int64 tensors of shape (n_e,)."""
+    """Gain and bias codes, int64 of shape (n_e,), with the shift that belongs to them."""
 
     g_e: Tensor
     b_e: Tensor
     shift: int
+    scheme: Scheme
+
+    def current(self, bal: Tensor, d: Tensor) -> Tensor:
+        """The exact current of integers ``bal`` and ``d`` (..., n_e), in units of the threshold, float64."""
+        scheme = self.scheme
+        codes = divisive_inhibition(bal, d, self.g_e, self.b_e, self.shift, scheme.reciprocal, scheme.membrane)
+        return codes * scheme.membrane.step
 
 
 def _codes(x: Tensor, step: Tensor, most: int) -> Tensor:
@@ -100,7 +107,8 @@ def _codes(x: Tensor, step: Tensor, most: int) -> Tensor:
 
 
 def _require_finite(name: str, x: Tensor) -> None:
-    if not bool(torch.isfinite(x).all()):
+    # The sum is one quick operation; only if it is not finite is it worth looking for the value.
+    if not math.isfinite(x.sum().item()) and not bool(torch.isfinite(x).all()):
         raise ChandelierError(f"{name} holds {x[~torch.isfinite(x)][0].item()}, which has no integer code")
 
 
@@ -132,27 +140,30 @@ class LayerQuantiser(nn.Module):
         scale = (w_ee.numel() * ((1 << self.scheme.synapse_bits) - 1)) ** -0.5
         return straight_through(self.log_step * scale, self.log_step).exp()
 
-    def synapses(self, w_ee: Tensor, w_ie: Tensor, x_max: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Codes of ``w_ee`` and ``w_ie`` and their common step.
+    def synapses(self, w_ee: Tensor, w_ie: Tensor, x_max: int) -> tuple[Tensor, Tensor, Tensor, int]:
+        """Codes of ``w_ee`` and ``w_ie``, their common step, and the largest current of inputs up to ``x_max``.
 
-        The codes have the floating-point type in which the layer's sums are exact for inputs up to ``x_max``.
+        The codes have the floating-point type in which such currents are exact.
         """
         _require_finite("w_ee", w_ee)
         _require_finite("w_ie", w_ie)
         step = self._step(w_ee, w_ie)
         most = (1 << self.scheme.synapse_bits) - 1
-        dtype = exact_dtype(w_ee.shape[1] * x_max * most)
-        return _codes(w_ee, step, most).to(dtype), _codes(w_ie, step, most).to(dtype), step
+        i_max = w_ee.shape[1] * x_max * most
+        dtype = exact_dtype(i_max)
+        return _codes(w_ee, step, most).to(dtype), _codes(w_ie, step, most).to(dtype), step, i_max
 
-    def inhibition(self, w_ei: Tensor) -> tuple[Tensor, int]:
-        """Codes of ``w_ei`` (float64) and ``a``, the inverse of their step.
+    def inhibition(self, w_ei: Tensor, i_max: int) -> tuple[Tensor, int]:
+        """Codes of ``w_ei`` and ``a``, the inverse of their step.
 
-        ``a = n_i * 2**(bits-1)``: the initial ``1/n_i`` is in the middle of the range.
+        ``a = n_i * 2**(bits-1)``: the initial ``1/n_i`` is in the middle of the range. The codes have the
+        floating-point type in which balance and denominator are exact for currents up to ``i_max``.
         """
         _require_finite("w_ei", w_ei)
-        bits = self.scheme.inhibition_bits
-        a = w_ei.shape[1] << (bits - 1)
-        return _codes(w_ei.double(), w_ei.new_tensor(1 / a, dtype=torch.float64), (1 << bits) - 1), a
+        bits, n_i = self.scheme.inhibition_bits, w_ei.shape[1]
+        a, most = n_i << (bits - 1), (1 << bits) - 1
+        dtype = exact_dtype(i_max * max(a, n_i * most * ((1 << self.scheme.gain_i_bits) - 1)))
+        return _codes(w_ei.double(), w_ei.new_tensor(1 / a, dtype=torch.float64), most).to(dtype), a
 
     def gain_i(self, g_i: Tensor) -> tuple[Tensor, Tensor]:
         """Codes of ``g_i`` (float64) and their step; a common factor of the codes goes into the step."""
@@ -179,21 +190,8 @@ class LayerQuantiser(nn.Module):
             g_e=(gain * 2.0**gain_frac).round().clamp(0, most).long(),
             b_e=(b_e.detach().double() * 2.0**frac).round().clamp(scheme.membrane.min, scheme.membrane.max).long(),
             shift=scheme.reciprocal.bits + gain_frac - frac,
+            scheme=scheme,
         )
-
-    def current(self, surrogate: Tensor, bal: Tensor, d: Tensor, codes: NeuronCodes) -> Tensor:
-        """The exact current in units of the threshold, with the gradient of ``surrogate`` (..., n_e)."""
-        scheme = self.scheme
-        exact = divisive_inhibition(
-            bal.detach().double(),
-            d.detach().double(),
-            codes.g_e,
-            codes.b_e,
-            codes.shift,
-            scheme.reciprocal,
-            scheme.membrane,
-        )
-        return straight_through(surrogate, exact * scheme.membrane.step)
 
     def integer_neurons(self, g_i: Tensor, g_e: Tensor, b_e: Tensor, tau_shift: int) -> Neurons:
         """The neurons of an integer layer."""

@@ -33,10 +33,11 @@ WaveFormat = Literal["vcd", "fst"]
 
 _HERE = Path(__file__).parent
 _HARNESS = (_HERE / "harness.sv", _HERE / "harness.cpp")
-# Verilator's FST writer takes zlib and LZ4 from the system, which may not have them: these stand in, without compression.
+# What stands in for the zlib and LZ4 that the FST writer takes from the system, which may not have them.
 _FST = _HERE / "fst"
 _VERILATOR_OPTIONS = (
     *("-O3", "--no-timing", "--x-assign", "fast", "--x-initial", "fast"),
+    "-fno-merge-cond-motion",  # takes 90 % of the time on wide designs: its cost is quadratic
     *(f"-Wno-{name}" for name in WAIVERS),
 )
 _COMPILER_OPTIONS = "-std=c++17"

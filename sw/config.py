@@ -28,7 +28,7 @@ class DataConfig(_Section):
     bits: int = Field(default=8, ge=1, le=8)
     #: ``floor(x * (2**bits - 1) + 1 - threshold)``: 0.5 rounds; with one bit, a pixel is 1 from there on.
     threshold: float = Field(default=0.5, gt=0, le=1)
-    #: Random affine augmentation (10 degrees, 10 % scale, 10 % shift) of training images.
+    #: Random affine augmentation (10 degrees, 10 % scale, 5 % shift) of training images.
     augment: bool = False
 
 

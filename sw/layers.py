@@ -4,7 +4,10 @@ Shapes: inputs are (..., d), currents (..., n_e); leading dimensions are time st
 ``LayerQuantiser`` plugged in, the same equations run on integer codes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,13 +48,37 @@ EPSILON = 1e-6
 
 class _ScaleGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, factor: float) -> Tensor:
-        ctx.factor = factor  # type: ignore[attr-defined]
+    def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None]:
-        return gradients[0] * ctx.factor, None  # type: ignore[attr-defined]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0] * ctx.factor, None
+
+
+class _DivisiveCurrent(torch.autograd.Function):
+    """``gain * bal / d + bias``, ``bias`` where ``d`` is 0; with ``exact``, its value and the same gradient.
+
+    Written out for the reason that :class:`_Integrate` is.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, bal: Tensor, d: Tensor, gain: Tensor, bias: Tensor, exact: Callable[[Tensor, Tensor], Tensor] | None
+    ) -> Tensor:
+        inverse = torch.where(d > 0, 1 / d, 0)
+        ratio = bal * inverse
+        ctx.save_for_backward(ratio, inverse, gain)
+        return ratio * gain + bias if exact is None else exact(bal, d).to(bias.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
+        ratio, inverse, gain = ctx.saved_tensors
+        d_current = gradients[0].to(ratio.dtype)
+        d_bal = d_current * gain * inverse
+        leading = tuple(range(d_current.ndim - 1))
+        return d_bal, -d_bal * ratio, (d_current * ratio).sum(leading), d_current.sum(leading), None
 
 
 class EISynapses(nn.Module):
@@ -110,18 +137,18 @@ class EISynapses(nn.Module):
         if self.quantiser is None:
             i_ie = x @ self.w_ie.T
             return i_ie, x @ self.w_ee.T - i_ie @ w_ei.T, w_ei, 1.0
-        w_ee, w_ie, step = self.quantiser.synapses(self.w_ee, self.w_ie, self.x_max)
-        w_ei, a = self.quantiser.inhibition(w_ei)
+        w_ee, w_ie, step, i_max = self.quantiser.synapses(self.w_ee, self.w_ie, self.x_max)
+        w_ei, a = self.quantiser.inhibition(w_ei, i_max)
         x = x.to(w_ee.dtype)
-        i_ie = (x @ w_ie.T).double()
-        return i_ie, a * (x @ w_ee.T).double() - i_ie @ w_ei.T, w_ei, step / a
+        i_ee, i_ie = ((x @ w.T).to(w_ei.dtype) for w in (w_ee, w_ie))
+        return i_ie, a * i_ee - i_ie @ w_ei.T, w_ei, step / a
 
     def integers(self) -> dict[str, object]:
         """The synapses of an integer layer, as arguments of :class:`quant.network.Layer`."""
         if self.quantiser is None:
             raise ChandelierError("a layer without a quantiser has no integers")
-        w_ee, w_ie, _ = self.quantiser.synapses(self.w_ee, self.w_ie, self.x_max)
-        w_ei, a = self.quantiser.inhibition(self.w_ei)
+        w_ee, w_ie, _, i_max = self.quantiser.synapses(self.w_ee, self.w_ie, self.x_max)
+        w_ei, a = self.quantiser.inhibition(self.w_ei, i_max)
         weights = {"w_ee": w_ee, "w_ie": w_ie, "w_ei": w_ei}
         scheme = self.quantiser.scheme
         return {name: w.to(torch.uint8).contiguous().numpy() for name, w in weights.items()} | {
@@ -164,31 +191,59 @@ class EILinear(nn.Module):
         """Currents (..., n_e) of inputs (..., d), in units of the threshold."""
         i_ie, bal, w_ei, _ = self.synapses(x)
         quantiser = self.synapses.quantiser
-        g_i, gain_step = quantiser.gain_i(self.g_i) if quantiser is not None else (self.g_i, 1.0)
-        d = self._denominator((g_i * i_ie) @ w_ei.T)
-        # The inner choice keeps the gradient of the outer one free of 0/0.
-        current = torch.where(d > 0, self.g_e / gain_step * bal / torch.where(d > 0, d, 1), 0) + self.b_e
         if quantiser is None:
-            return current
-        codes = quantiser.neurons(self.g_e, self.b_e, torch.as_tensor(gain_step))
-        return quantiser.current(current, bal, d, codes).to(self.b_e.dtype)
+            d = self._denominator((self.g_i * i_ie) @ w_ei.T)
+            return _DivisiveCurrent.apply(bal, d, self.g_e, self.b_e, None)
+        g_i, gain_step = quantiser.gain_i(self.g_i)
+        d = self._denominator((g_i.to(i_ie.dtype) * i_ie) @ w_ei.T)
+        exact = quantiser.neurons(self.g_e, self.b_e, gain_step).current
+        return _DivisiveCurrent.apply(bal, d, self.g_e / gain_step, self.b_e, exact)
 
 
-class _Spike(torch.autograd.Function):
-    """Heaviside step; backward the slope-4 sigmoid's derivative."""
+class _Integrate(torch.autograd.Function):
+    """Spikes of a LIF neuron over all time steps; backward through time with the slope-4 sigmoid's derivative.
+
+    Written out because autograd's graph of many small operations takes longer than the arithmetic.
+    """
 
     SLOPE = 4.0
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return (x >= 0).to(x.dtype)
+    def forward(ctx: Any, current: Tensor, tau_shift: int, membrane: Format | None) -> Tensor:
+        u, spikes = (_integrate if membrane is None else partial(_integrate_codes, membrane))(current, tau_shift)
+        ctx.save_for_backward(u)
+        ctx.decay = 1 - 2.0**-tau_shift
+        return spikes
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        s = torch.sigmoid(_Spike.SLOPE * x)
-        return gradients[0] * _Spike.SLOPE * s * (1 - s)
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (u,) = ctx.saved_tensors
+        s = torch.sigmoid(_Integrate.SLOPE * (u - 1))
+        d_u = gradients[0] * (_Integrate.SLOPE * s * (1 - s))
+        for t in range(len(u) - 2, -1, -1):  # the reset is detached
+            d_u[t] += ctx.decay * d_u[t + 1]
+        return d_u, None, None
+
+
+def _integrate(current: Tensor, tau_shift: int) -> tuple[Tensor, Tensor]:
+    """``u`` before the reset and the spikes, of every step."""
+    us, spikes, v = [], [], torch.zeros_like(current[0])
+    for step in current.unbind(0):
+        us.append(v * (1 - 2.0**-tau_shift) + step)
+        spikes.append((us[-1] >= 1).to(current.dtype))
+        v = us[-1] - spikes[-1]
+    return torch.stack(us), torch.stack(spikes)
+
+
+def _integrate_codes(membrane: Format, current: Tensor, tau_shift: int) -> tuple[Tensor, Tensor]:
+    """The same in the golden model's integers, of currents that are multiples of the membrane format's step."""
+    codes = (current * (1 << membrane.frac)).to(torch.int32)
+    us, spikes, v = [], [], torch.zeros_like(codes[0])
+    for step in codes.unbind(0):
+        u, spike, v = lif_step(v, step, membrane, tau_shift, 1 << membrane.frac)
+        us.append(u)
+        spikes.append(spike)
+    return torch.stack(us).to(current.dtype) * membrane.step, torch.stack(spikes).to(current.dtype)
 
 
 class LIF(nn.Module):
@@ -208,25 +263,9 @@ class LIF(nn.Module):
         #: Format of an integer membrane potential; ``None`` for floating point.
         self.membrane: Format | None = None
 
-    def _step(self, v: Tensor, current: Tensor) -> tuple[Tensor, Tensor]:
-        u = v * (1 - 2.0**-self.tau_shift) + current
-        if self.membrane is None:
-            spike = _Spike.apply(u - 1)
-            return spike, u - spike.detach()
-        unit = 1 << self.membrane.frac
-        v_code, current_code = ((x.detach() * unit).long() for x in (v, current))
-        exact_u, _, exact_v = lif_step(v_code, current_code, self.membrane, self.tau_shift, unit)
-        u = straight_through(u, exact_u / unit)
-        spike = _Spike.apply(u - 1)
-        return spike, straight_through(u - spike.detach(), exact_v / unit)
-
     def forward(self, current: Tensor) -> Tensor:
         """Spikes (steps, ..., n) of currents (steps, ..., n), from a membrane potential of zero."""
-        v, spikes = torch.zeros_like(current[0]), []
-        for step in current.unbind(0):
-            spike, v = self._step(v, step)
-            spikes.append(spike)
-        return torch.stack(spikes)
+        return _Integrate.apply(current, self.tau_shift, self.membrane)
 
 
 class Readout(nn.Module):

@@ -207,7 +207,7 @@ def test_readout(seed: int, stall: float) -> None:
 
 
 FORMAT, SIGNED = Format(4), Format(4, signed=True)
-DIVISIVE = {
+DIVISIVE: dict[str, Any] = {
     "g_e": [1, 2],
     "b_e": [0, 0],
     "gain_e_bits": 2,
@@ -218,7 +218,7 @@ DIVISIVE = {
     "d": FORMAT,
     "product": Format(10, signed=True),
 }
-LIF = {"n": 3, "lanes": 1, "steps": 1, "membrane": SIGNED, "tau_shift": 1, "theta": 1}
+LIF: dict[str, Any] = {"n": 3, "lanes": 1, "steps": 1, "membrane": SIGNED, "tau_shift": 1, "theta": 1}
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_bad_tensors_are_refused(path: Path) -> None:
         ({"layers__0__w_ee": np.full_like(layer.w_ee, -1, dtype=np.int8)}, "holds -1"),
     ):
         save_network(_network(), path)
-        _rewrite(path, **tensors)  # type: ignore[arg-type]
+        _rewrite(path, **tensors)
         with pytest.raises(ChandelierError, match=message):
             load_network(path)
 
@@ -129,7 +129,7 @@ def test_a_network_too_wide_is_not_written(tmp_path: Path) -> None:
     reciprocal = replace(layer.neurons.reciprocal, bits=24)
     neurons = replace(layer.neurons, g_e=np.full(layer.n_e, 65535, np.uint16), gain_e_bits=16, reciprocal=reciprocal)
     full = {name: np.full_like(getattr(layer, name), 255) for name in ("w_ee", "w_ie", "w_ei")}
-    wide = replace(layer, **full, synapse_bits=8, inhibition_bits=8, a=1 << 24, neurons=neurons)  # type: ignore[arg-type]
+    wide = replace(layer, **full, synapse_bits=8, inhibition_bits=8, a=1 << 24, neurons=neurons)
     with pytest.raises(ChandelierError, match="62 is the limit"):
         save_network(replace(network, layers=(wide, *network.layers[1:])), tmp_path / "n.safetensors")
     assert list(tmp_path.iterdir()) == []

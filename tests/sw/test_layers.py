@@ -1,5 +1,7 @@
 """The layers in float64 against the equations of the model, written out independently in plain numpy."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from sw.layers import LIF, EILinear, EIProp, Readout
 from sw.network import EINetwork
 
 Array = np.ndarray
-TIGHT = {"rtol": 1e-9, "atol": 1e-9}
+TIGHT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-9}
 
 
 @pytest.fixture(autouse=True)

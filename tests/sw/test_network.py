@@ -89,4 +89,4 @@ def test_parameters_stay_non_negative_but_for_the_bias() -> None:
     network, _ = _trained(1, Scheme())
     for name, parameter in network.named_parameters():
         if not name.endswith("b_e"):
-            assert float(parameter.min()) >= 0, name
+            assert float(parameter.detach().min()) >= 0, name

@@ -1,0 +1,115 @@
+"""Co-simulation of random networks, with random stalls, against the golden model; and of networks with a wrong bit."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hw.folding import Folding
+from hw.rtl import write_rtl
+from quant.golden import SIGNALS, GoldenModel
+from quant.network import IntegerNetwork
+from sim.cosim import Subject, cosimulate, cosimulate_many
+from tests.hw.test_network import random_foldings
+from tests.random_networks import random_codes, random_network
+
+#: Designs in a bench: side by side they need a single build.
+TOGETHER = 8
+#: Largest shapes. Small networks build faster and have corners of their own.
+LARGEST = (64, 8, 16, 32)
+SAMPLES = 20
+#: Seed of a network of three layers in which nearly every weight matters to some sample.
+VICTIM = 15
+
+
+def _network(seed: int) -> IntegerNetwork:
+    return random_network(seed, largest=LARGEST[seed // 4 % 4])
+
+
+def _foldings(network: IntegerNetwork, seed: int) -> list[Folding]:
+    """One lane everywhere, all lanes everywhere, or any."""
+    if seed % 4 == 0:
+        return [Folding(1, 1, 1)] * len(network.layers)
+    if seed % 4 == 1:
+        return [Folding(layer.n_e + layer.n_i, layer.n_i, layer.n_e) for layer in network.layers]
+    return random_foldings(network, seed)
+
+
+def _subject(network: IntegerNetwork, codes: np.ndarray, foldings: Sequence[Folding], folder: Path) -> Subject:
+    write_rtl(network, folder, foldings=foldings, name=network.name)
+    model = GoldenModel(network)
+    return Subject(folder, codes, lambda start, stop: model.run(codes[start:stop], SIGNALS).signals)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seeds" in metafunc.fixturenames:
+        count = metafunc.config.getoption("--networks")
+        batches = [range(k, min(count, k + TOGETHER)) for k in range(0, count, TOGETHER)]
+        metafunc.parametrize("seeds", batches, ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
+
+
+def test_random_networks(seeds: range, tmp_path: Path) -> None:
+    subjects = []
+    for seed in seeds:
+        network = _network(seed)
+        codes = random_codes(network, SAMPLES, seed)
+        subjects.append(_subject(network, codes, _foldings(network, seed), tmp_path / str(seed)))
+    stall = (0.3, 0.0, 0.6)[seeds.start // TOGETHER % 3]
+    reports = cosimulate_many(subjects, stall_probability=stall, seed=seeds.start, optimise=False)
+    for seed, report in zip(seeds, reports, strict=True):
+        assert report.passed, f"seed {seed}: {report}"
+        last = len(_network(seed).layers) - 1
+        expected = {
+            (i, name) for i in range(last) for name in ("i_ee", "i_ie", "bal", "divisor", "current", "v", "spike")
+        }
+        expected |= {(last, name) for name in ("i_ee", "i_ie", "bal", "logits", "class")}
+        assert expected <= report.compared.keys(), f"seed {seed}: not everything was compared"
+
+
+def _memory_path(folder: Path, network: IntegerNetwork, layer: int, stage: str, memory: str) -> Path:
+    return folder / f"{network.name}.layer{layer}.{stage}.{memory}.mem"
+
+
+def _flip(path: Path, word: int, bit: int) -> None:
+    lines = path.read_text().split()
+    lines[word] = f"{int(lines[word], 16) ^ (1 << bit):0{len(lines[word])}x}"
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="module")
+def victim(tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    network = random_network(VICTIM, largest=24)
+    codes = random_codes(network, SAMPLES, VICTIM)
+    return _subject(network, codes, [Folding(1, 1, 1)] * len(network.layers), tmp_path_factory.mktemp("victim"))
+
+
+def _sensitive(network: IntegerNetwork, codes: np.ndarray, layer: int, memory: str) -> np.ndarray:
+    """Words of a memory (one weight each) whose value some sample depends on: their input is not always zero."""
+    signals = GoldenModel(network).run(codes, ["spike", "i_ie"]).signals
+    shape = network.layers[layer]
+    if memory == "w_ei":
+        active = signals[layer, "i_ie"].reshape(-1, shape.n_i).any(0)
+        return np.flatnonzero(np.broadcast_to(active, (shape.n_e, shape.n_i)))
+    x = codes if layer == 0 else signals[layer - 1, "spike"]
+    active = x.reshape(-1, shape.d).any(0)
+    return np.flatnonzero(np.repeat(active, shape.n_e + shape.n_i))
+
+
+@pytest.mark.parametrize(("stage", "memory"), [("accumulator", "weights"), ("population", "w_ei")])
+@pytest.mark.parametrize("layer", [0, 1, 2])
+@pytest.mark.parametrize("seed", range(3))
+def test_one_wrong_weight_bit_is_found_in_its_layer(
+    victim: Subject, tmp_path: Path, layer: int, stage: str, memory: str, seed: int
+) -> None:
+    network, rng = random_network(VICTIM, largest=24), np.random.default_rng(seed)
+    for path in victim.folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    words = _sensitive(network, victim.codes, layer, memory)
+    bits = network.layers[layer].inhibition_bits if memory == "w_ei" else network.layers[layer].synapse_bits
+    word, bit = int(rng.choice(words)), int(rng.integers(bits))
+    _flip(_memory_path(tmp_path, network, layer, stage, memory), word, bit)
+    report = cosimulate(tmp_path, victim.codes, victim.golden)
+    assert report.first is not None, f"bit {bit} of word {word} of {memory} in layer {layer} went unnoticed"
+    assert report.first.layer == layer, report
+    assert report.first.signal in (("bal", "d") if memory == "w_ei" else ("i_ee", "i_ie")), report
