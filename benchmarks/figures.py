@@ -41,7 +41,7 @@ def result(config: Config) -> Result:
     if not is_available(config.data.name):
         get(config.data.name)
     with progress_bars() as progress:
-        metrics: list[dict[str, Any]] = train(config, load(config.data.name), RUNS / config.name, progress)  # type: ignore[assignment]
+        metrics: list[dict[str, Any]] = train(config, load(config.data.name), RUNS / config.name, progress)
     last = {line["phase"]: 100 * line["test_accuracy"] for line in metrics}
     return Result(last.get("float"), last.get("quantised"), sum(line["seconds"] for line in metrics))
 
@@ -56,6 +56,7 @@ def row(label: str, r: Result) -> str:
     return f"| {label} | {cell(r.floating)} | {cell(r.quantised)} | {r.seconds:.0f} |"
 
 
+TABLE_KEYS = ("reciprocal_index_bits", "reciprocal_bits")
 HEAD = "| | float, % | quantised, % | training, s |\n| --- | --- | --- | --- |"
 
 
@@ -111,10 +112,23 @@ def ablations() -> Iterator[str]:
                 yield f"| {label}, {what} | {error} | - | - |"
 
 
+#: Bits of every tensor, from the widest that is sensible to the narrowest.
+SCHEMES: dict[str, dict[str, Any]] = {
+    name: dict(zip((*("inhibition_bits", "gain_i_bits", "gain_e_bits"), "membrane", *TABLE_KEYS), values, strict=True))
+    for name, values in {
+        "wide: w_ei 8, g_i 8, g_e 12, s14.10, table 256 x 12": (8, 8, 12, "s14.10", 8, 12),
+        "w_ei 2, g_i 2, g_e 8, s10.6, table 16 x 8": (2, 2, 8, "s10.6", 4, 8),
+        "w_ei 2, g_i 2, g_e 6, s8.4, table 4 x 5": (2, 2, 6, "s8.4", 2, 5),
+        "w_ei 1, g_i 1, g_e 6, s8.4, table 4 x 5": (1, 1, 6, "s8.4", 2, 5),
+    }.items()
+}
+
+
 def bits() -> Iterator[str]:
     """What the bits of each tensor are worth: 784-128-10, T = 2, 8-bit inputs, quantisation-aware from E-I Init."""
     small = load_config(ROOT / "configs" / "mnist-128.toml")
-    variants: dict[str, dict[str, Any]] = {"defaults": {}}
+    base = SCHEMES["w_ei 2, g_i 2, g_e 8, s10.6, table 16 x 8"]
+    variants: dict[str, dict[str, Any]] = {"w_ee, w_ie 2, w_ei 2, g_i 2, g_e 8, s10.6, table 16 x 8": {}}
     variants |= {f"synapses of {b} bits": {"synapse_bits": b} for b in (1, 3, 4, 8)}
     variants |= {f"inhibition of {b} bits": {"inhibition_bits": b} for b in (1, 4, 8)}
     variants |= {f"g_i of {b} bits": {"gain_i_bits": b} for b in (1, 4, 8)}
@@ -126,11 +140,31 @@ def bits() -> Iterator[str]:
     yield HEAD
     for label, change in variants.items():
         name = "bits-" + "".join(c if c.isalnum() else "-" for c in label)
-        phases = {"training": {"epochs": 0}, "quantisation": change | {"epochs": 12}}
+        phases = {"training": {"epochs": 0}, "quantisation": base | change | {"epochs": 12}}
         yield row(label, result(variant(small, name, data={"augment": False}, **phases)))
 
 
-TABLES = {"digits": digits, "mnist": mnist, "ablations": ablations, "bits": bits}
+def together() -> Iterator[str]:
+    """All tensors narrow together, on two networks, quantisation-aware from E-I Init: means and ranges over seeds."""
+    yield "| | 784-128-10, T = 2, 3 seeds | 784-256-128-10, T = 4, 2 seeds |\n| --- | --- | --- |"
+    for scheme, change in SCHEMES.items():
+        cells = []
+        for name, seeds in (("mnist-128", 3), ("mnist-mlp", 2)):
+            config = load_config(ROOT / "configs" / f"{name}.toml")
+            label = "".join(c if c.isalnum() else "-" for c in scheme)
+            phases = {"training": {"epochs": 0}, "quantisation": change | {"epochs": 12}}
+            found = [
+                result(
+                    variant(config, f"together-{name}-{label}-{k}", seed=k, data={"augment": False}, **phases)
+                ).quantised
+                for k in range(seeds)
+            ]
+            values = [value for value in found if value is not None]
+            cells.append(f"{mean(values):.2f} ({min(values):.2f}..{max(values):.2f})")
+        yield f"| {scheme} | {' | '.join(cells)} |"
+
+
+TABLES = {"digits": digits, "mnist": mnist, "ablations": ablations, "bits": bits, "together": together}
 
 if __name__ == "__main__":
     with exit_on_error():
