@@ -35,8 +35,8 @@ def straight_through(surrogate: Tensor, value: Tensor) -> Tensor:
     return _StraightThrough.apply(surrogate, value.detach())
 
 
-_RECIPROCAL = Reciprocal(2, 5)
-_MEMBRANE = Format(8, 4, signed=True)
+_RECIPROCAL = Reciprocal(4, 8)
+_MEMBRANE = Format(10, 6, signed=True)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Scheme:
     synapse_bits: int = 2
     inhibition_bits: int = 2
     gain_i_bits: int = 2
-    gain_e_bits: int = 6
+    gain_e_bits: int = 8
     reciprocal: Reciprocal = _RECIPROCAL
     membrane: Format = _MEMBRANE
     step: Literal["calibrated", "learned"] = "calibrated"

@@ -77,12 +77,12 @@ class QuantisationConfig(_Section):
     synapse_bits: int = Field(default=2, ge=1, le=8)
     inhibition_bits: int = Field(default=2, ge=1, le=8)
     gain_i_bits: int = Field(default=2, ge=1, le=8)
-    gain_e_bits: int = Field(default=6, ge=1, le=16)
+    gain_e_bits: int = Field(default=8, ge=1, le=16)
     #: The reciprocal table has ``2**reciprocal_index_bits`` entries of ``reciprocal_bits`` bits.
-    reciprocal_index_bits: int = Field(default=2, ge=0, le=12)
-    reciprocal_bits: int = Field(default=5, ge=2, le=24)
+    reciprocal_index_bits: int = Field(default=4, ge=0, le=12)
+    reciprocal_bits: int = Field(default=8, ge=2, le=24)
     #: Format of membrane potential, current and bias.
-    membrane: FormatName = Field(default="s8.4", validate_default=True)
+    membrane: FormatName = Field(default="s10.6", validate_default=True)
     step: Literal["calibrated", "learned"] = "calibrated"
 
     @model_validator(mode="after")

@@ -27,7 +27,7 @@ def test_shipped_configurations_load_and_are_named_like_their_file(path: Path) -
         (GOOD.replace("[8]", "[]"), "network.hidden: .*at least 1 item"),
         (GOOD.replace("[8]", "[0]"), r"network.hidden.0: .*greater than or equal to 1, not 0"),
         (GOOD + "[quantisation]\nsynapse_bits = 9\n", "quantisation.synapse_bits: .*less than or equal to 8, not 9"),
-        (GOOD + "[quantisation]\nreciprocal_bits = 3\n", "bits of the reciprocal must be 4..24, not 3"),
+        (GOOD + "[quantisation]\nreciprocal_bits = 5\n", "bits of the reciprocal must be 6..24, not 5"),
         (GOOD + '[quantisation]\nmembrane = "u8.4"\n', "membrane must be a signed format of 4..24 bits, not u8.4"),
         (GOOD + '[quantisation]\nmembrane = "s8.7"\n', "membrane s8.7 cannot hold the threshold"),
         (GOOD + '[quantisation]\nmembrane = "wide"\n', "a format is written like s12.6 or u4.0, not 'wide'"),
