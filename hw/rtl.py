@@ -13,7 +13,7 @@ from hw.folding import Folding
 from hw.manifest import Manifest
 from hw.network import Network
 from quant.errors import ChandelierError
-from quant.files import replacing
+from quant.files import replacing_directory
 from quant.network import IntegerNetwork
 from quant.network_file import save_network
 
@@ -82,7 +82,7 @@ def write_rtl(
 
     The files are ``NAME.v`` (Verilog-2005, which reads the weights by ``$readmemh`` from the simulator's or
     synthesiser's working directory), ``NAME.*.mem`` (the weights), ``NAME.f`` (the list of sources) and
-    ``manifest.json``, written last. Nothing in them depends on the machine.
+    ``manifest.json``; they replace an earlier design in that folder as a whole. Nothing in them depends on the machine.
 
     Parameters
     ----------
@@ -94,16 +94,16 @@ def write_rtl(
     Raises
     ------
     ChandelierError
-        If the foldings do not fit, the name is no identifier, or a file cannot be written.
+        If the foldings do not fit, the name is no identifier, the folder holds other files, or it cannot be written.
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise ChandelierError(f"the top module's name must be a letter, then letters, digits and _, not {name!r}")
     top = Network(network, foldings)
     files = _sources(top, name)
     hashes = {file_name: _sha256(text.encode()) for file_name, text in sorted(files.items())}
-    for file_name, text in files.items():
-        with replacing(directory / file_name) as temporary:
-            temporary.write_bytes(text.encode())
     manifest = top.manifest(generator=_generator(), name=name, network_sha256=_network_sha256(network), files=hashes)
-    manifest.write(directory)
+    with replacing_directory(directory, r"[A-Za-z]\w*(\.\w+)*\.(v|f|mem)|manifest\.json") as folder:
+        for file_name, text in files.items():
+            (folder / file_name).write_bytes(text.encode())
+        manifest.write(folder)
     return manifest

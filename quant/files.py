@@ -1,6 +1,7 @@
 """Writing files so that nothing half-written is ever left where a good one was."""
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -41,18 +42,39 @@ def replacing(path: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
-        temporary.chmod(0o644)
         try:
             yield temporary
+            temporary.chmod(0o644)  # at the end: a writer may have made the file anew
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
 
 
+def _refuse_foreign(path: Path, own: str) -> None:
+    if path.exists() and not path.is_dir():
+        raise ChandelierError(f"{path} is a file, and a folder is to be written: choose another path")
+    for entry in sorted(path.iterdir()) if path.exists() else []:
+        if not entry.is_file() or re.fullmatch(own, entry.name) is None:
+            raise ChandelierError(f"{path} holds {entry.name}, which would be lost: choose a new or an empty folder")
+
+
 @contextmanager
-def replacing_directory(path: Path) -> Iterator[Path]:
-    """Like :func:`replacing`, for a folder: what is written under the yielded path replaces ``path`` as a whole."""
+def replacing_directory(path: Path, own: str) -> Iterator[Path]:
+    """Like :func:`replacing`, for a folder: what is written under the yielded path replaces ``path`` as a whole.
+
+    Parameters
+    ----------
+    own : str
+        Regular expression of the names of files that may be replaced.
+
+    Raises
+    ------
+    ChandelierError
+        If the file system refuses, ``path`` is a file, or it holds anything else.
+    """
+    path = path.resolve()  # of a link, the folder behind it
     with _refusing(path):
+        _refuse_foreign(path, own)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         temporary.chmod(0o755)

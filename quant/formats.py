@@ -84,6 +84,6 @@ class Format:
 #: A :class:`Format` in a pydantic model, written and read by its name.
 FormatName = Annotated[
     Format,
-    BeforeValidator(lambda name: Format.parse(name) if isinstance(name, str) else name),
+    BeforeValidator(lambda name: name if isinstance(name, Format) else Format.parse(str(name))),
     PlainSerializer(str),
 ]

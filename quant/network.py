@@ -18,13 +18,13 @@ Array = np.ndarray
 
 
 def encode(x: np.ndarray, bits: int, threshold: float) -> np.ndarray:
-    """Codes of inputs: ``floor(x * (2**bits - 1) + 1 - threshold)``, uint8 of the shape of ``x``.
+    """Codes of inputs: ``min(2**bits - 1, floor(x * (2**bits - 1) + 1 - threshold))``, uint8 of the shape of ``x``.
 
     ``x`` is float32 in [0, 1]. A threshold of 0.5 rounds to nearest; with one bit a pixel is 1 where it
     reaches the threshold.
     """
     levels = np.float32((1 << bits) - 1)
-    return np.floor(x * levels + np.float32(1 - threshold)).astype(np.uint8)
+    return np.minimum(np.floor(x * levels + np.float32(1 - threshold)), levels).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ def _check_neurons(name: str, layer: Layer, neurons: Neurons) -> None:
     _check_range(f"{name}.shift", neurons.shift, 0, 40)
     _check_range(f"{name}.tau_shift", neurons.tau_shift, 1, 8)
     _need(neurons.membrane.signed, f"{name}.membrane must be a signed format, not {neurons.membrane}")
-    _check_range(f"{name}.membrane width", neurons.membrane.width, 4, 32)
+    _check_range(f"{name}.membrane width", neurons.membrane.width, 4, 24)
     _check_range(f"{name}.theta", neurons.theta, 1, neurons.membrane.max)
     _check_tensor(f"{name}.g_i", neurons.g_i, (layer.n_i,), Format(neurons.gain_i_bits))
     _check_tensor(f"{name}.g_e", neurons.g_e, (layer.n_e,), Format(neurons.gain_e_bits))

@@ -62,7 +62,7 @@ class _LayerHeader(_Strict):
 
 
 class _Header(_Strict):
-    version: int
+    version: int = Field(ge=1, strict=True)
     name: str = Field(max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     input: _InputHeader
     steps: int
@@ -113,7 +113,7 @@ def _read(path: Path) -> tuple[_Header, dict[str, Array]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except FileNotFoundError:
         raise ChandelierError(f"{path} is not there: 'chandelier quantize' writes a network file") from None
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ChandelierError(f"{path} is not a network file, or is damaged: {error}") from None
     if text is None:
         raise ChandelierError(f"{path} is a safetensors file without a chandelier header: not an integer network")
@@ -129,7 +129,9 @@ def _read(path: Path) -> tuple[_Header, dict[str, Array]]:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ChandelierError(f"{path}: header field {where}: {first['msg']}") from None
-    except (json.JSONDecodeError, KeyError, TypeError, RecursionError):
+    except ChandelierError:
+        raise
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ChandelierError(f"{path}: the chandelier header is not what it should be") from None
 
 

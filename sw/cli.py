@@ -1,5 +1,6 @@
 """The command line: one verb for each thing that a user does. ``chandelier --help`` is the way in."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,7 @@ from quant.errors import ChandelierError
 from quant.export import FORMATS, export
 from quant.network import IntegerNetwork
 from quant.network_file import load_network
-from sw.console import console, exit_on_error, key_value_table, progress_bars
+from sw.console import console, exit_on_error, key_value_table, progress_bars, progress_line
 
 # Torch, Amaranth and cocotb are imported by the verbs that need them: --help takes no second.
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ def export_command(
         raise ChandelierError(f"--format must be one of {', '.join(FORMATS)}, not {fmt}")
     integers = load_network(network)
     path = output or network.with_name(integers.name + FORMATS[fmt][0])
+    if path.resolve() == network.resolve():
+        raise ChandelierError(f"--output is the network file {network} itself: choose another path")
     export(integers, fmt, path)
     console.print(f"{path}", soft_wrap=True)
 
@@ -127,7 +130,7 @@ def _foldings(network: IntegerNetwork, **lanes: str | None) -> "list[Folding]":
             continue
         counts = text.split(",")
         counts = counts * len(foldings) if len(counts) == 1 else counts
-        if len(counts) != len(foldings) or not all(count.strip().isdecimal() for count in counts):
+        if len(counts) != len(foldings) or not all(re.fullmatch(r"\s*\d{1,9}\s*", count) for count in counts):
             option = f"--{name.replace('_', '-')}"
             raise ChandelierError(f"{option} takes one number, or one for each of {len(foldings)} layers, not {text}")
         foldings = [replace(f, **{name: int(count)}) for f, count in zip(foldings, counts, strict=True)]
@@ -143,9 +146,9 @@ NeuronLanes = Annotated[str | None, typer.Option(help="E neurons a cycle from th
 @app.command("rtl")
 def rtl_command(
     network: NetworkFile,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder; made, or replaced as a whole.")] = Path(
-        "build"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder; made, or an earlier design in it replaced.")
+    ] = Path("build"),
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
     neuron_lanes: NeuronLanes = None,
@@ -173,7 +176,7 @@ def cosim_command(
     ] = None,
     stalls: Annotated[float, typer.Option(help="Probability of a stall a cycle, at the source and at the sink.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of the stalls.")] = 0,
-    waves: Annotated[Path | None, typer.Option(help="Also write a waveform (FST) of the first sample there.")] = None,
+    waves: Annotated[Path | None, typer.Option(help="Also write a waveform of the first sample: .fst or .vcd.")] = None,
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
     neuron_lanes: NeuronLanes = None,
@@ -235,7 +238,8 @@ def data_get_command(name: Annotated[str, typer.Argument(help="See *chandelier d
     """Fetch a data set, verify it, and keep it in the cache."""
     from sw.data import get
 
-    console.print(f"{get(name)}", soft_wrap=True)
+    path = get(name, progress=progress_line)
+    console.print(f"{path or f'{name} is bundled: nothing to fetch'}", soft_wrap=True)
 
 
 def main() -> None:

@@ -117,6 +117,8 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
+        if self.name in ("float", "quantised", "checkpoint"):
+            raise ValueError(f"name = {self.name!r} is what a file of training is called: choose another name")
         if self.training.epochs + self.quantisation.epochs == 0:
             raise ValueError("training.epochs and quantisation.epochs are both 0: nothing to train")
         if self.quantisation.epochs and not self.ei.adaptive_stabilisation:
@@ -125,6 +127,20 @@ class Config(_Section):
                 "stabilises): set quantisation.epochs = 0"
             )
         return self
+
+
+def _validated(values: object, where: str) -> Config:
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise ChandelierError(f"{where}: unknown key {key}") from None
+        # Our own messages have the value in them.
+        value = "" if first["type"] in ("missing", "value_error") or not key else f", not {first['input']!r}"
+        message = first["msg"].removeprefix("Value error, ")
+        raise ChandelierError(f"{where}: {key + ': ' if key else ''}{message}{value}") from None
 
 
 def parse_config(text: str, where: str) -> Config:
@@ -137,17 +153,10 @@ def parse_config(text: str, where: str) -> Config:
     """
     kind, parse = ("JSON", json.loads) if where.endswith(".json") else ("TOML", tomllib.loads)
     try:
-        return Config.model_validate(parse(text))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            raise ChandelierError(f"{where}: unknown key {key}") from None
-        value = "" if first["type"] == "missing" or not key else f", not {first['input']!r}"
-        message = first["msg"].removeprefix("Value error, ")
-        raise ChandelierError(f"{where}: {key + ': ' if key else ''}{message}{value}") from None
+        values = parse(text)
     except (ValueError, RecursionError) as error:
         raise ChandelierError(f"{where} is not {kind}: {error}") from None
+    return _validated(values, where)
 
 
 def load_config(path: Path) -> Config:
@@ -160,5 +169,12 @@ def load_config(path: Path) -> Config:
 
 
 def with_seed(config: Config, seed: int) -> Config:
-    """The same configuration with another seed, and a name that says so."""
-    return Config.model_validate(config.model_dump() | {"seed": seed, "name": f"{config.name}-seed{seed}"})
+    """The same configuration with another seed, and a name that says so.
+
+    Raises
+    ------
+    ChandelierError
+        If the seed is out of range, or the name becomes too long.
+    """
+    changed = config.model_dump() | {"seed": seed, "name": f"{config.name}-seed{seed}"}
+    return _validated(changed, f"{config.name} with --seed {seed}")

@@ -6,16 +6,26 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 from quant.errors import ChandelierError
 
-__all__ = ["Update", "console", "exit_on_error", "key_value_table", "progress_bars"]
+__all__ = ["Update", "console", "exit_on_error", "key_value_table", "progress_bars", "progress_line"]
 
 #: Results go to standard output, progress and errors to standard error.
-console = Console()
-_stderr = Console(stderr=True)
+# Names of files and data sets are in what is printed: none of it is markup.
+console = Console(markup=False, emoji=False)
+_stderr = Console(stderr=True, markup=False, emoji=False)
 
 #: ``update(name, done, total, figures)``: one bar per name.
 Update = Callable[[str, int, int, str], None]
@@ -45,15 +55,24 @@ def progress_bars() -> Iterator[Update]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[figures]}"),
     )
-    with Progress(*columns, console=_stderr) as progress:
-        tasks: dict[str, object] = {}
+    progress, tasks = Progress(*columns, console=_stderr), dict[str, TaskID]()
+    try:
 
         def update(name: str, done: int, total: int, figures: str = "") -> None:
+            progress.start()  # not before there is something to show: an error is a single line
             if name not in tasks:
                 tasks[name] = progress.add_task(name, total=total, figures="")
-            progress.update(tasks[name], completed=done, total=total, figures=figures)  # type: ignore[arg-type]
+            progress.update(tasks[name], completed=done, total=total, figures=figures)
 
         yield update
+    finally:
+        if tasks:
+            progress.stop()
+
+
+def progress_line(text: str) -> None:
+    """Says what begins now, on standard error."""
+    _stderr.print(text, soft_wrap=True)
 
 
 @contextmanager
@@ -63,22 +82,19 @@ def exit_on_error() -> Iterator[None]:
     try:
         yield
     except ChandelierError as error:
-        _stderr.print(f"[bold red]error:[/] {_escape(str(error))}", soft_wrap=True, highlight=False)
+        line = " ".join(str(error).splitlines())
+        _stderr.print(f"error: {line}", soft_wrap=True, highlight=False)
         sys.exit(2)
     except KeyboardInterrupt:
         _stderr.print("interrupted: nothing half-written was left; the same command starts or goes on again")
         sys.exit(130)
 
 
-def _escape(text: str) -> str:
-    return text.replace("[", r"\[")
-
-
 def key_value_table(title: str, rows: Mapping[str, object]) -> Table:
     """A table of two columns."""
-    table = Table(title=title, show_header=False, title_justify="left")
+    table = Table(title=Text(title), show_header=False, title_justify="left")
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for key, value in rows.items():
-        table.add_row(key, _escape(str(value)))
+        table.add_row(Text(key), Text(str(value)))
     return table

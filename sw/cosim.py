@@ -1,5 +1,6 @@
 """From a network and the name of a data set to a co-simulation: encoding, golden model, generated design."""
 
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ def _count(samples: str | None, available: int) -> int:
         return min(DEFAULT_SAMPLES, available)
     if samples == "all":
         return available
-    if not samples.isdecimal() or not 1 <= int(samples) <= available:
+    if not re.fullmatch(r"\d{1,9}", samples) or not 1 <= int(samples) <= available:
         raise ChandelierError(f"--samples must be 1..{available} or all, not {samples}")
     return int(samples)
 

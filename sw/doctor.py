@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 
 from rich.table import Table
+from rich.text import Text
 
 from quant.errors import ChandelierError
 from sim.verilator import find_toolchain
@@ -78,6 +79,6 @@ def doctor_table(findings: list[Finding]) -> Table:
     for column in ("", "what", "needed by", "version, or what to do"):
         table.add_column(column, overflow="fold")
     for finding in findings:
-        mark = "[green]ok" if finding.ok else "[red]missing"
-        table.add_row(mark, finding.what, finding.needed_by, finding.detail.replace("[", r"\["))
+        mark = Text("ok", "green") if finding.ok else Text("missing", "red")
+        table.add_row(mark, finding.what, finding.needed_by, Text(finding.detail))
     return table

@@ -55,7 +55,7 @@ def _accuracy(run: Path, config: Config, dataset: Dataset, phase: str) -> float 
 
 
 def quantise_run(run: Path, path: Path | None, *, post_training: bool = False) -> Quantised:
-    """Writes the integer network of a run to ``path`` (by default ``run/NAME.safetensors``).
+    """Writes the integer network of a run to ``path`` (by default ``run/NAME.safetensors``, or ``NAME-post-training``).
 
     It comes from quantisation-aware training, or, with ``post_training`` or where the run had no such phase,
     from the floating-point weights. That the golden model and the trained network compute the same integer
@@ -69,6 +69,9 @@ def quantise_run(run: Path, path: Path | None, *, post_training: bool = False) -
     if not run.is_dir():
         raise ChandelierError(f"{run} is not there: 'chandelier train CONFIG' makes the folder of a run")
     config = load_config(run / CONFIG_FILE)
+    path = path or run / f"{config.name}{'-post-training' if post_training else ''}.safetensors"
+    if path.suffix != ".safetensors":
+        raise ChandelierError(f"{path} must end in .safetensors, as network files do")
     dataset = load(config.data.name)
     phase = "float" if post_training or config.quantisation.epochs == 0 else "quantised"
     network = load_run_network(config, dataset, run, phase)
@@ -77,6 +80,6 @@ def quantise_run(run: Path, path: Path | None, *, post_training: bool = False) -
     integers = network.integer_network(config.name)
     codes = integers.input.encode(dataset.x_test)
     right = float((_integer_classes(network, integers, codes) == dataset.y_test).mean())
-    path = path or run / f"{config.name}.safetensors"
+    floating = _accuracy(run, config, dataset, "float")
     save_network(integers, path)
-    return Quantised(integers, path, phase, right, _accuracy(run, config, dataset, "float"))
+    return Quantised(integers, path, phase, right, floating)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -32,6 +33,8 @@ PHASES = ("float", "quantised")
 
 #: The configuration, in the run's folder.
 CONFIG_FILE = "config.json"
+
+_FIGURES = ("loss", "train_accuracy", "test_accuracy", "seconds")
 
 #: Called after every batch with the phase, the batches done and to do in it, and a line of figures.
 Progress = Callable[[str, int, int, str], None]
@@ -58,6 +61,25 @@ def build_network(config: Config, dataset: Dataset) -> EINetwork:
     )
 
 
+class _Position(BaseModel):
+    """What a checkpoint holds beside tensors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    phase: int = Field(ge=0, lt=len(PHASES))
+    epoch: int = Field(ge=0)
+    metrics: list[dict[str, object]]
+    config: str
+    data: str
+
+    @model_validator(mode="after")
+    def _complete(self) -> "_Position":
+        for line in self.metrics:
+            if line.get("phase") not in PHASES or not all(isinstance(line.get(k), float) for k in _FIGURES):
+                raise ValueError("a line of its metrics is incomplete")
+        return self
+
+
 @dataclass
 class _State:
     """Everything that a resumed run needs: what the next epoch starts from."""
@@ -69,11 +91,15 @@ class _State:
     momentum: dict[str, Tensor] = field(default_factory=dict)
     metrics: list[dict[str, object]] = field(default_factory=list)
 
+    #: Of the data set, so that training does not go on with other data.
+    data: str = ""
+
     def save(self, run: Path, config_text: str) -> None:
         tensors = {f"network.{name}": p.detach() for name, p in self.network.named_parameters()}
         tensors |= {f"momentum.{name}": m for name, m in self.momentum.items()}
         tensors["generator"] = self.generator.get_state()
         position = {"phase": self.phase, "epoch": self.epoch, "metrics": self.metrics, "config": config_text}
+        position["data"] = self.data
         with replacing(run / "metrics.jsonl") as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in self.metrics))
         with replacing(run / "checkpoint.safetensors") as temporary:
@@ -83,20 +109,30 @@ class _State:
         path = run / "checkpoint.safetensors"
         tensors, metadata = _read_tensors(path)
         try:
-            position = json.loads(metadata["chandelier-run"])
-            self.phase, self.epoch, self.metrics = position["phase"], position["epoch"], position["metrics"]
-            same = position["config"] == config.model_dump_json()
+            position = _Position.model_validate_json(metadata["chandelier-run"])
             self.generator.set_state(tensors.pop("generator"))
+        except ValidationError as error:
+            raise ChandelierError(
+                f"{path} is damaged ({error.errors()[0]['msg']}): remove {run} to start again"
+            ) from None
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise ChandelierError(f"{path} is damaged ({error}): remove {run} to start again") from None
+        self.phase, self.epoch, self.metrics = position.phase, position.epoch, position.metrics
+        same = position.config == config.model_dump_json()
         if not same:
             raise ChandelierError(
                 f"{run} was trained with another configuration: change 'name', or remove the folder to start again"
+            )
+        if position.data != self.data:
+            raise ChandelierError(
+                f"{run} was trained on other data than {config.data.name} now is: change 'name', or remove the folder"
             )
         if self.phase > 0:
             self.network.quantise(config.quantisation.scheme())
         _set_parameters(self.network, {k[8:]: v for k, v in tensors.items() if k.startswith("network.")}, path)
         self.momentum = {k[9:]: v for k, v in tensors.items() if k.startswith("momentum.")}
+        if self.momentum or self.epoch:
+            _check_like_parameters(self.network, self.momentum, path)
 
 
 def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -109,8 +145,8 @@ def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ChandelierError(f"{path} is damaged: {error}") from None
 
 
-@torch.no_grad()
-def _set_parameters(network: EINetwork, tensors: dict[str, Tensor], path: Path) -> None:
+def _check_like_parameters(network: EINetwork, tensors: dict[str, Tensor], path: Path) -> None:
+    """Refuses tensors that are not one for each parameter, of its shape and type."""
     parameters = dict(network.named_parameters())
     for name in sorted(parameters.keys() ^ tensors.keys()):
         raise ChandelierError(f"{path} and the configuration disagree about the parameter {name}")
@@ -120,6 +156,12 @@ def _set_parameters(network: EINetwork, tensors: dict[str, Tensor], path: Path) 
                 f"{path}: {name} is {tensors[name].dtype} of shape {tuple(tensors[name].shape)}, "
                 f"expected {parameter.dtype} of shape {tuple(parameter.shape)}"
             )
+
+
+@torch.no_grad()
+def _set_parameters(network: EINetwork, tensors: dict[str, Tensor], path: Path) -> None:
+    _check_like_parameters(network, tensors, path)
+    for name, parameter in network.named_parameters():
         parameter.copy_(tensors[name])
 
 
@@ -223,7 +265,7 @@ def _epoch(state: _State, config: Config, batches: _Batches, progress: Progress)
 def _start(config: Config, dataset: Dataset, run: Path) -> tuple[_State, _Batches]:
     """A fresh state, E-I Init done, or the one that the run's folder holds."""
     generator = torch.Generator().manual_seed(config.seed)
-    state = _State(build_network(config, dataset), generator)
+    state = _State(build_network(config, dataset), generator, data=dataset.sha256())
     batches = _Batches(config, dataset, generator)
     if (run / "checkpoint.safetensors").exists():
         state.restore(run, config)

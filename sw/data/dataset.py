@@ -1,5 +1,6 @@
 """A data set in memory, and how arrays of unknown origin become one: checked, scaled to [0, 1], flattened."""
 
+import hashlib
 import math
 import reprlib
 import textwrap
@@ -52,6 +53,13 @@ class Dataset:
     def features(self) -> int:
         """Inputs at one time step."""
         return int(self.x_train.shape[-1])
+
+    def sha256(self) -> str:
+        """Digest of all samples and labels."""
+        digest = hashlib.sha256()
+        for name in ARRAYS:
+            digest.update(np.ascontiguousarray(getattr(self, name)).data)
+        return digest.hexdigest()
 
     @property
     def steps(self) -> int | None:
