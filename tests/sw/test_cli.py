@@ -41,7 +41,8 @@ def _fails(result: subprocess.CompletedProcess[str], *parts: str) -> None:
     """Exit code 2, one line on standard error that has all parts, no traceback."""
     assert result.returncode == 2, result.stderr
     assert "Traceback" not in result.stderr
-    line = result.stderr.strip().splitlines()[-1]
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    line = result.stderr.strip()
     assert line.startswith("error: "), result.stderr
     for part in parts:
         assert part in line, line
@@ -81,6 +82,12 @@ def test_a_seed_of_its_own(project: Path) -> None:
     assert _run("train", "t.toml", "--seed", "5", cwd=project).returncode == 0
     assert json.loads((project / "runs/t-seed5/config.json").read_text())["seed"] == 5
     shutil.rmtree(project / "runs/t-seed5")
+
+
+def test_names_are_printed_as_they_are(network: Path) -> None:
+    for name in ("x[red]y.json", "a:smile:.json"):
+        result = _run("export", network, "-f", "json", "-o", name, cwd=network.parent)
+        assert result.returncode == 0 and result.stdout.strip() == name
 
 
 @pytest.mark.parametrize(("fmt", "output"), [("mem", "-mem"), ("npz", ".npz"), ("c-header", ".h"), ("json", ".json")])
@@ -137,6 +144,15 @@ def test_data_list(tmp_path: Path) -> None:
         (("cosim", "n.safetensors", "--data", "digits"), ("digits has static samples of 64 features",)),
         (("cosim", "n.safetensors", "--data", "fits.npz", "--samples", "0"), ("--samples must be 1..4 or all, not 0",)),
         (("cosim", "n.safetensors", "--data", "fits.npz", "--stalls", "1.5"), ("stall probability", "1.5")),
+        (("export", "n.safetensors", "-o", "n.safetensors"), ("--output is the network file",)),
+        (("export", "n.safetensors", "-f", "mem", "-o", "mine"), ("mine holds thesis.txt, which would be lost",)),
+        (("rtl", "n.safetensors", "-o", "mine"), ("mine holds thesis.txt, which would be lost",)),
+        (("export", "n.safetensors", "-f", "mem", "-o", "n.safetensors"), ("--output is the network file",)),
+        (("train", "good.toml", "--seed", "-5"), ("t with --seed -5: seed: Input should be greater",)),
+        (("train", "float.toml"), ("name = 'float' is what a file of training is called",)),
+        (("info", "a\\[/x]"), ("a\\[/x] is not there",)),
+        (("info", "a\nb.safetensors"), ("a b.safetensors is not there",)),
+        (("cosim", "n.safetensors", "--data", "fits.npz", "--samples", "9" * 5000), ("--samples must be 1..4",)),
         (("data", "get", "nothing"), ("there is no data set nothing",)),
     ],
 )
@@ -163,9 +179,13 @@ def test_a_mistake_is_one_line_and_loses_nothing(
     for name in ("mnist", "nan.npz", "labels.npz"):
         text = CONFIG.replace('"digits"', f'"{name}"')
         (folder / f"{name.removesuffix('.npz')}.toml").write_text(text)
-    before = {path: path.read_bytes() for path in folder.iterdir()}
+    (folder / "good.toml").write_text(CONFIG)
+    (folder / "float.toml").write_text(CONFIG.replace('"t"', '"float"'))
+    (folder / "mine").mkdir()
+    (folder / "mine" / "thesis.txt").write_text("years")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     _fails(_run(*arguments, cwd=folder, env={"CHANDELIER_CACHE": str(folder / "cache")}), *parts)
-    after = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert after == before
 
 

@@ -1,10 +1,15 @@
 """Training: it learns, it resumes to the same bits, and what it leaves behind is what the next verb takes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from quant.errors import ChandelierError
 from quant.golden import GoldenModel
@@ -97,6 +102,7 @@ def test_another_seed_gives_another_network(whole: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize("post_training", [False, True])
 def test_the_integer_network_computes_what_was_trained(whole: Path, tmp_path: Path, post_training: bool) -> None:
     result = quantise_run(whole, tmp_path / "n.safetensors", post_training=post_training)
+    assert (tmp_path / "n.safetensors").stat().st_mode & 0o777 == 0o644
     data = load("digits")
     network = load_network(tmp_path / "n.safetensors")
     classes = GoldenModel(network).classify(network.input.encode(data.x_test))
@@ -136,6 +142,40 @@ def test_fuzz_damaged_checkpoints_and_weights_are_one_line(whole: Path, tmp_path
             action()
         except ChandelierError as error:
             assert "\n" not in str(error), f"seed {seed}"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"phase": "x"},
+        {"phase": 7},
+        {"epoch": "1"},
+        {"epoch": -4},
+        {"metrics": "abc"},
+        {"metrics": [{"phase": "float"}]},
+        {"data": None},
+        {"momentum": torch.zeros(3, 3)},
+        {"momentum": torch.zeros(24, dtype=torch.float64)},
+    ],
+)
+def test_a_checkpoint_with_a_wrong_entry_is_refused(whole: Path, tmp_path: Path, change: dict[str, Any]) -> None:
+    with safe_open(whole / "checkpoint.safetensors", framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        position = json.loads(file.metadata()["chandelier-run"])
+    if "momentum" in change:
+        tensors["momentum.hidden.0.b_e"] = change["momentum"]
+    else:
+        position |= change
+    (tmp_path / "t").mkdir()
+    save_file(tensors, tmp_path / "t/checkpoint.safetensors", metadata={"chandelier-run": json.dumps(position)})
+    with pytest.raises(ChandelierError, match=r"checkpoint\.safetensors"):
+        train(_config(), load("digits"), tmp_path / "t", _quiet)
+
+
+def test_training_does_not_go_on_with_other_data(whole: Path) -> None:
+    data = load("digits")
+    with pytest.raises(ChandelierError, match="was trained on other data than digits now is"):
+        train(_config(), replace(data, y_train=data.y_train[::-1].copy()), whole, _quiet)
 
 
 def test_missing_runs_are_one_line(tmp_path: Path) -> None:
