@@ -1,4 +1,4 @@
-"""Writing files so that nothing half-written is ever left where a good one was."""
+"""Writing files so that nothing half-written is ever left where a good one was; and where the cache is."""
 
 import os
 import re
@@ -8,11 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from platformdirs import user_cache_path
 from safetensors import SafetensorError
 
 from quant.errors import ChandelierError
 
-__all__ = ["replacing", "replacing_directory"]
+__all__ = ["cache_folder", "replacing", "replacing_directory"]
+
+
+def cache_folder() -> Path:
+    """Where data sets and simulator builds are kept: ``$CHANDELIER_CACHE``, or the user's cache folder."""
+    chosen = os.environ.get("CHANDELIER_CACHE")
+    return Path(chosen) if chosen else user_cache_path("chandelier")
 
 
 @contextmanager

@@ -12,9 +12,11 @@ from quant.errors import ChandelierError
 from quant.formats import Format
 from quant.reciprocal import Reciprocal
 
-__all__ = ["Array", "Input", "IntegerNetwork", "Layer", "Neurons", "encode"]
+__all__ = ["MOST_INPUTS", "Array", "Input", "IntegerNetwork", "Layer", "Neurons", "encode"]
 
 Array = np.ndarray
+#: Most features of an input, and most time steps.
+MOST_INPUTS = 65536
 
 
 def encode(x: np.ndarray, bits: int, threshold: float) -> np.ndarray:
@@ -214,14 +216,14 @@ def _check_neurons(name: str, layer: Layer, neurons: Neurons) -> None:
 
 
 def _check_network(network: IntegerNetwork) -> None:
-    _check_range("input.features", network.input.features, 1, 65536)
+    _check_range("input.features", network.input.features, 1, MOST_INPUTS)
     _check_range("input.bits", network.input.bits, 1, 8)
     _need(
         network.input.kind in ("static", "sequence"),
         f"input.kind must be static or sequence, not {network.input.kind}",
     )
     _need(0 < network.input.threshold <= 1, f"input.threshold must be in (0, 1], not {network.input.threshold}")
-    _check_range("steps", network.steps, 1, 65536)
+    _check_range("steps", network.steps, 1, MOST_INPUTS)
     _need(0 < network.logit_scale < float("inf"), f"logit_scale must be positive, not {network.logit_scale}")
     _check_range("the number of layers", len(network.layers), 2, 1000)
     d = network.input.features

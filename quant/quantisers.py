@@ -136,8 +136,9 @@ class LayerQuantiser(nn.Module):
         if self.log_step.isnan():
             with torch.no_grad():
                 self.log_step.copy_(self._calibrated_step(w_ee, w_ie).log())
-        # LSQ scales the step's gradient by 1/sqrt(weights * largest code); its logarithm keeps it positive.
-        scale = (w_ee.numel() * ((1 << self.scheme.synapse_bits) - 1)) ** -0.5
+        # As LSQ does with the step's gradient, that of its logarithm, which keeps it positive, is scaled by
+        # 1/sqrt(weights * largest code).
+        scale = ((w_ee.numel() + w_ie.numel()) * ((1 << self.scheme.synapse_bits) - 1)) ** -0.5
         return straight_through(self.log_step * scale, self.log_step).exp()
 
     def synapses(self, w_ee: Tensor, w_ie: Tensor, x_max: int) -> tuple[Tensor, Tensor, Tensor, int]:

@@ -20,14 +20,13 @@ from typing import Literal, TextIO
 
 import cocotb_tools.runner
 from filelock import FileLock
-from platformdirs import user_cache_path
 
 from hw.lint import WAIVERS
 from quant.errors import ChandelierError
-from quant.files import replacing
+from quant.files import cache_folder, replacing
 from sim.harness import BENCH
 
-__all__ = ["Build", "Simulator", "Toolchain", "WaveFormat", "build", "cache_folder", "find_toolchain"]
+__all__ = ["Build", "Simulator", "Toolchain", "WaveFormat", "build", "find_toolchain"]
 
 WaveFormat = Literal["vcd", "fst"]
 
@@ -92,12 +91,6 @@ def find_toolchain() -> Toolchain:
             )
     version = subprocess.run(["c++", "--version"], capture_output=True, text=True, check=False).stdout
     return Toolchain(folder, version.partition("\n")[0])
-
-
-def cache_folder() -> Path:
-    """Where builds are kept: ``builds`` in ``$CHANDELIER_CACHE``, or in the user's cache folder."""
-    chosen = os.environ.get("CHANDELIER_CACHE")
-    return (Path(chosen) if chosen else user_cache_path("chandelier")) / "builds"
 
 
 class Simulator(cocotb_tools.runner.Verilator):
@@ -253,7 +246,7 @@ def build(sources: Sequence[Path], bench: str, waves: WaveFormat | None = None, 
     stand_ins = [header.read_text(encoding="utf-8") for header in sorted(_FST.iterdir())]
     base = _digest(*versions, *options, str(waves), *stand_ins, toolchain.compiler, sys.prefix)
     texts = [source.read_text(encoding="utf-8") for source in (*sources, *_HARNESS)]
-    cache = cache_folder()
+    cache = cache_folder() / "builds"
     cache.mkdir(parents=True, exist_ok=True)
     make_options = [*_MAKE_OPTIONS, _OPTIMISED if optimise else _NOT_OPTIMISED]
     target = cache / _digest(base, *make_options, bench, *texts)

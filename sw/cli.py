@@ -65,8 +65,11 @@ def train_command(
     chosen = load_config(config)
     chosen = chosen if seed is None else with_seed(chosen, seed)
     run = runs / chosen.name
+    dataset = load(chosen.data.name)
+    for note in dataset.notes:
+        progress_line(f"note: {note}")
     with progress_bars() as progress:
-        metrics = train(chosen, load(chosen.data.name), run, progress)
+        metrics = train(chosen, dataset, run, progress)
     last = metrics[-1]
     rows = {f"{m['phase']} accuracy": f"{100 * m['test_accuracy']:.2f} %" for m in metrics}  # type: ignore[operator]
     rows |= {"epochs": str(len(metrics)), "training loss": f"{last['loss']:.4f}", "run": str(run)}
@@ -228,7 +231,7 @@ def data_list_command() -> None:
     rows: dict[str, object] = {}
     for name, record in DATASETS.items():
         here = "bundled" if record.bundled else "here" if is_available(name) else f"chandelier data get {name}"
-        rows[name] = f"{record.description} ({here})"
+        rows[name] = f"{record.description}; {record.licence} ({here})"
     rows["FILE.npz"] = "your own: x_train, y_train, x_test, y_test"
     console.print(key_value_table("data sets", rows))
 

@@ -30,7 +30,8 @@ class EIProp:
     adaptive_stabilisation : bool
         Zero denominators become the smallest non-zero one of the layer; otherwise :data:`EPSILON`.
     straight_through : bool
-        The gradient of a denominator is 1 whether it was replaced or not.
+        The gradient of a denominator is 1 whether adaptive stabilisation replaced it or not; without that
+        part, an :data:`EPSILON` has no gradient, and this part makes no difference.
     gradient_scaling : bool
         The gradient of ``w_ei`` is divided by ``d``.
     """

@@ -19,7 +19,8 @@ from torch.nn.functional import cross_entropy
 from quant.errors import ChandelierError
 from quant.files import replacing
 from quant.golden import first_argmax
-from quant.network import Input
+from quant.network import MOST_INPUTS, Input
+from quant.widths import network_widths
 from sw.augment import augment
 from sw.config import Config
 from sw.data import Dataset
@@ -43,6 +44,9 @@ Progress = Callable[[str, int, int, str], None]
 def input_of(config: Config, dataset: Dataset) -> Input:
     """The network's input for that data."""
     kind = "static" if dataset.steps is None else "sequence"
+    for what, count in ("features", dataset.features), ("steps", dataset.steps or 1):
+        if count > MOST_INPUTS:
+            raise ChandelierError(f"{dataset.name} has {count} {what}, and {MOST_INPUTS} are the most")
     return Input(dataset.features, config.data.bits, kind, config.data.threshold)  # type: ignore[arg-type]
 
 
@@ -299,6 +303,8 @@ def train(config: Config, dataset: Dataset, run: Path, progress: Progress) -> li
             state.phase, state.epoch, state.momentum = state.phase + 1, 0, {}
             if state.phase < len(PHASES) and phase_epochs[state.phase]:
                 state.network.quantise(config.quantisation.scheme())
+                # Refuses now, and not when training is over, what does not fit the arithmetic.
+                network_widths(state.network.integer_network(config.name))
             continue
         started = time.monotonic()
         figures = _epoch(state, config, batches, progress)

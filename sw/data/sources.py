@@ -1,7 +1,6 @@
 """Where each named data set comes from: fetched on request, verified, and kept in the cache as .npz."""
 
 import io
-import os
 import shutil
 import subprocess
 import sys
@@ -13,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from platformdirs import user_cache_path
 
 from quant.errors import ChandelierError
-from quant.files import replacing
+from quant.files import cache_folder, replacing
 from sw.data.dataset import ARRAYS, Dataset, from_arrays, read_arrays, read_npz
 from sw.data.formats import idx_bytes, read_idx, read_zarr, sha256
 
@@ -213,10 +211,7 @@ DATASETS: dict[str, Source] = {
 
 
 def _cached(name: str, cache: Path | None) -> Path:
-    if cache is None:
-        chosen = os.environ.get("CHANDELIER_CACHE")
-        cache = Path(chosen) if chosen else user_cache_path("chandelier")
-    return cache / "data" / f"{name.removesuffix('-seq')}.npz"
+    return (cache or cache_folder()) / "data" / f"{name.removesuffix('-seq')}.npz"
 
 
 def is_available(name: str, cache: Path | None = None) -> bool:
