@@ -70,7 +70,8 @@ def _synapse_stages(layer: Layer, widths: LayerWidths, folding: Folding) -> dict
 
 def _hidden_stages(layer: Layer, widths: LayerWidths, folding: Folding, replays: int, steps: int) -> dict[str, Stage]:
     neurons, lanes = layer.neurons, folding.neuron_lanes
-    assert neurons is not None and widths.d is not None and widths.product is not None
+    assert neurons is not None and neurons.reciprocal is not None
+    assert widths.d is not None and widths.product is not None
     stages: dict[str, Stage] = {
         "stabiliser": Stabiliser(n=layer.n_e, lanes=lanes, bal=widths.bal, d=widths.d),
         "divisive": DivisiveInhibition(
@@ -142,7 +143,7 @@ class LayerEngine(wiring.Component):
         """Bits of each memory, queues and pipelines not counted. The reciprocal's is read by every lane."""
         bits = {name: self.stages[stage].memory_bits for name, stage in _WEIGHTS.items()}
         neurons = self.layer.neurons
-        if neurons is not None:
+        if neurons is not None and neurons.reciprocal is not None:
             slots, width = self.folding.groups(self.layer) * self.folding.neuron_lanes, neurons.membrane.width
             bits |= {
                 "gains_and_biases": slots * (neurons.gain_e_bits + width),

@@ -20,6 +20,7 @@ from hw.manifest import (
     Probe,
     payload_fields,
 )
+from quant.errors import ChandelierError
 from quant.network import IntegerNetwork
 from quant.widths import network_widths
 
@@ -33,6 +34,24 @@ _PROBED: Mapping[str, Mapping[str, str]] = {
     "divisive": {},
     "lif": {},
 }
+
+
+def _check_supported(network: IntegerNetwork) -> None:
+    """Refuses what has a golden model, and no hardware yet."""
+    for i, layer in enumerate(network.layers):
+        wires, floor = layer.wiring, layer.neurons and layer.neurons.floor
+        found = {
+            "is a convolution": wires.window is not None,
+            "pools": wires.pool != (1, 1),
+            "adds up several layers": wires.sources_of(i) != (i - 1,),
+            "stabilises by a floor": bool(floor),
+            "has no inhibition": layer.n_i == 0,
+        }
+        for what in (what for what, is_so in found.items() if is_so):
+            raise ChandelierError(
+                f"layers.{i} of {network.name} {what}, and there is no hardware for that yet: "
+                "only fully connected layers of E and I neurons, stabilised adaptively, become RTL"
+            )
 
 
 class Network(wiring.Component):
@@ -50,13 +69,14 @@ class Network(wiring.Component):
     Raises
     ------
     ChandelierError
-        If a folding does not fit its layer.
+        If a folding does not fit its layer, or there is no hardware for a layer.
     """
 
     i: stream.Interface
     o: stream.Interface
 
     def __init__(self, network: IntegerNetwork, foldings: Sequence[Folding] | None = None) -> None:
+        _check_supported(network)
         self.network = network
         self.foldings = default_foldings(network) if foldings is None else tuple(foldings)
         check_foldings(network, self.foldings)

@@ -2,19 +2,30 @@
 
 Sums run as floating-point products of integers, which are exact as long as every partial sum is below 2**24
 (float32) or 2**53 (float64); what multiplies by the reciprocal runs in 64-bit integers. Shapes are
-``(..., neurons)`` throughout: any leading dimensions are samples and time steps.
+``(..., height, width, channels)`` throughout: any leading dimensions are samples and time steps.
 """
 
 from functools import cache
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, conv2d
 
 from quant.arithmetic import leak, round_shift, saturate
 from quant.formats import Format
+from quant.maps import Pair, Window
 from quant.reciprocal import Reciprocal
 
-__all__ = ["divisive_inhibition", "exact_dtype", "lif_step", "reciprocal", "stabilise"]
+__all__ = [
+    "convolve",
+    "divide",
+    "exact_dtype",
+    "lif_step",
+    "reciprocal",
+    "scale",
+    "stabilise",
+    "sum_pool",
+]
 
 
 def exact_dtype(bound: int) -> torch.dtype:
@@ -22,14 +33,38 @@ def exact_dtype(bound: int) -> torch.dtype:
     return torch.float32 if bound < 1 << 24 else torch.float64
 
 
-def stabilise(d: Tensor) -> Tensor:
-    """``d`` with its zeros replaced by the smallest non-zero of the last dimension (zero where there is none).
+def _channels_first(x: Tensor) -> Tensor:
+    """(samples, channels, height, width) of maps (..., height, width, channels): a view, no copy."""
+    return x.flatten(end_dim=-4).permute(0, 3, 1, 2)
 
-    Adaptive stabilisation of the paper; ``d`` is not negative, of any type.
+
+def convolve(x: Tensor, w: Tensor, window: Window | None) -> Tensor:
+    """Currents (..., h', w', n) of maps (..., h, w, c) and weights (n, d); ``d`` in order (row, column, channel)."""
+    if window is None:
+        return (x.flatten(-3) @ w.T)[..., None, None, :]
+    kernel = w.unflatten(1, (*window.kernel, x.shape[-1])).permute(0, 3, 1, 2)
+    currents = conv2d(_channels_first(x), kernel, stride=window.stride, padding=window.padding)
+    return currents.permute(0, 2, 3, 1).unflatten(0, x.shape[:-3])
+
+
+def sum_pool(x: Tensor, pool: Pair) -> Tensor:
+    """Sums of maps (..., h, w, c) over windows of ``pool`` side by side; the rest at the edge is dropped."""
+    if pool == (1, 1):
+        return x
+    sums = avg_pool2d(_channels_first(x), pool, divisor_override=1)
+    return sums.permute(0, 2, 3, 1).unflatten(0, x.shape[:-3])
+
+
+def stabilise(d: Tensor, floor: int | Tensor = 0) -> Tensor:
+    """Denominators (..., h, w, n), not negative, without zeros.
+
+    With a ``floor`` of 0, zeros are replaced by the smallest non-zero of the whole map (zero where there is none):
+    adaptive stabilisation of the paper. Otherwise what is below ``floor`` becomes ``floor``: the streaming form.
     """
-    top = torch.inf if d.is_floating_point() else torch.iinfo(d.dtype).max
-    smallest = torch.where(d > 0, d, top).amin(-1, keepdim=True)
-    return torch.where(d > 0, d, torch.where(smallest == top, 0, smallest))
+    if isinstance(floor, Tensor) or floor:
+        return d.clamp(min=floor)
+    smallest = torch.where(d > 0, d, torch.inf).flatten(-3).amin(-1)[..., None, None, None]
+    return torch.where(d > 0, d, torch.where(smallest == torch.inf, 0, smallest))
 
 
 @cache
@@ -49,9 +84,12 @@ def reciprocal(d: Tensor, r: Reciprocal) -> tuple[Tensor, Tensor]:
     return _table(r, d.device)[index], exponent
 
 
-def divisive_inhibition(
-    bal: Tensor, d: Tensor, g_e: Tensor, b_e: Tensor, shift: int, r: Reciprocal, membrane: Format
-) -> Tensor:
+def scale(product: Tensor, shift: int | Tensor, b_e: Tensor, membrane: Format) -> Tensor:
+    """``sat(round_shift(product, shift) + b_e)``, int64: the current of a layer."""
+    return saturate(round_shift(product, shift) + b_e, membrane, torch.where)
+
+
+def divide(bal: Tensor, d: Tensor, g_e: Tensor, b_e: Tensor, shift: int, r: Reciprocal, membrane: Format) -> Tensor:
     """``I = sat(round_shift(g_e * bal * R, shift + e) + b_e)``, and ``b_e`` where ``d`` is 0; int64.
 
     Parameters
@@ -61,10 +99,9 @@ def divisive_inhibition(
     g_e, b_e : (n_e,) int64
     """
     entry, exponent = reciprocal(d, r)
-    product = g_e * bal.long() * entry
     # Past the width of the product every shift gives the same 0: 62 keeps it defined in 64 bits.
-    current = round_shift(product, (exponent + shift).clamp(max=62))
-    return torch.where(d > 0, saturate(current + b_e, membrane, torch.where), b_e)
+    current = scale(g_e * bal.long() * entry, (exponent + shift).clamp(max=62), b_e, membrane)
+    return torch.where(d > 0, current, b_e)
 
 
 def lif_step(v: Tensor, current: Tensor, membrane: Format, tau_shift: int, theta: int) -> tuple[Tensor, Tensor, Tensor]:

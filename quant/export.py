@@ -18,31 +18,38 @@ __all__ = ["FORMATS", "export", "tensors"]
 def tensors(network: IntegerNetwork) -> Iterator[tuple[str, Array, Format]]:
     """Every tensor of a network: its name (``layers_0_w_ee``), its integers, the format of one of them."""
     for i, layer in enumerate(network.layers):
-        synapse = Format(layer.synapse_bits)
-        yield f"layers_{i}_w_ee", layer.w_ee, synapse
-        yield f"layers_{i}_w_ie", layer.w_ie, synapse
-        yield f"layers_{i}_w_ei", layer.w_ei, Format(layer.inhibition_bits)
-        if (neurons := layer.neurons) is not None:
+        yield f"layers_{i}_w_ee", layer.w_ee, layer.synapse
+        if layer.n_i:
+            yield f"layers_{i}_w_ie", layer.w_ie, layer.synapse
+            yield f"layers_{i}_w_ei", layer.w_ei, Format(layer.inhibition_bits)
+        if (neurons := layer.neurons) is None:
+            continue
+        if (reciprocal := neurons.reciprocal) is not None:
             yield f"layers_{i}_g_i", neurons.g_i, Format(neurons.gain_i_bits)
-            yield f"layers_{i}_g_e", neurons.g_e, Format(neurons.gain_e_bits)
-            yield f"layers_{i}_b_e", neurons.b_e, neurons.membrane
-            table = neurons.reciprocal.table
-            yield f"layers_{i}_reciprocal", np.array(table, dtype=np.uint32), Format(neurons.reciprocal.bits)
+            yield f"layers_{i}_reciprocal", np.array(reciprocal.table, dtype=np.uint32), Format(reciprocal.bits)
+        yield f"layers_{i}_g_e", neurons.g_e, Format(neurons.gain_e_bits)
+        yield f"layers_{i}_b_e", neurons.b_e, neurons.membrane
 
 
 def _scalars(network: IntegerNetwork) -> dict[str, object]:
     """Everything that is not a tensor, as plain JSON values."""
     layers = []
-    for layer, widths in zip(network.layers, network_widths(network), strict=True):
+    for i, (layer, widths) in enumerate(zip(network.layers, network_widths(network), strict=True)):
         entry: dict[str, object] = {"n_e": layer.n_e, "n_i": layer.n_i, "d": layer.d, "a": layer.a}
+        shape, output = network.maps[i]
+        window = layer.wiring.window
+        entry |= {"sources": layer.wiring.sources_of(i), "pool": layer.wiring.pool}
+        entry |= {"input_map": shape, "output_map": output, "window": window and vars(window)}
         if (n := layer.neurons) is not None:
             entry |= {"shift": n.shift, "tau_shift": n.tau_shift, "theta": n.theta, "membrane": str(n.membrane)}
+            entry["floor"] = n.floor
+        if n is not None and n.reciprocal is not None:
             entry |= {"reciprocal_index_bits": n.reciprocal.index_bits, "reciprocal_bits": n.reciprocal.bits}
         entry["widths"] = {name: str(fmt) for name, fmt in vars(widths).items() if fmt is not None}
         layers.append(entry)
     return {
         "name": network.name,
-        "input": vars(network.input),
+        "input": vars(network.input) | {"shape": network.input.map},
         "steps": network.steps,
         "classes": network.classes,
         "logit_scale": network.logit_scale,

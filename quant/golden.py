@@ -3,6 +3,7 @@
 What it computes is normative (docs/numerics.md); the RTL is compared with it bit by bit.
 """
 
+import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor
 
 from quant.errors import ChandelierError
-from quant.exact import divisive_inhibition, exact_dtype, lif_step, reciprocal, stabilise
+from quant.exact import convolve, divide, exact_dtype, lif_step, reciprocal, scale, stabilise, sum_pool
+from quant.maps import NETWORK_INPUT
 from quant.network import IntegerNetwork, Layer, Neurons
 from quant.widths import network_widths
 
@@ -20,13 +22,17 @@ __all__ = ["SIGNALS", "GoldenModel", "Trace"]
 #: Everything that can be recorded. In dataflow order; ``r`` and ``e`` are the reciprocal's entry and exponent.
 SIGNALS = ("i_ee", "i_ie", "bal", "d", "divisor", "r", "e", "current", "u", "v", "spike", "logits", "class")
 
+#: Values of the largest map that a batch may have.
+_BATCH_VALUES = 1 << 23
+
 
 @dataclass
 class Trace:
     """Results of a batch, as numpy arrays.
 
     ``logits`` is (samples, classes) int64, ``classes`` (samples,) int64; ``signals[layer, name]`` is
-    (samples, steps, neurons) int64, where a static input gives its layer a single step of currents.
+    (samples, steps, neurons) int64, where a static input gives its layer a single step of currents. The neurons of a
+    convolution are in the order (row, column, channel).
     """
 
     logits: np.ndarray
@@ -39,13 +45,13 @@ def _float(array: np.ndarray, dtype: torch.dtype) -> Tensor:
 
 
 class _LayerModel:
-    """One layer's tensors, and its step."""
+    """One layer's tensors, and its step on maps (samples, steps, h, w, c)."""
 
-    def __init__(self, layer: Layer, bound: int) -> None:
+    def __init__(self, layer: Layer, x_max: int) -> None:
         self.layer = layer
-        self.dtype = exact_dtype(bound)
-        self.w_ee = _float(layer.w_ee, self.dtype).T
-        self.w_ie = _float(layer.w_ie, self.dtype).T
+        weights = np.concatenate([layer.w_ee, layer.w_ie]).astype(np.int64)
+        self.dtype = exact_dtype(x_max * int(np.abs(weights).sum(1).max()))
+        self.weights = _float(weights, self.dtype)
         self.w_ei = _float(layer.w_ei, torch.float64).T
         if layer.neurons is not None:
             self.g_i = _float(layer.neurons.g_i, torch.float64)
@@ -53,28 +59,31 @@ class _LayerModel:
             self.b_e = torch.from_numpy(layer.neurons.b_e.astype(np.int64))
 
     def balance(self, x: Tensor) -> dict[str, Tensor]:
-        """``i_ee``, ``i_ie`` and ``bal`` of inputs (..., d), float64 integers."""
-        x = x.to(self.dtype)
-        i_ee, i_ie = (x @ self.w_ee).double(), (x @ self.w_ie).double()
-        return {"i_ee": i_ee, "i_ie": i_ie, "bal": self.layer.a * i_ee - i_ie @ self.w_ei}
+        """``i_ee``, ``i_ie`` and ``bal`` of inputs (..., h, w, c), float64 integers."""
+        layer = self.layer
+        # A library may convolve by a transform, exact only after rounding.
+        currents = convolve(x.to(self.dtype), self.weights, layer.wiring.window).round().double()
+        i_ee, i_ie = currents.split((layer.n_e, layer.n_i), dim=-1)
+        return {"i_ee": i_ee, "i_ie": i_ie, "bal": layer.a * i_ee - i_ie @ self.w_ei}
 
     def current(self, signals: dict[str, Tensor], neurons: Neurons) -> dict[str, Tensor]:
-        """``d`` to ``current``, from what :meth:`balance` gave."""
+        """``d`` to ``current``, from what :meth:`balance` gave; without I neurons only ``current``."""
+        bal, table = signals["bal"], neurons.reciprocal
+        if table is None:
+            return {"current": scale(self.g_e * bal.long(), neurons.shift, self.b_e, neurons.membrane)}
         d = (self.g_i * signals["i_ie"]) @ self.w_ei
-        divisor = stabilise(d)
-        r, e = reciprocal(divisor, neurons.reciprocal)
-        current = divisive_inhibition(
-            signals["bal"], divisor, self.g_e, self.b_e, neurons.shift, neurons.reciprocal, neurons.membrane
-        )
+        divisor = stabilise(d, neurons.floor)
+        r, e = reciprocal(divisor, table)
+        current = divide(bal, divisor, self.g_e, self.b_e, neurons.shift, table, neurons.membrane)
         r, e = (torch.where(divisor > 0, value, 0) for value in (r, e))  # unused, and undefined, where D is 0
         return {"d": d, "divisor": divisor, "r": r, "e": e, "current": current}
 
 
 def _lif(currents: Tensor, steps: int, neurons: Neurons) -> dict[str, Tensor]:
-    """``u``, ``v`` and ``spike`` of every step, from currents (samples, steps or 1, n)."""
+    """``u``, ``v`` and ``spike`` of every step, from currents (samples, steps or 1, h, w, n)."""
     v = torch.zeros_like(currents[:, 0])
     record: dict[str, list[Tensor]] = {"u": [], "v": [], "spike": []}
-    for current in currents.expand(-1, steps, -1).unbind(1):
+    for current in currents.expand(-1, steps, -1, -1, -1).unbind(1):
         u, spike, v = lif_step(v, current, neurons.membrane, neurons.tau_shift, neurons.theta)
         for name, value in zip(record, (u, v, spike), strict=True):
             record[name].append(value)
@@ -92,10 +101,9 @@ class GoldenModel:
 
     def __init__(self, network: IntegerNetwork) -> None:
         self.network = network
-        widths = network_widths(network)
-        self._layers = [
-            _LayerModel(layer, max(w.i_ee.max, w.i_ie.max)) for layer, w in zip(network.layers, widths, strict=True)
-        ]
+        network_widths(network)  # refuses what would not be exact
+        self._layers = [_LayerModel(layer, network.input_max(i)) for i, layer in enumerate(network.layers)]
+        self._last_use = {source: i for i, layer in enumerate(network.layers) for source in layer.wiring.sources_of(i)}
 
     def check_codes(self, codes: np.ndarray) -> None:
         """Refuses inputs that are not codes of this network.
@@ -130,25 +138,31 @@ class GoldenModel:
         """
         self.check_codes(codes)
         trace = Trace(np.empty(0), np.empty(0))
-        x = torch.from_numpy(np.ascontiguousarray(codes))
-        if self.network.input.kind == "static":
-            x = x.unsqueeze(1)
+        x = torch.from_numpy(np.ascontiguousarray(codes)).unflatten(-1, self.network.input.map)
+        maps = {NETWORK_INPUT: x.unsqueeze(1) if self.network.input.kind == "static" else x}
         for i, model in enumerate(self._layers):
+            sources = model.layer.wiring.sources_of(i)
+            x = sum_pool(torch.stack([maps[j].to(model.dtype) for j in sources]).sum(0), model.layer.wiring.pool)
+            maps = {j: spikes for j, spikes in maps.items() if self._last_use.get(j, 0) > i}
             signals = model.balance(x)
             neurons = model.layer.neurons
             if neurons is not None:
                 signals |= model.current(signals, neurons)
                 signals |= _lif(signals["current"], self.network.steps, neurons)
-                x = signals["spike"]
+                maps[i] = signals["spike"].to(torch.uint8)
             else:
                 logits = signals["bal"].sum(1).long()
-                trace.logits, trace.classes = logits.numpy(), first_argmax(logits).numpy()
-                signals |= {"logits": logits[:, None], "class": first_argmax(logits)[:, None, None]}
-            trace.signals |= {(i, name): s.long().numpy() for name, s in signals.items() if name in record}
+                classes = first_argmax(logits.flatten(1))
+                trace.logits, trace.classes = logits.flatten(1).numpy(), classes.numpy()
+                signals |= {"logits": logits[:, None], "class": classes[:, None, None, None, None]}
+            wanted = {(i, name): s.flatten(2).long().numpy() for name, s in signals.items() if name in record}
+            trace.signals |= wanted
         return trace
 
-    def batches(self, codes: np.ndarray, record: Collection[str] = (), size: int = 1000) -> Iterator[Trace]:
-        """Runs ``codes`` in batches of ``size`` samples, so that long runs need little memory."""
+    def batches(self, codes: np.ndarray, record: Collection[str] = ()) -> Iterator[Trace]:
+        """Runs ``codes`` in batches of up to 1000 samples, fewer where maps are large, to take little memory."""
+        largest = max(self.network.steps * math.prod(shape) for _, shape in self.network.maps)
+        size = max(1, min(1000, _BATCH_VALUES // largest))
         for start in range(0, len(codes), size):
             yield self.run(codes[start : start + size], record)
 

@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from quant.errors import ChandelierError
 from quant.files import replacing
 from quant.formats import FormatName
+from quant.maps import Window, Wiring
 from quant.network import Array, Input, IntegerNetwork, Layer, Neurons
 from quant.reciprocal import Reciprocal
 from quant.widths import network_widths
@@ -23,7 +24,7 @@ from quant.widths import network_widths
 __all__ = ["VERSION", "load_network", "save_network"]
 
 #: Version of the file format; a reader refuses a newer one.
-VERSION = 1
+VERSION = 2
 _SYNAPSES = ("w_ee", "w_ie", "w_ei")
 _PER_NEURON = ("g_i", "g_e", "b_e")
 
@@ -37,6 +38,7 @@ class _InputHeader(_Strict):
     bits: int
     kind: Literal["static", "sequence"]
     threshold: float
+    shape: tuple[int, int, int] | None = None
 
 
 class _ReciprocalHeader(_Strict):
@@ -48,10 +50,23 @@ class _NeuronsHeader(_Strict):
     gain_i_bits: int
     gain_e_bits: int
     shift: int
-    reciprocal: _ReciprocalHeader
+    reciprocal: _ReciprocalHeader | None
     membrane: FormatName
     tau_shift: int
     theta: int
+    floor: int = 0
+
+
+class _WindowHeader(_Strict):
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+
+
+class _WiringHeader(_Strict):
+    sources: tuple[int, ...] = Field(max_length=1000)
+    pool: tuple[int, int]
+    window: _WindowHeader | None
 
 
 class _LayerHeader(_Strict):
@@ -59,6 +74,8 @@ class _LayerHeader(_Strict):
     synapse_bits: int
     inhibition_bits: int
     neurons: _NeuronsHeader | None
+    #: Version 1 has none: every layer is fully connected to the one before.
+    wiring: _WiringHeader = _WiringHeader(sources=(), pool=(1, 1), window=None)
 
 
 class _Header(_Strict):
@@ -76,10 +93,17 @@ def _parameters(thing: object, *leave_out: str) -> dict[str, object]:
 
 def _header(network: IntegerNetwork) -> _Header:
     def neurons(n: Neurons | None) -> object:
-        return n and _parameters(n, *_PER_NEURON) | {"reciprocal": _parameters(n.reciprocal, "table")}
+        table = n and n.reciprocal
+        return n and _parameters(n, *_PER_NEURON) | {"reciprocal": table and _parameters(table, "table")}
 
-    layers = [_parameters(layer, *_SYNAPSES) | {"neurons": neurons(layer.neurons)} for layer in network.layers]
-    rest = _parameters(network, "layers", "input")
+    def wiring(w: Wiring) -> object:
+        return vars(w) | {"window": w.window and vars(w.window)}
+
+    layers = [
+        _parameters(layer, *_SYNAPSES) | {"neurons": neurons(layer.neurons), "wiring": wiring(layer.wiring)}
+        for layer in network.layers
+    ]
+    rest = _parameters(network, "layers", "input", "maps")
     return _Header.model_validate({"version": VERSION, "input": vars(network.input), "layers": layers, **rest})
 
 
@@ -144,11 +168,15 @@ def _layer(index: int, header: _LayerHeader, tensors: dict[str, Array]) -> Layer
 
     neurons = None
     if (n := header.neurons) is not None:
-        reciprocal = Reciprocal(n.reciprocal.index_bits, n.reciprocal.bits)
+        reciprocal = n.reciprocal and Reciprocal(n.reciprocal.index_bits, n.reciprocal.bits)
         per_neuron = {name: take(name) for name in _PER_NEURON}
         neurons = Neurons(**per_neuron, **(_parameters(n) | {"reciprocal": reciprocal}))  # type: ignore[arg-type]
     synapses = {name: take(name) for name in _SYNAPSES}
-    return Layer(**synapses, **(_parameters(header) | {"neurons": neurons}))  # type: ignore[arg-type]
+    wires = header.wiring
+    window = None if wires.window is None else Window(**vars(wires.window))
+    wiring = Wiring(wires.sources, wires.pool, window)
+    rest = _parameters(header) | {"neurons": neurons, "wiring": wiring}
+    return Layer(**synapses, **rest)  # type: ignore[arg-type]
 
 
 def load_network(path: Path) -> IntegerNetwork:

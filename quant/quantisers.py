@@ -8,11 +8,12 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from quant.errors import ChandelierError
-from quant.exact import divisive_inhibition, exact_dtype
+from quant.exact import divide, exact_dtype, scale
 from quant.formats import Format
 from quant.network import Neurons
 from quant.reciprocal import Reciprocal
@@ -35,6 +36,9 @@ def straight_through(surrogate: Tensor, value: Tensor) -> Tensor:
     return _StraightThrough.apply(surrogate, value.detach())
 
 
+#: Largest code of signed synapses over their mean magnitude, by bits: least square error for a normal distribution
+#: (J. Max, Quantizing for Minimum Distortion, 1960, table of uniform quantisers).
+_SIGNED_SPREAD = {2: 1.53, 3: 2.45, 4: 3.1, 5: 3.5, 6: 4.05, 7: 4.5, 8: 4.9}
 _RECIPROCAL = Reciprocal(4, 8)
 _MEMBRANE = Format(10, 6, signed=True)
 
@@ -93,16 +97,21 @@ class NeuronCodes:
     shift: int
     scheme: Scheme
 
-    def current(self, bal: Tensor, d: Tensor) -> Tensor:
+    def divided(self, bal: Tensor, d: Tensor) -> Tensor:
         """The exact current of integers ``bal`` and ``d`` (..., n_e), in units of the threshold, float64."""
         scheme = self.scheme
-        codes = divisive_inhibition(bal, d, self.g_e, self.b_e, self.shift, scheme.reciprocal, scheme.membrane)
+        codes = divide(bal, d, self.g_e, self.b_e, self.shift, scheme.reciprocal, scheme.membrane)
         return codes * scheme.membrane.step
 
+    def scaled(self, bal: Tensor) -> Tensor:
+        """The same in a layer without I neurons, where nothing divides."""
+        codes = scale(self.g_e * bal.long(), self.shift, self.b_e, self.scheme.membrane)
+        return codes * self.scheme.membrane.step
 
-def _codes(x: Tensor, step: Tensor, most: int) -> Tensor:
-    """``round(x / step)`` in 0..most; the gradient passes where it did not saturate."""
-    scaled = (x / step).clamp(0, most)
+
+def _codes(x: Tensor, step: Tensor, most: int, least: int = 0) -> Tensor:
+    """``round(x / step)`` in least..most; the gradient passes where it did not saturate."""
+    scaled = (x / step).clamp(least, most)
     return straight_through(scaled, scaled.round())
 
 
@@ -154,6 +163,25 @@ class LayerQuantiser(nn.Module):
         dtype = exact_dtype(i_max)
         return _codes(w_ee, step, most).to(dtype), _codes(w_ie, step, most).to(dtype), step, i_max
 
+    def signed_synapses(self, w: Tensor, x_max: int) -> tuple[Tensor, Tensor]:
+        """Codes of the signed synapses ``w`` (n, d) of a layer without I neurons, and their step.
+
+        Codes are symmetric, ``-(2**(bits-1) - 1)`` to ``2**(bits-1) - 1``, in the floating-point type in which
+        currents of inputs up to ``x_max`` are exact; the step is so many times their mean magnitude.
+        """
+        _require_finite("w_ee", w)
+        if self.scheme.synapse_bits < 2:
+            raise ChandelierError(
+                "synapses of a network without inhibition are signed: synapse_bits must be 2..8, not 1"
+            )
+        most = (1 << (self.scheme.synapse_bits - 1)) - 1
+        mean = w.detach().abs().mean()
+        if mean <= 0:
+            raise ChandelierError("w_ee is zero everywhere: there is nothing to quantise")
+        step = _SIGNED_SPREAD[self.scheme.synapse_bits] * mean / most
+        dtype = exact_dtype(w.shape[1] * x_max * most)
+        return _codes(w, step, most, -most).to(dtype), step
+
     def inhibition(self, w_ei: Tensor, i_max: int) -> tuple[Tensor, int]:
         """Codes of ``w_ei`` and ``a``, the inverse of their step.
 
@@ -178,36 +206,38 @@ class LayerQuantiser(nn.Module):
         factor = math.gcd(*(int(code) for code in codes.tolist()))
         return codes / factor, step * factor
 
-    def neurons(self, g_e: Tensor, b_e: Tensor, gain_step: Tensor) -> NeuronCodes:
-        """Codes of ``g_e / gain_step``, with as many fractional bits as fit, and of ``b_e``."""
+    def neurons(self, g_e: Tensor, b_e: Tensor, gain_step: Tensor, table_bits: int) -> NeuronCodes:
+        """Codes of ``g_e / gain_step``, with as many fractional bits as fit, and of ``b_e``.
+
+        ``table_bits`` are those of the reciprocal's entries, 0 where nothing divides.
+        """
         _require_finite("g_e", g_e)
         _require_finite("b_e", b_e)
         scheme, frac = self.scheme, self.scheme.membrane.frac
         gain = g_e.detach().double() / gain_step
         most = (1 << scheme.gain_e_bits) - 1
         gain_frac = math.floor(math.log2(most / top)) if (top := float(gain.max())) > 0 else 0
-        gain_frac = min(max(gain_frac, frac - scheme.reciprocal.bits), 40 + frac - scheme.reciprocal.bits)
+        gain_frac = min(max(gain_frac, frac - table_bits), 40 + frac - table_bits)
         return NeuronCodes(
             g_e=(gain * 2.0**gain_frac).round().clamp(0, most).long(),
             b_e=(b_e.detach().double() * 2.0**frac).round().clamp(scheme.membrane.min, scheme.membrane.max).long(),
-            shift=scheme.reciprocal.bits + gain_frac - frac,
+            shift=table_bits + gain_frac - frac,
             scheme=scheme,
         )
 
-    def integer_neurons(self, g_i: Tensor, g_e: Tensor, b_e: Tensor, tau_shift: int) -> Neurons:
-        """The neurons of an integer layer."""
+    def integer_neurons(self, codes: NeuronCodes, tau_shift: int, g_i: Tensor | None = None, floor: int = 0) -> Neurons:
+        """The neurons of an integer layer; ``g_i`` are the codes of its I neurons, ``None`` if it has none."""
         scheme = self.scheme
-        gain_codes, gain_step = self.gain_i(g_i)
-        codes = self.neurons(g_e, b_e, gain_step)
         return Neurons(
-            g_i=gain_codes.to(torch.uint8).numpy(),
-            g_e=codes.g_e.to(torch.uint16).numpy(),
-            b_e=codes.b_e.to(torch.int32).numpy(),
+            g_i=np.empty(0, np.uint8) if g_i is None else g_i.to(torch.uint8).cpu().numpy(),
+            g_e=codes.g_e.to(torch.uint16).cpu().numpy(),
+            b_e=codes.b_e.to(torch.int32).cpu().numpy(),
             gain_i_bits=scheme.gain_i_bits,
             gain_e_bits=scheme.gain_e_bits,
             shift=codes.shift,
-            reciprocal=scheme.reciprocal,
+            reciprocal=None if g_i is None else scheme.reciprocal,
             membrane=scheme.membrane,
             tau_shift=tau_shift,
             theta=1 << scheme.membrane.frac,
+            floor=floor,
         )

@@ -20,7 +20,8 @@ PRODUCT_LIMIT = 62
 class LayerWidths:
     """The narrowest formats that hold every value that a layer can produce, whatever its input.
 
-    ``d``, ``product`` and ``u`` are ``None`` in the readout; ``logit`` is ``None`` elsewhere.
+    ``d``, ``product`` and ``u`` are ``None`` in the readout, ``d`` also without I neurons; ``logit`` is ``None``
+    elsewhere.
     """
 
     x: Format
@@ -33,29 +34,37 @@ class LayerWidths:
     logit: Format | None = None
 
 
-def _layer_ranges(layer: Layer, x: Format, steps: int) -> dict[str, tuple[int, int]]:
-    """The smallest and the largest value of each quantity of a layer whose inputs are of format ``x``."""
+def _extremes(x_max: int, coefficients: np.ndarray) -> tuple[list[int], list[int]]:
+    """The least and the largest of each row's sum over all inputs: it is linear, so coefficient by coefficient."""
+    return tuple(  # type: ignore[return-value]
+        [int(v) for v in x_max * part(coefficients, 0).sum(axis=1)] for part in (np.minimum, np.maximum)
+    )
+
+
+def _layer_ranges(layer: Layer, x_max: int, steps: int) -> dict[str, tuple[int, int]]:
+    """The smallest and the largest value of each quantity of a layer whose inputs are 0..``x_max``."""
     w_ee, w_ie, w_ei = (w.astype(np.float64) for w in (layer.w_ee, layer.w_ie, layer.w_ei))
-    # bal is linear in x, so its extremes over all inputs are reached coefficient by coefficient.
-    coefficients = layer.a * w_ee - w_ei @ w_ie
-    low = [int(v) for v in x.max * np.minimum(coefficients, 0).sum(axis=1)]
-    high = [int(v) for v in x.max * np.maximum(coefficients, 0).sum(axis=1)]
+    low, high = _extremes(x_max, layer.a * w_ee - w_ei @ w_ie)
+    least, most = _extremes(x_max, w_ee)
     ranges = {
-        "i_ee": (0, int(x.max * w_ee.sum(axis=1).max())),
-        "i_ie": (0, int(x.max * w_ie.sum(axis=1).max())),
+        "i_ee": (min(least), max(most)),
+        "i_ie": (0, int(x_max * w_ie.sum(axis=1).max(initial=0))),
         "bal": (min(low), max(high)),
     }
     neurons = layer.neurons
     if neurons is None:
         ranges["logit"] = (steps * min(low), steps * max(high))
-    else:
+        return ranges
+    largest = 1
+    if neurons.reciprocal is not None:
+        d_max = int(x_max * (w_ei @ (neurons.g_i[:, None] * w_ie)).sum(axis=1).max())
+        ranges["d"] = (0, max(d_max, neurons.floor))
         largest = (1 << neurons.reciprocal.bits) - 1
-        gains = [int(g) * largest for g in neurons.g_e]
-        ranges["d"] = (0, int(x.max * (w_ei @ (neurons.g_i[:, None] * w_ie)).sum(axis=1).max()))
-        ranges["product"] = (
-            min(g * v for g, v in zip(gains, low, strict=True)),
-            max(g * v for g, v in zip(gains, high, strict=True)),
-        )
+    gains = [int(g) * largest for g in neurons.g_e]
+    ranges["product"] = (
+        min(g * v for g, v in zip(gains, low, strict=True)),
+        max(g * v for g, v in zip(gains, high, strict=True)),
+    )
     return ranges
 
 
@@ -69,9 +78,9 @@ def network_widths(network: IntegerNetwork) -> tuple[LayerWidths, ...]:
     """
     result = []
     for i, layer in enumerate(network.layers):
-        x = network.input_format(i)
+        x_max = network.input_max(i)
         formats = {}
-        for quantity, (low, high) in _layer_ranges(layer, x, network.steps).items():
+        for quantity, (low, high) in _layer_ranges(layer, x_max, network.steps).items():
             bits = max(low.bit_length(), high.bit_length()) + (low < 0)
             limit = PRODUCT_LIMIT if quantity == "product" else CURRENT_LIMIT
             if bits > limit:
@@ -83,5 +92,5 @@ def network_widths(network: IntegerNetwork) -> tuple[LayerWidths, ...]:
         if layer.neurons is not None:
             membrane = layer.neurons.membrane
             formats["u"] = Format(membrane.width + 1, membrane.frac, signed=True)
-        result.append(LayerWidths(x=x, **formats))
+        result.append(LayerWidths(x=Format.for_range(0, x_max), **formats))
     return tuple(result)

@@ -3,7 +3,7 @@
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -11,12 +11,16 @@ from quant.errors import ChandelierError
 from quant.formats import FormatName
 from quant.quantisers import Scheme
 from quant.reciprocal import Reciprocal
+from sw.architectures import expanded
+from sw.network import Inhibition
 
 __all__ = ["Config", "QuantisationConfig", "load_config", "parse_config", "with_seed"]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, arbitrary_types_allowed=True
+    )
 
 
 class DataConfig(_Section):
@@ -35,21 +39,33 @@ class DataConfig(_Section):
 class NetworkConfig(_Section):
     """``[network]``: the shape; input and classes follow from the data."""
 
-    #: Widths of the hidden layers.
-    hidden: list[Annotated[int, Field(ge=1, le=16384)]] = Field(min_length=1, max_length=100)
+    #: The layers before the readout: a name such as ``"vgg8"``, or a list of widths, convolutions, poolings, residual
+    #: blocks and names, such as ``["16C5", "P2", "32C5", "P2", 128]`` (docs/networks.md).
+    hidden: str | list[int | str]
     #: Time steps a sample; a sequence brings its own number.
     steps: int = Field(default=4, ge=1, le=1024)
     #: E neurons per I neuron.
     ratio: int = Field(default=4, ge=1, le=1024)
     #: ``tau = 2**tau_shift`` of the leak.
     tau_shift: int = Field(default=1, ge=1, le=8)
+    #: ``divisive`` is the E-I network; ``batch-norm`` its normalised twin, without inhibition; ``none`` has neither.
+    inhibition: Inhibition = "divisive"
+    #: Fraction of spikes that are dropped in training.
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _means_something(self) -> "NetworkConfig":
+        expanded(self.hidden)
+        return self
 
 
 class EIConfig(_Section):
     """``[ei]``: the parts of E-I Init and E-I Prop, to switch off in an ablation."""
 
     init: bool = True
-    adaptive_stabilisation: bool = True
+    #: What a denominator of zero becomes: ``adaptive``, the smallest non-zero one of the map; with ``floor``, all are
+    #: kept above a constant of the layer; ``none``, an epsilon.
+    stabilisation: Literal["adaptive", "floor", "none"] = "adaptive"
     straight_through: bool = True
     gradient_scaling: bool = True
 
@@ -121,10 +137,10 @@ class Config(_Section):
             raise ValueError(f"name = {self.name!r} is what a file of training is called: choose another name")
         if self.training.epochs + self.quantisation.epochs == 0:
             raise ValueError("training.epochs and quantisation.epochs are both 0: nothing to train")
-        if self.quantisation.epochs and not self.ei.adaptive_stabilisation:
+        if self.quantisation.epochs and self.ei.stabilisation == "none":
             raise ValueError(
-                "ei.adaptive_stabilisation = false is a floating-point ablation (the integer network always "
-                "stabilises): set quantisation.epochs = 0"
+                'ei.stabilisation = "none" is a floating-point ablation (the integer network always stabilises): '
+                "set quantisation.epochs = 0"
             )
         return self
 

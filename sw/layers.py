@@ -1,50 +1,56 @@
 """The E-I layer, the LIF neuron and the readout: the equations of the model in PyTorch (docs/model.md).
 
-Shapes: inputs are (..., d), currents (..., n_e); leading dimensions are time steps and samples. With a
-``LayerQuantiser`` plugged in, the same equations run on integer codes.
+Everything is a map, channels last: inputs are (..., h, w, c), currents (..., h', w', n); leading dimensions are time
+steps and samples, and a vector is (1, 1, n). With a ``LayerQuantiser`` plugged in, the same equations run on integer
+codes.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from quant.errors import ChandelierError
-from quant.exact import lif_step, stabilise
+from quant.exact import convolve, lif_step, stabilise
 from quant.formats import Format
+from quant.maps import FULLY_CONNECTED, Shape, Wiring
 from quant.network import Layer
-from quant.quantisers import LayerQuantiser, Scheme, straight_through
+from quant.quantisers import LayerQuantiser, straight_through
 
-__all__ = ["LIF", "EILinear", "EIProp", "EISynapses", "Readout", "integer_layer", "plug_in"]
+__all__ = ["LIF", "EILayer", "EIProp", "EISynapses", "Readout", "SpikingLayer", "Synapses", "currents"]
 
 
 @dataclass(frozen=True)
 class EIProp:
-    """The parts of E-I Prop, each of which can be switched off for an ablation.
+    """The parts of E-I Prop, each of which can be changed or switched off for an ablation.
 
     Parameters
     ----------
-    adaptive_stabilisation : bool
-        Zero denominators become the smallest non-zero one of the layer; otherwise :data:`EPSILON`.
+    stabilisation : "adaptive", "floor" or "none"
+        What becomes of a denominator of zero. "adaptive": the smallest non-zero one of the map (the paper's). "floor":
+        denominators are kept above a constant of the layer, set by E-I Init to :data:`FLOOR` of their mean; hardware
+        can do that while a map streams through. "none": it becomes :data:`EPSILON`.
     straight_through : bool
-        The gradient of a denominator is 1 whether adaptive stabilisation replaced it or not; without that
-        part, an :data:`EPSILON` has no gradient, and this part makes no difference.
+        The gradient of a denominator is 1 whether stabilisation replaced it or not; without stabilisation,
+        an :data:`EPSILON` has no gradient, and this part makes no difference.
     gradient_scaling : bool
         The gradient of ``w_ei`` is divided by ``d``.
     """
 
-    adaptive_stabilisation: bool = True
+    stabilisation: Literal["adaptive", "floor", "none"] = "adaptive"
     straight_through: bool = True
     gradient_scaling: bool = True
 
 
 #: E-I Prop as published.
 ALL_PARTS = EIProp()
-#: What replaces a zero denominator where adaptive stabilisation is off.
+#: What replaces a zero denominator where there is no stabilisation.
 EPSILON = 1e-6
+#: The floor of a denominator, relative to the mean of the layer's denominators at E-I Init.
+FLOOR = 0.1
 
 
 class _ScaleGradient(torch.autograd.Function):
@@ -82,39 +88,78 @@ class _DivisiveCurrent(torch.autograd.Function):
         return d_bal, -d_bal * ratio, (d_current * ratio).sum(leading), d_current.sum(leading), None
 
 
+def currents(x: Tensor, w: Tensor, wiring: Wiring, *, exact: bool) -> Tensor:
+    """Currents (..., h', w', n) of maps ``x`` and weights ``w`` (n, d); ``exact`` integers stay integers."""
+    result = convolve(x.to(w.dtype), w, wiring.window)
+    # A library may convolve by a transform, exact only after rounding.
+    return straight_through(result, result.round()) if exact and wiring.window else result
+
+
+class Synapses(Protocol):
+    """What a layer and the readout need of their synapses: :class:`EISynapses` or :class:`sw.signed.SignedSynapses`."""
+
+    d: int
+    x_max: int
+    wiring: Wiring
+    w_ee: nn.Parameter
+    quantiser: LayerQuantiser | None
+
+    def initialise(self, x: Tensor, generator: torch.Generator | None) -> object:
+        """Weights from one batch of inputs."""
+
+    def balance(self, x: Tensor) -> tuple[Tensor, Tensor | float]:
+        """``bal`` of inputs, and its scale."""
+
+    def clamp(self) -> None:
+        """Keeps what must not be negative from being so."""
+
+    def integers(self) -> dict[str, Any]:
+        """The synapses of an integer layer, as arguments of :class:`quant.network.Layer`."""
+
+
 class EISynapses(nn.Module):
     """The synapses of a layer: ``bal = I_EE - W_EI I_IE`` with ``I_EE = W_EE x``, ``I_IE = W_IE x``.
 
     Parameters
     ----------
-    d : int
-        Inputs.
+    shape : (h, w, c)
+        Of the pooled input map.
     n_e : int
-        E neurons; there are ``n_i = max(1, n_e // ratio)`` I neurons.
+        E neurons (of a convolution, at every pixel); there are ``n_i = max(1, n_e // ratio)`` I neurons.
+    wiring : Wiring
     ratio : int
     x_max : int
-        Largest input that can come: the largest code at the first layer, 1 for spikes.
+        Largest input that can come: the largest code at the first layer, a sum of spikes elsewhere.
     prop : EIProp
     """
 
-    def __init__(self, d: int, n_e: int, *, ratio: int = 4, x_max: int = 1, prop: EIProp = ALL_PARTS) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        n_e: int,
+        wiring: Wiring = FULLY_CONNECTED,
+        *,
+        ratio: int = 4,
+        x_max: int = 1,
+        prop: EIProp = ALL_PARTS,
+    ) -> None:
         super().__init__()
-        self.d, self.n_e, self.n_i = d, n_e, max(1, n_e // ratio)
-        self.x_max, self.prop = x_max, prop
+        self.d, self.n_e, self.n_i = (d := wiring.inputs(shape)), n_e, max(1, n_e // ratio)
+        self.wiring, self.x_max, self.prop = wiring, x_max, prop
         self.w_ee = nn.Parameter(torch.rand(n_e, d) / d**0.5)
         self.w_ie = nn.Parameter(torch.rand(self.n_i, d) / d**0.5)
         self.w_ei = nn.Parameter(torch.rand(n_e, self.n_i) / self.n_i**0.5)
         self.quantiser: LayerQuantiser | None = None
 
     def initialise(self, x: Tensor, generator: torch.Generator | None) -> float:
-        """E-I Init from inputs ``x`` (..., d); returns the value of ``g_I`` that belongs to it.
+        """E-I Init from inputs ``x`` (..., h, w, c); returns the value of ``g_I`` that belongs to it.
 
         Raises
         ------
         ChandelierError
             If the input is constant or silent, so that there are no statistics.
         """
-        x = x.reshape(-1, self.d).to(self.w_ee.dtype)
+        x = x.flatten(end_dim=-4).to(self.w_ee.dtype)
         mean, square = x.mean().item(), x.square().mean().item()
         variance = x.var(0, correction=0).mean().item()
         if not (mean > 0 and variance > 0):
@@ -135,16 +180,29 @@ class EISynapses(nn.Module):
         scale ``step / a``, relative to inputs in units of their code.
         """
         w_ei = _ScaleGradient.apply(self.w_ei, 1 / self.d) if self.prop.gradient_scaling else self.w_ei
+        sizes = (self.n_e, self.n_i)
         if self.quantiser is None:
-            i_ie = x @ self.w_ie.T
-            return i_ie, x @ self.w_ee.T - i_ie @ w_ei.T, w_ei, 1.0
+            both = currents(x, torch.cat([self.w_ee, self.w_ie]), self.wiring, exact=False)
+            i_ee, i_ie = both.split(sizes, dim=-1)
+            return i_ie, i_ee - i_ie @ w_ei.T, w_ei, 1.0
         w_ee, w_ie, step, i_max = self.quantiser.synapses(self.w_ee, self.w_ie, self.x_max)
         w_ei, a = self.quantiser.inhibition(w_ei, i_max)
-        x = x.to(w_ee.dtype)
-        i_ee, i_ie = ((x @ w.T).to(w_ei.dtype) for w in (w_ee, w_ie))
+        both = currents(x, torch.cat([w_ee, w_ie]), self.wiring, exact=True)
+        i_ee, i_ie = both.to(w_ei.dtype).split(sizes, dim=-1)
         return i_ie, a * i_ee - i_ie @ w_ei.T, w_ei, step / a
 
-    def integers(self) -> dict[str, object]:
+    def balance(self, x: Tensor) -> tuple[Tensor, Tensor | float]:
+        """``bal`` (..., h', w', n_e) of inputs (..., h, w, c), and the scale of it, as of :meth:`forward`."""
+        _, bal, _, scale = self(x)
+        return bal, scale
+
+    @torch.no_grad()
+    def clamp(self) -> None:
+        """Dale's law: no synapse is negative."""
+        for w in (self.w_ee, self.w_ie, self.w_ei):
+            w.clamp_(min=0)
+
+    def integers(self) -> dict[str, Any]:
         """The synapses of an integer layer, as arguments of :class:`quant.network.Layer`."""
         if self.quantiser is None:
             raise ChandelierError("a layer without a quantiser has no integers")
@@ -152,53 +210,108 @@ class EISynapses(nn.Module):
         w_ei, a = self.quantiser.inhibition(self.w_ei, i_max)
         weights = {"w_ee": w_ee, "w_ie": w_ie, "w_ei": w_ei}
         scheme = self.quantiser.scheme
-        return {name: w.to(torch.uint8).contiguous().numpy() for name, w in weights.items()} | {
+        return {name: w.to(torch.uint8).cpu().contiguous().numpy() for name, w in weights.items()} | {
             "a": a,
             "synapse_bits": scheme.synapse_bits,
             "inhibition_bits": scheme.inhibition_bits,
+            "wiring": self.wiring,
         }
 
 
-class EILinear(nn.Module):
-    """A fully connected E-I layer: ``I = g_E * (I_EE - I_EI) / D + b_E`` (paper, equations of section 3).
+class SpikingLayer(nn.Module):
+    """What a layer before the readout offers: currents of inputs, its initial state, and its integers."""
 
-    ``D`` is ``I_sh = W_EI (g_I * I_IE)``, its zeros replaced by the smallest non-zero of the sample and time
-    step; where the whole layer has none, ``I = b_E``. Parameters as of :class:`EISynapses`.
+    synapses: Synapses
+
+    def initialise(self, x: Tensor, generator: torch.Generator | None = None) -> None:
+        """Parameters from one batch of inputs (..., h, w, c)."""
+        raise NotImplementedError
+
+    def clamp(self) -> None:
+        """Keeps what must not be negative from being so. Called after each optimiser step."""
+        raise NotImplementedError
+
+    def integer_layer(self, tau_shift: int) -> Layer:
+        """The integers of the layer, with ``tau = 2**tau_shift``, once its synapses have a quantiser."""
+        raise NotImplementedError
+
+
+class EILayer(SpikingLayer):
+    """An E-I layer: ``I = g_E * (I_EE - I_EI) / D + b_E`` (paper, equations of section 3).
+
+    ``D`` is ``I_sh = W_EI (g_I * I_IE)``, its zeros replaced by the smallest non-zero of the map, sample and time
+    step, or the whole kept above a floor; where the whole map has none, ``I = b_E``. Parameters as of
+    :class:`EISynapses`.
     """
 
-    def __init__(self, d: int, n_e: int, *, ratio: int = 4, x_max: int = 1, prop: EIProp = ALL_PARTS) -> None:
+    def __init__(self, synapses: EISynapses) -> None:
         super().__init__()
-        self.synapses = EISynapses(d, n_e, ratio=ratio, x_max=x_max, prop=prop)
-        self.g_i = nn.Parameter(torch.ones(self.synapses.n_i))
-        self.g_e = nn.Parameter(torch.ones(n_e))
-        self.b_e = nn.Parameter(torch.zeros(n_e))
+        self.synapses: EISynapses = synapses
+        self.g_i = nn.Parameter(torch.ones(synapses.n_i))
+        self.g_e = nn.Parameter(torch.ones(synapses.n_e))
+        self.b_e = nn.Parameter(torch.zeros(synapses.n_e))
+        #: Least denominator where stabilisation is by a floor; 0 otherwise.
+        self.floor: Tensor
+        self.register_buffer("floor", torch.tensor(EPSILON if synapses.prop.stabilisation == "floor" else 0.0))
 
     @torch.no_grad()
     def initialise(self, x: Tensor, generator: torch.Generator | None = None) -> None:
-        """E-I Init from one batch of inputs (..., d)."""
+        """E-I Init from one batch of inputs (..., h, w, c)."""
         self.g_i.fill_(self.synapses.initialise(x, generator))
         self.g_e.fill_(1)
         self.b_e.zero_()
+        if self.synapses.prop.stabilisation == "floor":
+            i_ie, _, w_ei, _ = self.synapses(x)
+            self.floor.fill_(FLOOR * ((self.g_i * i_ie) @ w_ei.T).mean())
 
-    def _denominator(self, i_sh: Tensor) -> Tensor:
+    def _denominator(self, i_sh: Tensor, floor: Tensor) -> Tensor:
         """``D`` of the paper, zero only where a sample has no ``I_sh`` at all."""
         prop = self.synapses.prop
-        if not prop.adaptive_stabilisation:
-            return torch.where(i_sh > 0, i_sh, EPSILON)
-        d = stabilise(i_sh)
+        match prop.stabilisation:
+            case "none":
+                return torch.where(i_sh > 0, i_sh, EPSILON)
+            case "adaptive":
+                d = stabilise(i_sh)
+            case "floor":
+                d = stabilise(i_sh, floor)
         return straight_through(i_sh, d) if prop.straight_through else d
 
+    def _integer_floor(self, unit: Tensor) -> Tensor:
+        """The floor in units of an integer denominator; 0 if there is none."""
+        if self.synapses.prop.stabilisation != "floor":
+            return torch.zeros((), dtype=torch.float64)
+        return (self.floor.double() / unit.detach()).round().clamp(1, 1 << 24)
+
     def forward(self, x: Tensor) -> Tensor:
-        """Currents (..., n_e) of inputs (..., d), in units of the threshold."""
-        i_ie, bal, w_ei, _ = self.synapses(x)
+        """Currents (..., h', w', n_e) of inputs (..., h, w, c), in units of the threshold."""
+        i_ie, bal, w_ei, scale = self.synapses(x)
         quantiser = self.synapses.quantiser
         if quantiser is None:
-            d = self._denominator((self.g_i * i_ie) @ w_ei.T)
+            d = self._denominator((self.g_i * i_ie) @ w_ei.T, self.floor)
             return _DivisiveCurrent.apply(bal, d, self.g_e, self.b_e, None)
         g_i, gain_step = quantiser.gain_i(self.g_i)
-        d = self._denominator((g_i.to(i_ie.dtype) * i_ie) @ w_ei.T)
-        exact = quantiser.neurons(self.g_e, self.b_e, gain_step).current
+        d = self._denominator((g_i.to(i_ie.dtype) * i_ie) @ w_ei.T, self._integer_floor(scale * gain_step))
+        exact = quantiser.neurons(self.g_e, self.b_e, gain_step, quantiser.scheme.reciprocal.bits).divided
         return _DivisiveCurrent.apply(bal, d, self.g_e / gain_step, self.b_e, exact)
+
+    @torch.no_grad()
+    def clamp(self) -> None:
+        """Dale's law: every parameter but the bias is clamped at zero."""
+        self.synapses.clamp()
+        self.g_i.clamp_(min=0)
+        self.g_e.clamp_(min=0)
+
+    @torch.no_grad()
+    def integer_layer(self, tau_shift: int) -> Layer:
+        """The integers of the layer, with ``tau = 2**tau_shift``, once its synapses have a quantiser."""
+        quantiser = self.synapses.quantiser
+        assert quantiser is not None
+        g_i, gain_step = quantiser.gain_i(self.g_i)
+        _, _, step, i_max = quantiser.synapses(self.synapses.w_ee, self.synapses.w_ie, self.synapses.x_max)
+        _, a = quantiser.inhibition(self.synapses.w_ei, i_max)
+        floor = int(self._integer_floor(step / a * gain_step))
+        codes = quantiser.neurons(self.g_e, self.b_e, gain_step, quantiser.scheme.reciprocal.bits)
+        return Layer(**self.synapses.integers(), neurons=quantiser.integer_neurons(codes, tau_shift, g_i, floor))
 
 
 class _Integrate(torch.autograd.Function):
@@ -270,39 +383,40 @@ class LIF(nn.Module):
 
 
 class Readout(nn.Module):
-    """The layer without neurons: logits are the mean over time of ``bal``. Parameters as of :class:`EISynapses`."""
+    """The layer without neurons: logits are the mean over time of ``bal``.
 
-    def __init__(self, d: int, classes: int, *, ratio: int = 4, prop: EIProp = ALL_PARTS) -> None:
+    Parameters
+    ----------
+    synapses : Synapses
+    x_scale : float
+        What one unit of an input stands for: where spikes are pooled, inputs are their sums, and the model's are means.
+    """
+
+    def __init__(self, synapses: Synapses, x_scale: float = 1.0) -> None:
         super().__init__()
-        self.synapses = EISynapses(d, classes, ratio=ratio, prop=prop)
+        self.synapses = synapses
+        self.x_scale = x_scale
 
     @torch.no_grad()
     def initialise(self, x: Tensor, generator: torch.Generator | None = None) -> None:
-        """E-I Init from one batch of inputs (..., d)."""
+        """E-I Init from one batch of inputs (..., h, w, c)."""
         self.synapses.initialise(x, generator)
 
+    def clamp(self) -> None:
+        """Dale's law: no synapse is negative."""
+        self.synapses.clamp()
+
     def forward(self, spikes: Tensor) -> Tensor:
-        """Logits (..., classes) of spikes (steps, ..., d)."""
+        """Logits (samples, classes) of spikes (steps, samples, h, w, c)."""
         logits, scale = self.integer_logits(spikes)
         return (logits * scale).to(self.synapses.w_ee.dtype)
 
     def integer_logits(self, spikes: Tensor) -> tuple[Tensor, Tensor | float]:
         """The sum of ``bal`` over time, exact integers with a quantiser, and the scale that makes them logits."""
-        _, bal, _, scale = self.synapses(spikes)
-        return bal.sum(0), scale / len(spikes)
+        bal, scale = self.synapses.balance(spikes)
+        return bal.sum(0).flatten(1), scale * self.x_scale / len(spikes)
 
-
-def integer_layer(module: EILinear | Readout, tau_shift: int) -> Layer:
-    """The integer layer of a module that has a quantiser."""
-    quantiser = module.synapses.quantiser
-    neurons = None
-    with torch.no_grad():
-        synapses = module.synapses.integers()
-        if isinstance(module, EILinear) and quantiser is not None:
-            neurons = quantiser.integer_neurons(module.g_i, module.g_e, module.b_e, tau_shift)
-    return Layer(**synapses, neurons=neurons)  # type: ignore[arg-type]
-
-
-def plug_in(module: EILinear | Readout, scheme: Scheme) -> None:
-    """Gives a layer a quantiser of its own."""
-    module.synapses.quantiser = LayerQuantiser(scheme)
+    @torch.no_grad()
+    def integer_layer(self) -> Layer:
+        """The integers of the layer, once its synapses have a quantiser."""
+        return Layer(**self.synapses.integers())

@@ -1,26 +1,34 @@
-"""The E-I network: E-I layers and LIF neurons from a configuration, E-I Init in one pass, and its integers."""
+"""The spiking network: E-I layers (or normalised ones) and LIF neurons, E-I Init in one pass, and its integers."""
 
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from quant.errors import ChandelierError
+from quant.exact import sum_pool
+from quant.maps import NETWORK_INPUT
 from quant.network import Input, IntegerNetwork
-from quant.quantisers import Scheme
-from sw.layers import LIF, EILinear, EIProp, Readout, integer_layer, plug_in
+from quant.quantisers import LayerQuantiser, Scheme
+from sw.architectures import Stage, stages
+from sw.layers import LIF, EILayer, EIProp, EISynapses, Readout, SpikingLayer
+from sw.signed import SignedLayer, SignedSynapses
 
-__all__ = ["EINetwork"]
+__all__ = ["Inhibition", "SpikingNetwork"]
+
+#: What keeps currents in range: E-I inhibition, or, in the normalised twin, batch normalisation, or nothing.
+Inhibition = Literal["divisive", "batch-norm", "none"]
 
 
-class EINetwork(nn.Module):
-    """``EILinear -> LIF`` for every hidden width, then the readout.
+class SpikingNetwork(nn.Module):
+    """Layers and LIF neurons as ``hidden`` says (:mod:`sw.architectures`), then the readout.
 
     Parameters
     ----------
     spec : Input
-        What comes in: codes, static or one vector a time step.
-    hidden : widths of the hidden layers
+        What comes in: codes, static or one map a time step.
+    hidden : name or formula
     classes : int
     steps : int
         Time steps a sample.
@@ -29,50 +37,92 @@ class EINetwork(nn.Module):
     tau_shift : int
         ``tau = 2**tau_shift``.
     prop : EIProp
+    inhibition : "divisive", "batch-norm" or "none"
+        The E-I layers of the paper; their normalised twin, with signed synapses and no I neurons; neither.
+    dropout : float, 0 <= dropout < 1
+        Fraction of spikes that are dropped in training.
+
+    Raises
+    ------
+    ChandelierError
+        If ``hidden`` means nothing, or does not fit the input.
     """
 
     def __init__(
         self,
         spec: Input,
-        hidden: list[int],
+        hidden: str | Sequence[int | str],
         classes: int,
         *,
         steps: int,
         ratio: int = 4,
         tau_shift: int = 1,
         prop: EIProp = EIProp(),  # noqa: B008 - frozen
+        inhibition: Inhibition = "divisive",
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.input, self.steps, self.tau_shift = spec, steps, tau_shift
-        maxima = [spec.format.max] + [1] * (len(hidden) - 1)
-        self.hidden = nn.ModuleList(
-            EILinear(d, n, ratio=ratio, x_max=x_max, prop=prop)
-            for (d, n), x_max in zip(pairwise([spec.features, *hidden]), maxima, strict=True)
-        )
-        self.lif = LIF(tau_shift)
-        self.readout = Readout(hidden[-1], classes, ratio=ratio, prop=prop)
+        self.input, self.steps, self.tau_shift, self.dropout = spec, steps, tau_shift, dropout
+        self.stages = stages(hidden, spec.map, spec.format.max, classes)
 
-    def layers(self) -> list[EILinear | Readout]:
-        """The E-I layers in forward order."""
+        def synapses(stage: Stage) -> EISynapses | SignedSynapses:
+            shape = (stage.shape, stage.neurons, stage.wiring)
+            if inhibition == "divisive":
+                return EISynapses(*shape, ratio=ratio, x_max=stage.x_max, prop=prop)
+            return SignedSynapses(*shape, x_max=stage.x_max)
+
+        def layer(stage: Stage) -> SpikingLayer:
+            made = synapses(stage)
+            if isinstance(made, EISynapses):
+                return EILayer(made)
+            return SignedLayer(made, normalised=inhibition == "batch-norm")
+
+        self.hidden = nn.ModuleList(layer(stage) for stage in self.stages[:-1])
+        self.lif = LIF(tau_shift)
+        self.readout = Readout(synapses(self.stages[-1]), self.stages[-1].x_scale)
+        sources = enumerate(stage.wiring.sources for stage in self.stages)
+        self._last_use = {source: i for i, row in sources for source in row}
+
+    def layers(self) -> list[SpikingLayer | Readout]:
+        """All layers in the order in which they are computed."""
         return [*self.hidden, self.readout]
 
-    def _time_first(self, x: Tensor) -> Tensor:
-        """(steps, samples, features) of a batch; a static input has one step here."""
-        return x.unsqueeze(0) if self.input.kind == "static" else x.transpose(0, 1)
+    def _inputs(self, x: Tensor) -> Iterator[tuple[int, Tensor, dict[int, Tensor]]]:
+        """Of every layer its index, its input maps (steps, samples, h, w, c), and where its spikes are to be left.
 
-    def _spikes(self, layer: EILinear, x: Tensor) -> Tensor:
-        """Spikes (steps, samples, n); the currents of a static input are computed once."""
-        return self.lif(layer(x).expand(self.steps, -1, -1))
+        A static input has one step here: its currents are computed once.
+        """
+        x = x.unsqueeze(0) if self.input.kind == "static" else x.transpose(0, 1)
+        maps = {NETWORK_INPUT: x.unflatten(-1, self.input.map)}
+        for i, stage in enumerate(self.stages):
+            first, *others = (maps[j] for j in stage.wiring.sources)
+            yield i, sum_pool(sum(others, first), stage.wiring.pool), maps
+            for j in [j for j in maps if self._last_use.get(j, 0) <= i]:
+                del maps[j]
+
+    def _spikes(self, layer: SpikingLayer, x: Tensor) -> Tensor:
+        spikes = self.lif(layer(x).expand(self.steps, -1, -1, -1, -1))
+        if self.training and self.dropout:
+            # Divisive inhibition cancels a common factor, and so only the readout has to make up for what is dropped.
+            spikes = spikes * (torch.rand_like(spikes) >= self.dropout)
+        return spikes
+
+    def spike_trains(self, x: Tensor) -> Iterator[Tensor]:
+        """The input of every layer, one after the other, as maps (steps, samples, h, w, c): pooled sums of spikes."""
+        for i, maps_in, maps in self._inputs(x):
+            yield maps_in
+            if i < len(self.hidden):
+                maps[i] = self._spikes(self.hidden[i], maps_in)  # type: ignore[arg-type]
 
     def _last_spikes(self, x: Tensor) -> Tensor:
-        x = self._time_first(x)
-        for layer in self.hidden:
-            x = self._spikes(layer, x)  # type: ignore[arg-type]
-        return x
+        for spikes in self.spike_trains(x):  # noqa: B007 - the last one is meant
+            pass
+        return spikes
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (samples, classes) of input codes (samples, [steps,] features), floating point."""
-        return self.readout(self._last_spikes(x))
+        logits = self.readout(self._last_spikes(x))
+        return logits / (1 - self.dropout) if self.training else logits
 
     def integer_logits(self, x: Tensor) -> tuple[Tensor, Tensor | float]:
         """Integer logits of a quantised network, and the scale that makes them those of :meth:`forward`."""
@@ -87,23 +137,18 @@ class EINetwork(nn.Module):
         ChandelierError
             If a layer's input is silent or constant.
         """
-        x = self._time_first(x)
-        for layer in self.hidden:
-            layer.initialise(x, generator)  # type: ignore[operator]
-            x = self._spikes(layer, x)  # type: ignore[arg-type]
-        self.readout.initialise(x, generator)
+        for layer, maps_in in zip(self.layers(), self.spike_trains(x), strict=True):
+            layer.initialise(maps_in, generator)
 
-    @torch.no_grad()
     def clamp(self) -> None:
-        """Dale's law: every parameter but the biases is clamped at zero. Called after each optimiser step."""
-        for name, parameter in self.named_parameters():
-            if not name.endswith(("b_e", "log_step")):
-                parameter.clamp_(min=0)
+        """Dale's law, in E-I layers: every parameter but the biases is clamped at zero. After each optimiser step."""
+        for layer in self.layers():
+            layer.clamp()
 
     def quantise(self, scheme: Scheme) -> None:
         """Plugs a quantiser of ``scheme`` into every layer."""
         for layer in self.layers():
-            plug_in(layer, scheme)
+            layer.synapses.quantiser = LayerQuantiser(scheme)
         self.lif.membrane = scheme.membrane
 
     def integer_network(self, name: str) -> IntegerNetwork:
@@ -117,12 +162,12 @@ class EINetwork(nn.Module):
         layers = []
         for i, layer in enumerate(self.layers()):
             try:
-                layers.append(integer_layer(layer, self.tau_shift))
+                layers.append(
+                    layer.integer_layer() if isinstance(layer, Readout) else layer.integer_layer(self.tau_shift)
+                )
             except ChandelierError as error:
                 raise ChandelierError(f"layers.{i}: {error}") from None
+        silence = torch.zeros(self.steps, 1, *self.stages[-1].shape)
         with torch.no_grad():
-            synapses = self.readout.synapses
-            assert synapses.quantiser is not None
-            step = synapses.quantiser.synapses(synapses.w_ee, synapses.w_ie, 1)[2]
-        scale = float(step) / layers[-1].a / self.steps
+            scale = float(self.readout.integer_logits(silence)[1])
         return IntegerNetwork(name=name, input=self.input, layers=tuple(layers), steps=self.steps, logit_scale=scale)

@@ -12,7 +12,7 @@ from quant.network import IntegerNetwork
 from quant.network_file import save_network
 from sw.config import Config, load_config
 from sw.data import Dataset, load
-from sw.network import EINetwork
+from sw.network import SpikingNetwork
 from sw.training import CONFIG_FILE, accuracy, input_of, load_run_network
 
 __all__ = ["Quantised", "quantise_run"]
@@ -32,7 +32,7 @@ class Quantised:
     float_accuracy: float | None
 
 
-def _integer_classes(network: EINetwork, integers: IntegerNetwork, codes: np.ndarray) -> np.ndarray:
+def _integer_classes(network: SpikingNetwork, integers: IntegerNetwork, codes: np.ndarray) -> np.ndarray:
     """Classes of the golden model, having seen that the trained network computes the same integer logits."""
     classes, start = [], 0
     for trace in GoldenModel(integers).batches(codes):

@@ -25,7 +25,7 @@ from sw.augment import augment
 from sw.config import Config
 from sw.data import Dataset
 from sw.layers import EIProp
-from sw.network import EINetwork
+from sw.network import SpikingNetwork
 
 __all__ = ["CONFIG_FILE", "PHASES", "Progress", "accuracy", "build_network", "input_of", "load_run_network", "train"]
 
@@ -47,21 +47,24 @@ def input_of(config: Config, dataset: Dataset) -> Input:
     for what, count in ("features", dataset.features), ("steps", dataset.steps or 1):
         if count > MOST_INPUTS:
             raise ChandelierError(f"{dataset.name} has {count} {what}, and {MOST_INPUTS} are the most")
-    return Input(dataset.features, config.data.bits, kind, config.data.threshold)  # type: ignore[arg-type]
+    shape = (*dataset.image_shape, 1) if dataset.image_shape else None
+    return Input(dataset.features, config.data.bits, kind, config.data.threshold, shape)  # type: ignore[arg-type]
 
 
-def build_network(config: Config, dataset: Dataset) -> EINetwork:
+def build_network(config: Config, dataset: Dataset) -> SpikingNetwork:
     """The untrained network of a configuration, before E-I Init."""
     torch.manual_seed(config.seed)
-    ei = config.ei
-    return EINetwork(
+    ei, network = config.ei, config.network
+    return SpikingNetwork(
         input_of(config, dataset),
-        list(config.network.hidden),
+        network.hidden,
         dataset.classes,
-        steps=dataset.steps or config.network.steps,
-        ratio=config.network.ratio,
-        tau_shift=config.network.tau_shift,
-        prop=EIProp(ei.adaptive_stabilisation, ei.straight_through, ei.gradient_scaling),
+        steps=dataset.steps or network.steps,
+        ratio=network.ratio,
+        tau_shift=network.tau_shift,
+        prop=EIProp(ei.stabilisation, ei.straight_through, ei.gradient_scaling),
+        inhibition=network.inhibition,
+        dropout=network.dropout,
     )
 
 
@@ -88,7 +91,7 @@ class _Position(BaseModel):
 class _State:
     """Everything that a resumed run needs: what the next epoch starts from."""
 
-    network: EINetwork
+    network: SpikingNetwork
     generator: torch.Generator
     phase: int = 0
     epoch: int = 0
@@ -99,7 +102,7 @@ class _State:
     data: str = ""
 
     def save(self, run: Path, config_text: str) -> None:
-        tensors = {f"network.{name}": p.detach() for name, p in self.network.named_parameters()}
+        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         tensors |= {f"momentum.{name}": m for name, m in self.momentum.items()}
         tensors["generator"] = self.generator.get_state()
         position = {"phase": self.phase, "epoch": self.epoch, "metrics": self.metrics, "config": config_text}
@@ -133,10 +136,10 @@ class _State:
             )
         if self.phase > 0:
             self.network.quantise(config.quantisation.scheme())
-        _set_parameters(self.network, {k[8:]: v for k, v in tensors.items() if k.startswith("network.")}, path)
+        _set_tensors(self.network, {k[8:]: v for k, v in tensors.items() if k.startswith("network.")}, path)
         self.momentum = {k[9:]: v for k, v in tensors.items() if k.startswith("momentum.")}
         if self.momentum or self.epoch:
-            _check_like_parameters(self.network, self.momentum, path)
+            _check_like(dict(self.network.named_parameters()), self.momentum, path)
 
 
 def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -149,27 +152,25 @@ def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ChandelierError(f"{path} is damaged: {error}") from None
 
 
-def _check_like_parameters(network: EINetwork, tensors: dict[str, Tensor], path: Path) -> None:
-    """Refuses tensors that are not one for each parameter, of its shape and type."""
-    parameters = dict(network.named_parameters())
-    for name in sorted(parameters.keys() ^ tensors.keys()):
+def _check_like(own: dict[str, Tensor], tensors: dict[str, Tensor], path: Path) -> None:
+    """Refuses tensors that are not one for each of ``own``, of its shape and type."""
+    for name in sorted(own.keys() ^ tensors.keys()):
         raise ChandelierError(f"{path} and the configuration disagree about the parameter {name}")
-    for name, parameter in parameters.items():
-        if tensors[name].shape != parameter.shape or tensors[name].dtype != parameter.dtype:
+    for name, tensor in own.items():
+        if tensors[name].shape != tensor.shape or tensors[name].dtype != tensor.dtype:
             raise ChandelierError(
                 f"{path}: {name} is {tensors[name].dtype} of shape {tuple(tensors[name].shape)}, "
-                f"expected {parameter.dtype} of shape {tuple(parameter.shape)}"
+                f"expected {tensor.dtype} of shape {tuple(tensor.shape)}"
             )
 
 
-@torch.no_grad()
-def _set_parameters(network: EINetwork, tensors: dict[str, Tensor], path: Path) -> None:
-    _check_like_parameters(network, tensors, path)
-    for name, parameter in network.named_parameters():
-        parameter.copy_(tensors[name])
+def _set_tensors(network: SpikingNetwork, tensors: dict[str, Tensor], path: Path) -> None:
+    """Sets all parameters and buffers."""
+    _check_like(network.state_dict(), tensors, path)
+    network.load_state_dict(tensors)
 
 
-def _optimiser(network: EINetwork, config: Config) -> torch.optim.SGD:
+def _optimiser(network: SpikingNetwork, config: Config) -> torch.optim.SGD:
     """SGD in groups: synapses decay; gains, biases and steps do not; ``rate`` is relative to the learning rate."""
     groups: dict[str, dict[str, Any]] = {
         "synapses": {"params": [], "rate": 1.0, "weight_decay": config.training.weight_decay},
@@ -222,18 +223,20 @@ class _Batches:
 
 
 @torch.no_grad()
-def accuracy(network: EINetwork, codes: np.ndarray, labels: np.ndarray) -> float:
-    """The fraction of samples that ``network`` classifies as labelled; 0 for no samples."""
+def accuracy(network: SpikingNetwork, codes: np.ndarray, labels: np.ndarray) -> float:
+    """The fraction of samples that ``network`` classifies as labelled, in eval mode; 0 for no samples."""
+    network.eval()
     right = 0
-    for start in range(0, len(codes), 1000):
-        logits = network(torch.from_numpy(codes[start : start + 1000]).float())
-        right += int((first_argmax(logits).numpy() == labels[start : start + 1000]).sum())
+    for start in range(0, len(codes), 250):
+        logits = network(torch.from_numpy(codes[start : start + 250]).float())
+        right += int((first_argmax(logits).numpy() == labels[start : start + 250]).sum())
     return right / max(1, len(codes))
 
 
 def _epoch(state: _State, config: Config, batches: _Batches, progress: Progress) -> dict[str, object]:
     """One epoch; returns its figures."""
-    network, phase = state.network, PHASES[state.phase]
+    network, phase = state.network.train(), PHASES[state.phase]
+    torch.manual_seed(hash((config.seed, state.phase, state.epoch)))  # of dropout
     section = config.quantisation if state.phase else config.training
     optimiser = _optimiser(network, config)
     for name, parameter in network.named_parameters():
@@ -319,10 +322,10 @@ def train(config: Config, dataset: Dataset, run: Path, progress: Progress) -> li
 
 def _save_phase(state: _State, run: Path) -> None:
     with replacing(run / f"{PHASES[state.phase]}.safetensors") as temporary:
-        save_file({name: p.detach() for name, p in state.network.named_parameters()}, temporary)
+        save_file(state.network.state_dict(), temporary)
 
 
-def load_run_network(config: Config, dataset: Dataset, run: Path, phase: str) -> EINetwork:
+def load_run_network(config: Config, dataset: Dataset, run: Path, phase: str) -> SpikingNetwork:
     """The trained network of a run, as the given phase left it.
 
     Raises
@@ -335,5 +338,5 @@ def load_run_network(config: Config, dataset: Dataset, run: Path, phase: str) ->
         network.quantise(config.quantisation.scheme())
     path = run / f"{phase}.safetensors"
     tensors, _ = _read_tensors(path)
-    _set_parameters(network, tensors, path)
-    return network
+    _set_tensors(network, tensors, path)
+    return network.eval()

@@ -1,14 +1,16 @@
 """Random integer networks for every test that needs one: all shapes, bits and extremes, from one seed."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
 from quant.formats import Format
+from quant.maps import Shape, Window, Wiring, pooled
 from quant.network import Input, IntegerNetwork, Layer, Neurons
 from quant.reciprocal import Reciprocal
 
-__all__ = ["random_codes", "random_network"]
+__all__ = ["random_codes", "random_map_network", "random_network"]
 
 
 def _weights(rng: np.random.Generator, shape: tuple[int, int], bits: int) -> np.ndarray:
@@ -70,6 +72,59 @@ def random_network(seed: int, *, largest: int = 64, depth: int = 3) -> IntegerNe
         steps=int(rng.integers(1, 6)),
         logit_scale=1.0,
     )
+
+
+def _wiring(rng: np.random.Generator, outputs: list[Shape], last: bool) -> tuple[Wiring, Shape]:
+    """A wiring for the next layer, and its pooled input map; ``outputs`` are of the input and of the layers so far."""
+    source = len(outputs) - 1 if rng.random() < 0.7 else int(rng.integers(len(outputs)))
+    same = [j for j in range(1, len(outputs)) if source and outputs[j] == outputs[source] and rng.random() < 0.7]
+    sources = tuple(sorted({source, *same}))
+    shape = outputs[source]
+    pool = tuple(int(rng.integers(1, min(3, n) + 1)) for n in shape[:2])
+    shape = pooled(shape, pool)  # type: ignore[arg-type]
+    window = None
+    if not last and rng.random() < 0.8:
+        kernel = tuple(int(rng.integers(1, min(4, n) + 1)) for n in shape[:2])
+        padding = tuple(int(rng.integers(0, k)) for k in kernel)
+        stride = (1, 1) if rng.random() < 0.5 else tuple(int(n) for n in rng.integers(1, 4, 2))
+        window = Window(kernel, stride, padding)  # type: ignore[arg-type]
+    return Wiring(tuple(j - 1 for j in sources), pool, window), shape  # type: ignore[arg-type]
+
+
+def _without_inhibition(rng: np.random.Generator, d: int, n_e: int, neurons: Neurons | None, wiring: Wiring) -> Layer:
+    bits = int(rng.integers(2, 9))
+    w = (_weights(rng, (n_e, d), bits).astype(np.int16) - (1 << (bits - 1))).astype(np.int8)
+    if neurons is not None:
+        neurons = replace(neurons, g_i=np.empty(0, np.uint8), reciprocal=None)
+    return Layer(w, w[:0], w[:, :0].view("u1"), int(rng.integers(1, 4)), bits, 1, neurons, wiring)
+
+
+def random_map_network(seed: int) -> IntegerNetwork:
+    """A small network of convolutions, poolings and residual sums; a quarter of its layers have no inhibition."""
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.integers(1, 8)), int(rng.integers(1, 8)), int(rng.integers(1, 4)))
+    outputs: list[Shape] = [shape]
+    layers = []
+    depth = int(rng.integers(2, 6))
+    for i in range(depth):
+        last = i == depth - 1
+        wiring, pooled_map = _wiring(rng, outputs, last)
+        d, n_e = wiring.inputs(pooled_map), int(rng.integers(1, 7))
+        n_i = int(rng.integers(1, max(2, n_e // 2 + 1)))
+        neurons = (
+            None if last else replace(_neurons(rng, n_e, n_i), floor=int(rng.integers(0, 3)) * int(rng.integers(0, 99)))
+        )
+        if rng.random() < 0.25:
+            layers.append(_without_inhibition(rng, d, n_e, neurons, wiring))
+        else:
+            bits = int(rng.integers(1, 9)), int(rng.integers(1, 9))
+            w_ee, w_ie = (_weights(rng, (rows, d), bits[0]) for rows in (n_e, n_i))
+            w_ei = _weights(rng, (n_e, n_i), bits[1])
+            layers.append(Layer(w_ee, w_ie, w_ei, int(rng.integers(1, 99)), *bits, neurons, wiring))
+        outputs.append(wiring.output(pooled_map, n_e))
+    kind = "static" if rng.random() < 0.5 else "sequence"
+    spec = Input(int(np.prod(shape)), int(rng.integers(1, 9)), kind, shape=shape)  # type: ignore[arg-type]
+    return IntegerNetwork(f"maps{seed}", spec, tuple(layers), int(rng.integers(1, 4)), 1.0)
 
 
 def random_codes(network: IntegerNetwork, samples: int, seed: int) -> np.ndarray:

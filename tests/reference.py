@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from quant.network import IntegerNetwork, Layer, Neurons
+from quant.reciprocal import Reciprocal
 
 __all__ = ["reference"]
 
@@ -30,9 +31,9 @@ def _floor_log2(value: int) -> int:
     return e
 
 
-def _table_entry(neurons: Neurons, divisor: int) -> int:
+def _table_entry(reciprocal: Reciprocal, divisor: int) -> int:
     """round(2**bits / (1 + (k + 1/2) / 2**n)), k being the n bits below the leading one of the divisor."""
-    n, bits = neurons.reciprocal.index_bits, neurons.reciprocal.bits
+    n, bits = reciprocal.index_bits, reciprocal.bits
     k = divisor * 2**n // 2 ** _floor_log2(divisor) - 2**n
     numerator, denominator = 2 ** (bits + n + 1), 2 ** (n + 1) + 2 * k + 1
     return (2 * numerator + denominator) // (2 * denominator)
@@ -45,20 +46,76 @@ def _balance(layer: Layer, x: Sequence[int]) -> dict[str, list[int]]:
     return {"i_ee": i_ee, "i_ie": i_ie, "bal": [layer.a * e - i for e, i in zip(i_ee, i_ei, strict=True)]}
 
 
-def _currents(layer: Layer, neurons: Neurons, x: Sequence[int]) -> dict[str, list[int]]:
-    signals = _balance(layer, x)
-    shunt = [int(g) * i for g, i in zip(neurons.g_i, signals["i_ie"], strict=True)]
-    d = [_dot(row, shunt) for row in layer.w_ei]
+def _patches(layer: Layer, shape: tuple[int, int, int], x: Sequence[int]) -> list[list[int]]:
+    """What each pixel's neurons see of a map of ``shape``, given as a flat list."""
+    if layer.wiring.window is None:
+        return [list(x)]
+    (height, width, channels), window = shape, layer.wiring.window
+    patches = []
+    top, left = -window.padding[0], -window.padding[1]
+    for row in range(top, height - top - window.kernel[0] + 1, window.stride[0]):
+        for column in range(left, width - left - window.kernel[1] + 1, window.stride[1]):
+            patch = []
+            for i in range(row, row + window.kernel[0]):
+                for j in range(column, column + window.kernel[1]):
+                    inside = 0 <= i < height and 0 <= j < width
+                    first = (i * width + j) * channels
+                    patch += list(x[first : first + channels]) if inside else [0] * channels
+            patches.append(patch)
+    return patches
+
+
+def _pool(shape: tuple[int, int, int], pool: tuple[int, int], x: Sequence[int]) -> list[int]:
+    """A map of ``shape``, given as a flat list, summed over windows of ``pool``."""
+    height, width, channels = shape
+    return [
+        sum(
+            x[((row * pool[0] + i) * width + column * pool[1] + j) * channels + channel]
+            for i in range(pool[0])
+            for j in range(pool[1])
+        )
+        for row in range(height // pool[0])
+        for column in range(width // pool[1])
+        for channel in range(channels)
+    ]
+
+
+def _balances(layer: Layer, shape: tuple[int, int, int], x: Sequence[int]) -> dict[str, list[int]]:
+    """Those of all pixels, one after the other."""
+    pixels = [_balance(layer, patch) for patch in _patches(layer, shape, x)]
+    return {name: [value for pixel in pixels for value in pixel[name]] for name in pixels[0]}
+
+
+def _plain_current(layer: Layer, neurons: Neurons, bal: Sequence[int]) -> list[int]:
+    """Without I neurons nothing divides."""
+    return [
+        _clip(
+            (2 * int(neurons.g_e[n % layer.n_e]) * b + 2**neurons.shift) // 2 ** (neurons.shift + 1)
+            + int(neurons.b_e[n % layer.n_e]),
+            neurons.membrane.width,
+        )
+        for n, b in enumerate(bal)
+    ]
+
+
+def _currents(layer: Layer, neurons: Neurons, shape: tuple[int, int, int], x: Sequence[int]) -> dict[str, list[int]]:
+    signals = _balances(layer, shape, x)
+    if neurons.reciprocal is None:
+        return {**signals, "current": _plain_current(layer, neurons, signals["bal"])}
+    i_ie, d = signals["i_ie"], []
+    for pixel in range(0, len(i_ie), layer.n_i):
+        shunt = [int(g) * i for g, i in zip(neurons.g_i, i_ie[pixel : pixel + layer.n_i], strict=True)]
+        d += [_dot(row, shunt) for row in layer.w_ei]
     smallest = min([v for v in d if v > 0], default=0)
-    divisor = [v if v > 0 else smallest for v in d]
+    divisor = [max(v, neurons.floor) if neurons.floor else v if v > 0 else smallest for v in d]
     r, e, current = [], [], []
     for n, bal in enumerate(signals["bal"]):
-        current.append(int(neurons.b_e[n]))
-        r.append(_table_entry(neurons, divisor[n]) if divisor[n] else 0)
+        current.append(int(neurons.b_e[n % layer.n_e]))
+        r.append(_table_entry(neurons.reciprocal, divisor[n]) if divisor[n] else 0)
         e.append(_floor_log2(divisor[n]) if divisor[n] else 0)
         if divisor[n]:
             shift = neurons.shift + e[n]
-            quotient = (2 * int(neurons.g_e[n]) * bal * r[n] + 2**shift) // 2 ** (shift + 1)
+            quotient = (2 * int(neurons.g_e[n % layer.n_e]) * bal * r[n] + 2**shift) // 2 ** (shift + 1)
             current[n] += quotient
         current[n] = _clip(current[n], neurons.membrane.width)
     return {**signals, "d": d, "divisor": divisor, "r": r, "e": e, "current": current}
@@ -79,21 +136,28 @@ def reference(network: IntegerNetwork, codes: np.ndarray) -> Signals:
     step; the currents of a static first layer, the logits and the class have one.
     """
     static = network.input.kind == "static"
-    x = [[int(c) for c in step] for step in ([codes] if static else codes)]
+    outputs = {-1: [[int(c) for c in step] for step in ([codes] if static else codes)]}
     signals: Signals = {}
     for i, layer in enumerate(network.layers):
+        sources = layer.wiring.sources or (i - 1,)
+        summed = [
+            [sum(values) for values in zip(*maps, strict=True)] for maps in zip(*map(outputs.get, sources), strict=True)
+        ]
+        before = network.input.map if sources[0] == -1 else network.maps[sources[0]][1]
+        x = [_pool(before, layer.wiring.pool, step) for step in summed]
+        shape = (before[0] // layer.wiring.pool[0], before[1] // layer.wiring.pool[1], before[2])
         if layer.neurons is None:
-            sets = [_balance(layer, step) for step in x]
+            sets = [_balances(layer, shape, step) for step in x]
             logits = [sum(s["bal"][n] for s in sets) for n in range(layer.n_e)]
             signals[i, "logits"] = [logits]
             signals[i, "class"] = [[logits.index(max(logits))]]
         else:
-            sets = [_currents(layer, layer.neurons, step) for step in x]
-            v, lif = [0] * layer.n_e, []
+            sets = [_currents(layer, layer.neurons, shape, step) for step in x]
+            v, lif = [0] * len(sets[0]["current"]), []
             for t in range(network.steps):
                 lif.append(_lif(layer.neurons, v, sets[t if len(sets) > 1 else 0]["current"]))
                 v = lif[-1]["v"]
-            x = [step["spike"] for step in lif]
+            outputs[i] = [step["spike"] for step in lif]
             signals |= {(i, name): [step[name] for step in lif] for name in lif[0]}
         signals |= {(i, name): [s[name] for s in sets] for name in sets[0]}
     return signals

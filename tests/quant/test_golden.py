@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from quant import golden
 from quant.errors import ChandelierError
 from quant.golden import SIGNALS, GoldenModel, first_argmax
-from tests.random_networks import random_codes, random_network
+from tests.random_networks import random_codes, random_map_network, random_network
 from tests.reference import reference
 
 
@@ -21,12 +22,25 @@ def test_every_signal_equals_the_reference(seed: int) -> None:
             assert np.array_equal(got, np.array(expected)), f"seed {seed}, sample {sample}, layer {layer}, {signal}"
 
 
-def test_a_batch_equals_its_samples_one_by_one() -> None:
+@pytest.mark.parametrize("seed", range(60))
+def test_every_signal_of_maps_equals_the_reference(seed: int) -> None:
+    """Convolutions, pooling, residual sums, both stabilisers, and layers without inhibition."""
+    network = random_map_network(seed)
+    codes = random_codes(network, 4, seed)
+    trace = GoldenModel(network).run(codes, SIGNALS)
+    for sample in range(len(codes)):
+        for (layer, signal), expected in reference(network, codes[sample]).items():
+            got = trace.signals[layer, signal][sample]
+            assert np.array_equal(got, np.array(expected)), f"seed {seed}, sample {sample}, layer {layer}, {signal}"
+
+
+def test_a_batch_equals_its_samples_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(golden, "_BATCH_VALUES", 700)  # a few samples
     network = random_network(5)
     codes = random_codes(network, 25, 5)
     model = GoldenModel(network)
     whole = model.run(codes)
-    parts = np.concatenate([trace.logits for trace in model.batches(codes, size=7)])
+    parts = np.concatenate([trace.logits for trace in model.batches(codes)])
     assert np.array_equal(whole.logits, parts)
     assert np.array_equal(whole.classes, model.classify(codes))
 

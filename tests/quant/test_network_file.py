@@ -52,7 +52,7 @@ def _network() -> IntegerNetwork:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda h: h.update(version=2), "is of version 2, this chandelier reads up to 1"),
+        (lambda h: h.update(version=3), "is of version 3, this chandelier reads up to 2"),
         (lambda h: h.update(surprise=1), "header field surprise"),
         (lambda h: h.pop("steps"), "header field steps"),
         (lambda h: h.update(steps=0), "steps must be 1..65536, not 0"),
@@ -81,7 +81,7 @@ def test_bad_tensors_are_refused(path: Path) -> None:
         ({"layers__0__w_ee": None}, "tensor layers.0.w_ee is missing"),
         ({"layers__7__w_ee": layer.w_ee}, "belongs to no layer"),
         ({"layers__0__w_ee": layer.w_ee.astype(np.float32)}, "must hold integers, not float32"),
-        ({"layers__0__w_ee": layer.w_ee[:, :0]}, "must be a matrix"),
+        ({"layers__0__w_ee": layer.w_ee[:, :0]}, "w_ee is empty"),
         ({"layers__0__w_ei": layer.w_ei[:-1]}, r"layers\.0\.w_ei must have shape"),
         ({"layers__0__w_ee": np.full_like(layer.w_ee, -1, dtype=np.int8)}, "holds -1"),
     ):
@@ -125,7 +125,7 @@ def test_fuzz_a_damaged_file_never_raises_anything_else(path: Path, seed: int) -
 def test_a_network_too_wide_is_not_written(tmp_path: Path) -> None:
     network = random_network(1)
     layer = network.layers[0]
-    assert layer.neurons is not None
+    assert layer.neurons is not None and layer.neurons.reciprocal is not None
     reciprocal = replace(layer.neurons.reciprocal, bits=24)
     neurons = replace(layer.neurons, g_e=np.full(layer.n_e, 65535, np.uint16), gain_e_bits=16, reciprocal=reciprocal)
     full = {name: np.full_like(getattr(layer, name), 255) for name in ("w_ee", "w_ie", "w_ei")}

@@ -48,7 +48,7 @@ def _with(network: IntegerNetwork, **changes: object) -> IntegerNetwork:
 def test_what_does_not_fit_is_refused_with_layer_and_quantity() -> None:
     network = random_network(1)
     layer = network.layers[0]
-    assert layer.neurons is not None
+    assert layer.neurons is not None and layer.neurons.reciprocal is not None
     full = {name: np.full_like(getattr(layer, name), 255) for name in ("w_ee", "w_ie", "w_ei")}
     neurons = replace(
         layer.neurons,

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from quant.errors import ChandelierError
+from quant.maps import Shape, Window, Wiring
 from quant.network import Input
-from sw.layers import LIF, EILinear, EIProp, Readout
-from sw.network import EINetwork
+from sw.layers import LIF, EILayer, EIProp, EISynapses, Readout
+from sw.network import SpikingNetwork
 
 Array = np.ndarray
 TIGHT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-9}
@@ -26,7 +27,17 @@ def _numpy(tensor: torch.Tensor) -> Array:
     return tensor.detach().numpy().copy()
 
 
-def _randomise(layer: EILinear, rng: np.random.Generator) -> None:
+def _layer(d: int, n_e: int, prop: EIProp = EIProp()) -> EILayer:  # noqa: B008 - frozen
+    """A fully connected layer."""
+    return EILayer(EISynapses((1, 1, d), n_e, prop=prop))
+
+
+def _maps(x: Array) -> torch.Tensor:
+    """Vectors as maps of one pixel."""
+    return torch.from_numpy(x)[..., None, None, :]
+
+
+def _randomise(layer: EILayer, rng: np.random.Generator) -> None:
     """Weights with zero rows in ``w_ei``, so that some denominators are zero, and gains that all differ."""
     s = layer.synapses
     w_ei = rng.random((s.n_e, s.n_i)) * (rng.random((s.n_e, 1)) < 0.7)
@@ -56,7 +67,7 @@ def _current(p: dict[str, Array], x: Array) -> dict[str, Array]:
     return {"i_ie": i_ie, "bal": bal, "d": np.where(silent, np.inf, d), "current": current}
 
 
-def _parameters(layer: EILinear) -> dict[str, Array]:
+def _parameters(layer: EILayer) -> dict[str, Array]:
     s = layer.synapses
     names = {"w_ee": s.w_ee, "w_ie": s.w_ie, "w_ei": s.w_ei, "g_i": layer.g_i, "g_e": layer.g_e, "b_e": layer.b_e}
     return {name: _numpy(tensor) for name, tensor in names.items()}
@@ -65,10 +76,11 @@ def _parameters(layer: EILinear) -> dict[str, Array]:
 @pytest.mark.parametrize("seed", range(10))
 def test_current(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    layer = EILinear(13, 9)
+    layer = _layer(13, 9)
     _randomise(layer, rng)
     x = rng.random((5, 7, 13)) * (rng.random((5, 7, 1)) < 0.8)  # some inputs are silent
-    np.testing.assert_allclose(_numpy(layer(torch.from_numpy(x))), _current(_parameters(layer), x)["current"], **TIGHT)
+    got = _numpy(layer(_maps(x)))[..., 0, 0, :]
+    np.testing.assert_allclose(got, _current(_parameters(layer), x)["current"], **TIGHT)
 
 
 def test_lif() -> None:
@@ -85,11 +97,12 @@ def test_lif() -> None:
 
 def test_readout_is_the_mean_of_the_balance() -> None:
     rng = np.random.default_rng(0)
-    readout = Readout(8, 10)
+    readout = Readout(EISynapses((1, 1, 8), 10))
     spikes = (rng.random((3, 5, 8)) < 0.4).astype(float)
     s = readout.synapses
+    assert isinstance(s, EISynapses)
     expected = np.mean([x @ _numpy(s.w_ee).T - x @ _numpy(s.w_ie).T @ _numpy(s.w_ei).T for x in spikes], axis=0)
-    np.testing.assert_allclose(_numpy(readout(torch.from_numpy(spikes))), expected, **TIGHT)
+    np.testing.assert_allclose(_numpy(readout(_maps(spikes))), expected, **TIGHT)
 
 
 def _ei_init(x: Array, n_e: int, n_i: int, generator: torch.Generator) -> dict[str, Array]:
@@ -121,7 +134,7 @@ def test_ei_init_of_a_whole_network(kind: str) -> None:
     steps = 3
     shape = (64, 20) if kind == "static" else (64, steps, 20)
     x = rng.integers(0, 16, shape) * (rng.random(shape) < 0.5) * 1.0
-    network = EINetwork(Input(20, 4, kind), [24, 16], 10, steps=steps)  # type: ignore[arg-type]
+    network = SpikingNetwork(Input(20, 4, kind), [24, 16], 10, steps=steps)  # type: ignore[arg-type]
     network.initialise(torch.from_numpy(x), torch.Generator().manual_seed(7))
     generator = torch.Generator().manual_seed(7)
     signal = x[None] if kind == "static" else x.transpose(1, 0, 2)
@@ -140,8 +153,8 @@ def test_ei_init_of_a_whole_network(kind: str) -> None:
 
 def test_ei_init_balances_and_controls_the_gain() -> None:
     """What it is for: E[I_EE] = E[I_EI], and I_sh matches the spread of I_EE - I_EI."""
-    layer = EILinear(400, 400)
-    x = torch.rand(2000, 400, generator=torch.Generator().manual_seed(0))
+    layer = _layer(400, 400)
+    x = torch.rand(2000, 1, 1, 400, generator=torch.Generator().manual_seed(0))
     layer.initialise(x, torch.Generator().manual_seed(0))
     i_ie, bal, w_ei, _ = layer.synapses(x)
     i_ei = i_ie @ w_ei.T
@@ -151,9 +164,9 @@ def test_ei_init_balances_and_controls_the_gain() -> None:
 
 
 def test_ei_init_refuses_input_without_statistics() -> None:
-    for x in (torch.zeros(8, 5), torch.ones(8, 5)):
+    for x in (torch.zeros(8, 1, 1, 5), torch.ones(8, 1, 1, 5)):
         with pytest.raises(ChandelierError, match="E-I Init needs inputs that vary"):
-            EILinear(5, 4).initialise(x)
+            _layer(5, 4).initialise(x)
 
 
 def _surrogate(x: Array) -> Array:
@@ -199,9 +212,9 @@ def _gradients(p: dict[str, Array], r: dict[str, Array], x: Array, weight: Array
 @pytest.mark.parametrize("seed", range(5))
 def test_gradients_are_those_written_out(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    network = EINetwork(Input(11, 4), [12], 10, steps=3)
+    network = SpikingNetwork(Input(11, 4), [12], 10, steps=3)
     layer = network.hidden[0]
-    assert isinstance(layer, EILinear)
+    assert isinstance(layer, EILayer)
     _randomise(layer, rng)
     x = rng.random((6, 11)) * 10
     x[0] = 0  # a silent sample: its current is the bias alone
@@ -219,12 +232,124 @@ def test_gradients_are_those_written_out(seed: int) -> None:
 
 def test_each_part_of_ei_prop_can_be_switched_off() -> None:
     rng = np.random.default_rng(0)
-    x, gradients = torch.from_numpy(rng.random((6, 13))), {}
-    for off in (None, "straight_through", "gradient_scaling", "adaptive_stabilisation"):
-        layer = EILinear(13, 9, prop=EIProp(**({} if off is None else {off: False})))
+    x, gradients = _maps(rng.random((6, 13))), {}
+    changes: list[dict[str, Any]] = [
+        {"straight_through": False},
+        {"gradient_scaling": False},
+        {"stabilisation": "none"},
+    ]
+    for change in ({}, *changes):
+        layer = _layer(13, 9, EIProp(**change))
         _randomise(layer, np.random.default_rng(3))
         layer(x).square().sum().backward()
-        gradients[off] = _numpy(layer.synapses.w_ei.grad)  # type: ignore[arg-type]
-    assert np.allclose(gradients["gradient_scaling"], gradients[None] * 13)
-    assert not np.allclose(gradients["straight_through"], gradients[None])
-    assert np.abs(gradients["adaptive_stabilisation"]).max() > 1e6  # division by epsilon: what the part prevents
+        gradients[next(iter(change), "")] = _numpy(layer.synapses.w_ei.grad)  # type: ignore[arg-type]
+    assert np.allclose(gradients["gradient_scaling"], gradients[""] * 13)
+    assert not np.allclose(gradients["straight_through"], gradients[""])
+    assert np.abs(gradients["stabilisation"]).max() > 1e6  # division by epsilon: what the part prevents
+
+
+def test_a_floor_keeps_denominators_above_a_tenth_of_their_mean() -> None:
+    rng = np.random.default_rng(0)
+    layer = _layer(13, 9, EIProp(stabilisation="floor"))
+    x = rng.random((6, 13))
+    layer.initialise(_maps(x), torch.Generator().manual_seed(0))
+    p = _parameters(layer)
+    i_sh = (p["g_i"] * (x @ p["w_ie"].T)) @ p["w_ei"].T
+    np.testing.assert_allclose(float(layer.floor), 0.1 * i_sh.mean(), **TIGHT)
+    _randomise(layer, rng)
+    layer.floor.fill_(2.0)
+    p = _parameters(layer)
+    i_ie = x @ p["w_ie"].T
+    d = np.maximum((p["g_i"] * i_ie) @ p["w_ei"].T, 2.0)
+    assert (d == 2).any() and (d > 2).any()
+    expected = p["g_e"] * (x @ p["w_ee"].T - i_ie @ p["w_ei"].T) / d + p["b_e"]
+    np.testing.assert_allclose(_numpy(layer(_maps(x)))[:, 0, 0], expected, **TIGHT)
+
+
+def _patches(x: Array, window: Window) -> Array:
+    """(..., h', w', d): what each neuron of a convolution sees of maps (..., h, w, c), pixel by pixel."""
+    (kh, kw), (sh, sw), (ph, pw) = window.kernel, window.stride, window.padding
+    padded = np.pad(x, [(0, 0)] * (x.ndim - 3) + [(ph, ph), (pw, pw), (0, 0)])
+    height, width = window.output(x.shape[-3:])
+    result = np.zeros((*x.shape[:-3], height, width, kh * kw * x.shape[-1]))
+    for row in range(height):
+        for column in range(width):
+            seen = padded[..., row * sh : row * sh + kh, column * sw : column * sw + kw, :]
+            result[..., row, column, :] = seen.reshape(*x.shape[:-3], -1)
+    return result
+
+
+WINDOWS = [
+    ((6, 7, 2), Window((3, 3), (1, 1), (1, 1))),
+    ((6, 7, 2), Window((5, 2), (2, 3), (0, 1))),
+    ((1, 20, 3), Window((1, 5), (1, 2), (0, 2))),
+    ((4, 4, 5), Window((1, 1), (2, 2))),
+]
+
+
+@pytest.mark.parametrize(("shape", "window"), WINDOWS)
+def test_convolution_has_the_current_of_every_pixel(shape: Shape, window: Window) -> None:
+    """The same equations with the patch as the input; stabilised over the whole map, as the paper does."""
+    rng = np.random.default_rng(0)
+    layer = EILayer(EISynapses(shape, 9, Wiring(window=window)))
+    _randomise(layer, rng)
+    x = (rng.random((3, 4, *shape)) < 0.3) * rng.integers(1, 5, (3, 4, *shape)) * 1.0
+    x[0, 0] = 0  # a silent sample
+    x[0, 1, 1:] = 0
+    p = _parameters(layer)
+    patches = _patches(x, window)
+    i_ie = patches @ p["w_ie"].T
+    i_sh = (p["g_i"] * i_ie) @ p["w_ei"].T
+    d = _denominators(i_sh.reshape(3, 4, -1)).reshape(i_sh.shape)
+    bal = patches @ p["w_ee"].T - i_ie @ p["w_ei"].T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = np.where(d == 0, 0, p["g_e"] * bal / d) + p["b_e"]
+    np.testing.assert_allclose(_numpy(layer(torch.from_numpy(x))), expected, **TIGHT)
+
+
+def _forward(network: SpikingNetwork, x: Array) -> Array:
+    """Logits of a static input (samples, h, w, c) from the network's parameters, in plain numpy."""
+    outputs: list[Array] = []
+    for layer, stage in zip(network.layers(), network.stages, strict=True):
+        maps = [np.broadcast_to(x, (network.steps, *x.shape)) if j < 0 else outputs[j] for j in stage.wiring.sources]
+        signal = np.sum(maps, axis=0)
+        (ph, pw), (h, w, c) = stage.wiring.pool, signal.shape[2:]
+        signal = signal[:, :, : h // ph * ph, : w // pw * pw].reshape(*signal.shape[:2], h // ph, ph, w // pw, pw, c)
+        signal = signal.mean((3, 5))  # the model has means of spikes
+        window = stage.wiring.window
+        flat = signal.reshape(*signal.shape[:2], 1, 1, -1) if window is None else _patches(signal, window)
+        if isinstance(layer, Readout):
+            s = layer.synapses
+            assert isinstance(s, EISynapses)
+            inhibition = flat @ _numpy(s.w_ie).T @ _numpy(s.w_ei).T
+            return (flat @ _numpy(s.w_ee).T - inhibition)[:, :, 0, 0].mean(0)
+        assert isinstance(layer, EILayer)
+        p = _parameters(layer)
+        i_ie = flat @ p["w_ie"].T
+        i_sh = (p["g_i"] * i_ie) @ p["w_ei"].T
+        d = _denominators(i_sh.reshape(*i_sh.shape[:2], -1)).reshape(i_sh.shape)
+        bal = flat @ p["w_ee"].T - i_ie @ p["w_ei"].T
+        outputs.append(_run_lif(np.where(d == 0, 0, p["g_e"] * bal / np.where(d == 0, 1, d)) + p["b_e"]))
+    raise AssertionError("the last layer is the readout")
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        ["6C3", "P2", "8C3s2p0", 12],
+        ["5C5", "P2x3", "PG"],
+        ["8C3", "8R", "12Rs2", "12R", "PG"],
+        ["vgg8"],
+    ],
+)
+def test_convolution_pooling_and_residuals_are_the_papers(hidden: list[int | str]) -> None:
+    rng = np.random.default_rng(2)
+    size = 32 if hidden == ["vgg8"] else 9
+    x = rng.random((4, size, size, 2)) * (rng.random((4, size, size, 1)) < 0.5)
+    spec = Input(size * size * 2, 8, shape=(size, size, 2))
+    network = SpikingNetwork(spec, hidden, 10, steps=2)
+    inputs = torch.from_numpy(x.reshape(4, -1))
+    network.initialise(inputs, torch.Generator().manual_seed(0))
+    np.testing.assert_allclose(_numpy(network.eval()(inputs)), _forward(network, x), **TIGHT)
+    rates = [float(spikes.detach().mean()) for spikes in list(network.spike_trains(inputs))[1:]]
+    assert min(rates) > 0.001, rates

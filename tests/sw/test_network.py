@@ -1,5 +1,8 @@
 """A quantised network computes the golden model's integers, in training and in evaluation."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,10 +14,11 @@ from quant.network import Input
 from quant.network_file import load_network, save_network
 from quant.quantisers import Scheme
 from quant.reciprocal import Reciprocal
-from sw.network import EINetwork
+from sw.layers import EIProp
+from sw.network import SpikingNetwork
 
 
-def _trained(seed: int, scheme: Scheme, kind: str = "static", bits: int = 4) -> tuple[EINetwork, np.ndarray]:
+def _trained(seed: int, scheme: Scheme, kind: str = "static", bits: int = 4) -> tuple[SpikingNetwork, np.ndarray]:
     """A quantised network after a few real optimiser steps, and inputs for it."""
     rng = np.random.default_rng(seed)
     steps = int(rng.integers(1, 5))
@@ -22,20 +26,29 @@ def _trained(seed: int, scheme: Scheme, kind: str = "static", bits: int = 4) -> 
     shape = (64, spec.features) if kind == "static" else (64, steps, spec.features)
     codes = (rng.integers(0, spec.format.max + 1, shape) * (rng.random(shape) < 0.4)).astype(np.uint8)
     torch.manual_seed(seed)
-    network = EINetwork(
+    network = SpikingNetwork(
         spec, [int(n) for n in rng.integers(4, 40, 2)], 10, steps=steps, tau_shift=int(rng.integers(1, 4))
     )
+    _train(network, codes, scheme, rng, seed)
+    return network, codes
+
+
+def _train(
+    network: SpikingNetwork, codes: np.ndarray, scheme: Scheme, rng: np.random.Generator, seed: int
+) -> torch.Tensor:
+    """Initialises, quantises and trains a little; returns the inputs, and leaves the network in eval mode."""
     x = torch.from_numpy(codes).float()
     network.initialise(x, torch.Generator().manual_seed(seed))
     network.quantise(scheme)
     optimiser = torch.optim.SGD(network.parameters(), lr=0.02, momentum=0.9)
     for _ in range(4):
-        loss = torch.nn.functional.cross_entropy(network(x), torch.from_numpy(rng.integers(0, 10, 64)))
+        loss = torch.nn.functional.cross_entropy(network(x), torch.from_numpy(rng.integers(0, 10, len(x))))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         network.clamp()
-    return network, codes
+    network.eval()
+    return x
 
 
 SCHEMES = [
@@ -61,6 +74,41 @@ def test_logits_are_the_golden_models_integers(seed: int, scheme: Scheme, kind: 
         assert np.array_equal(logits.numpy(), golden.logits), f"seed {seed}"
         assert float(scale) == pytest.approx(integers.logit_scale, rel=1e-6)
         assert torch.equal(network(x), (torch.from_numpy(golden.logits).double() * scale).float())
+
+
+VARIANTS: list[dict[str, Any]] = [
+    {"hidden": ["6C3", "P2", "8C3s2", 12]},
+    {"hidden": ["6C3", "P2", "8C3s2", 12], "prop": EIProp(stabilisation="floor")},
+    {"hidden": ["8C3", "8R", "12Rs2", "12R", "PG"]},
+    {"hidden": ["8C3", "8R", "12Rs2", "P2", 20], "inhibition": "batch-norm", "dropout": 0.2},
+    {"hidden": [30, 20], "inhibition": "batch-norm"},
+    {"hidden": ["6C1x5", "P1x2", 12], "inhibition": "none"},
+]
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: " ".join(map(str, v.values())).replace("/", " "))
+@pytest.mark.parametrize("seed", range(3))
+def test_maps_and_twins_compute_the_golden_models_integers(seed: int, variant: dict[str, Any], tmp_path: Path) -> None:
+    rng = np.random.default_rng(seed)
+    spec = Input(9 * 9 * 2, 1 + 3 * seed, shape=(9, 9, 2))
+    codes = (rng.integers(0, spec.format.max + 1, (32, 162)) * (rng.random((32, 162)) < 0.4)).astype(np.uint8)
+    torch.manual_seed(seed)
+    variant = dict(variant)
+    network = SpikingNetwork(spec, variant.pop("hidden"), 10, steps=3, **variant)
+    scheme = Scheme(synapse_bits=2 + seed, membrane=Format(12, 6 + seed, signed=True))
+    x = _train(network, codes, scheme, rng, seed)
+    if variant.get("inhibition") == "none":  # nothing has brought its currents near the threshold
+        for layer in network.hidden:
+            layer.get_parameter("g_e").data.fill_(20 / spec.format.max if layer is network.hidden[0] else 10)
+    integers = network.integer_network("test")
+    save_network(integers, tmp_path / "n.safetensors")
+    golden = GoldenModel(load_network(tmp_path / "n.safetensors")).run(codes, ("spike",))
+    with torch.no_grad():
+        logits, scale = network.integer_logits(x)
+    assert np.array_equal(logits.numpy(), golden.logits), f"seed {seed}"
+    assert float(scale) == pytest.approx(integers.logit_scale, rel=1e-6)
+    rates = [float(spikes.mean()) for (_, name), spikes in golden.signals.items() if name == "spike"]
+    assert min(rates) > 0, rates  # a silent network would agree with anything
 
 
 def test_a_learned_step_learns() -> None:
