@@ -75,6 +75,23 @@ def test_designs_side_by_side(tmp_path: Path) -> None:
     ]
 
 
+def test_a_design_may_have_fewer_samples_than_there_are_shards(tmp_path: Path) -> None:
+    subjects = [
+        _subject(toy.write_toy(tmp_path / name, name), samples, samples)
+        for name, samples in (("left", 60), ("right", 1))
+    ]
+    reports = cosimulate_many(subjects, optimise=False)
+    assert [(report.samples, report.passed) for report in reports] == [(60, True), (1, True)]
+    assert sum(reports[1].compared.values()) == 12
+
+
+def test_what_was_not_compared_has_not_passed(tmp_path: Path) -> None:
+    """A golden model that calls nothing as the design does agrees with anything."""
+    subject = _subject(toy.write_toy(tmp_path), 4, seed=8)
+    with pytest.raises(ChandelierError, match="toy: nothing was compared"):
+        cosimulate(subject.folder, subject.codes, lambda start, stop: {}, optimise=False)
+
+
 def test_flipped_memory_bit_is_found_where_it_is(tmp_path: Path) -> None:
     """The negative control: what is compared is what is simulated."""
     subject = _subject(toy.write_toy(tmp_path), 60, seed=4)
