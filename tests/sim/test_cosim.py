@@ -1,16 +1,19 @@
 """Co-simulation of the toy design: agreement, and every way in which a design can be wrong."""
 
+import errno
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import pywellen
 
+import sim.runs
 from quant.errors import ChandelierError
 from sim.cosim import Subject, cosimulate, cosimulate_many
 from tests.sim import toy
@@ -171,6 +174,16 @@ def test_refusals(tmp_path: Path, change: dict, complaint: str) -> None:
     arguments = {"codes": subject.codes, "golden": subject.golden} | change
     with pytest.raises(ChandelierError, match=complaint):
         cosimulate(subject.folder, **arguments)
+
+
+def test_a_full_temporary_folder_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> np.ndarray:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    subject = _subject(toy.write_toy(tmp_path), 4, seed=9)
+    monkeypatch.setattr(sim.runs, "input_beats", full)
+    with pytest.raises(ChandelierError, match=rf"^cannot write {tempfile.gettempdir()}: No space left on device$"):
+        cosimulate(subject.folder, subject.codes, subject.golden, optimise=False)
 
 
 _LONG_RUN = """
