@@ -82,7 +82,8 @@ def write_rtl(
 
     The files are ``NAME.v`` (Verilog-2005, which reads the weights by ``$readmemh`` from the simulator's or
     synthesiser's working directory), ``NAME.*.mem`` (the weights), ``NAME.f`` (the list of sources) and
-    ``manifest.json``; they replace an earlier design in that folder as a whole. Nothing in them depends on the machine.
+    ``manifest.json``; they replace an earlier design of that name in the folder as a whole. Nothing in them depends on
+    the machine.
 
     Parameters
     ----------
@@ -102,7 +103,8 @@ def write_rtl(
     files = _sources(top, name)
     hashes = {file_name: _sha256(text.encode()) for file_name, text in sorted(files.items())}
     manifest = top.manifest(generator=_generator(), name=name, network_sha256=_network_sha256(network), files=hashes)
-    with replacing_directory(directory, r"[A-Za-z]\w*(\.\w+)*\.(v|f|mem)|manifest\.json") as folder:
+    own = rf"{name}\.[vf]|{name}\.layer\d+\.\w+\.\w+\.mem|manifest\.json"
+    with replacing_directory(directory, own) as folder:
         for file_name, text in files.items():
             (folder / file_name).write_bytes(text.encode())
         manifest.write(folder)

@@ -59,7 +59,7 @@ def _scalars(network: IntegerNetwork) -> dict[str, object]:
 
 def _write_mem(network: IntegerNetwork, path: Path) -> None:
     """A folder with a ``$readmemh`` image per tensor (row-major, one integer a line) and ``network.json``."""
-    with replacing_directory(path, r".*\.mem|network\.json") as folder:
+    with replacing_directory(path, r"layers_\d+_\w+\.mem|network\.json") as folder:
         for name, array, fmt in tensors(network):
             digits, mask = -(-fmt.width // 4), (1 << fmt.width) - 1
             lines = (f"{int(value) & mask:0{digits}x}\n" for value in array.reshape(-1))

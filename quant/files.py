@@ -13,17 +13,17 @@ from safetensors import SafetensorError
 
 from quant.errors import ChandelierError
 
-__all__ = ["cache_folder", "replacing", "replacing_directory"]
+__all__ = ["cache_folder", "refusing", "replacing", "replacing_directory"]
 
 
 def cache_folder() -> Path:
     """Where data sets and simulator builds are kept: ``$CHANDELIER_CACHE``, or the user's cache folder."""
     chosen = os.environ.get("CHANDELIER_CACHE")
-    return Path(chosen) if chosen else user_cache_path("chandelier")
+    return Path(chosen).absolute() if chosen else user_cache_path("chandelier")
 
 
 @contextmanager
-def _refusing(path: Path) -> Iterator[None]:
+def refusing(path: Path) -> Iterator[None]:
     """Turns what an operating system says (full disk, no permission) into one clear line about ``path``."""
     try:
         yield
@@ -44,7 +44,7 @@ def replacing(path: Path) -> Iterator[Path]:
     ChandelierError
         If the file system refuses (full disk, no permission, no such folder).
     """
-    with _refusing(path):
+    with refusing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
         os.close(handle)
@@ -80,7 +80,7 @@ def replacing_directory(path: Path, own: str) -> Iterator[Path]:
         If the file system refuses, ``path`` is a file, or it holds anything else.
     """
     path = path.resolve()  # of a link, the folder behind it
-    with _refusing(path):
+    with refusing(path):
         _refuse_foreign(path, own)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))

@@ -33,7 +33,8 @@ def input_beats(port: InputPort, codes: np.ndarray) -> np.ndarray:
     beats = np.full(len(rows) + len(vectors), 1 << offsets["last"], np.uint32)
     values = vectors[rows, indices].astype(np.uint32)
     beats[places] = (indices.astype(np.uint32) << offsets["index"]) | (values << offsets["value"])
-    vector_starts = np.concatenate([[0], np.cumsum(np.count_nonzero(vectors, axis=1) + 1)[:-1]])
+    counts = np.count_nonzero(vectors, axis=1) + 1
+    vector_starts = np.cumsum(counts) - counts
     beats[vector_starts[:: port.markers]] |= FIRST_OF_SAMPLE
     return beats
 

@@ -90,7 +90,8 @@ def cosimulate_many(
     Raises
     ------
     ChandelierError
-        If input codes do not fit, a signal does not exist, a tool is missing, or a simulator does not build or dies.
+        If input codes do not fit, a signal does not exist, nothing was compared, a tool is missing, or a simulator does
+        not build or dies.
     """
     stimuli = [Stimulus(subject.folder, Manifest.read(subject.folder), subject.codes) for subject in subjects]
     _check(stimuli, signals, stall_probability)
@@ -148,12 +149,17 @@ class _Outcome:
         self._cycles += recording.cycles
 
     def report(self, seconds: float, program: Build) -> CosimReport:
-        """The report on all that was added."""
+        """The report on all that was added; refused if it would call equal what was never compared."""
         faulty = [comparison.faults for comparison in self._comparisons if comparison.faults]
+        compared = sum((comparison.compared for comparison in self._comparisons), Counter())
+        if not compared and not faulty:
+            raise ChandelierError(
+                f"{self._stimulus.manifest.top}: nothing was compared, as the golden model has none of its signals"
+            )
         return CosimReport(
             design=self._stimulus.manifest.top,
             samples=len(self._stimulus.codes),
-            compared=dict(sum((comparison.compared for comparison in self._comparisons), Counter())),
+            compared=dict(compared),
             mismatches=sum(comparison.mismatches for comparison in self._comparisons),
             first=next((comparison.first for comparison in self._comparisons if comparison.first), None),
             faults=tuple(faulty[0]) if faulty else (),

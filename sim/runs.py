@@ -15,6 +15,7 @@ import numpy as np
 
 from hw.manifest import Manifest
 from quant.errors import ChandelierError
+from quant.files import refusing
 from sim.beats import input_beats
 from sim.bench import JOB_VARIABLE, DesignJob, Job, Status
 from sim.harness import Tap, taps_of
@@ -173,13 +174,17 @@ def record(
     Raises
     ------
     ChandelierError
-        If a simulator dies.
+        If a simulator dies, or there is no room for its files.
     """
     samples = max(len(stimulus.codes) for stimulus in stimuli)
     size = min(max(samples // _SHARDS, _SMALLEST), _LARGEST)
     shards = 1 if waves else max(1, math.ceil(samples / size))
     simulators = [Simulator(build.toolchain) for _ in range(shards)]
-    with tempfile.TemporaryDirectory(prefix="chandelier-") as name, ThreadPoolExecutor(jobs) as pool:
+    with (
+        refusing(Path(tempfile.gettempdir())),
+        tempfile.TemporaryDirectory(prefix="chandelier-") as name,
+        ThreadPoolExecutor(jobs) as pool,
+    ):
         folder = Path(name)
         _gather_memories(stimuli, folder / "memories")
         futures: deque[Future[list[Recording]]] = deque()

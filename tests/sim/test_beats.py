@@ -20,7 +20,7 @@ def _field(signal: str, offset: int, width: int, stride: int = 0, lanes: int = 1
 
 @given(
     seed=st.integers(0, 2**32),
-    samples=st.integers(1, 5),
+    samples=st.integers(0, 5),
     features=st.integers(1, 20),
     bits=st.integers(1, 8),
     kind=st.sampled_from(("static", "sequence")),

@@ -1,16 +1,19 @@
 """Co-simulation of the toy design: agreement, and every way in which a design can be wrong."""
 
+import errno
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import pywellen
 
+import sim.runs
 from quant.errors import ChandelierError
 from sim.cosim import Subject, cosimulate, cosimulate_many
 from tests.sim import toy
@@ -73,6 +76,23 @@ def test_designs_side_by_side(tmp_path: Path) -> None:
         ("left", 60, True),
         ("right", 3, True),
     ]
+
+
+def test_a_design_may_have_fewer_samples_than_there_are_shards(tmp_path: Path) -> None:
+    subjects = [
+        _subject(toy.write_toy(tmp_path / name, name), samples, samples)
+        for name, samples in (("left", 60), ("right", 1))
+    ]
+    reports = cosimulate_many(subjects, optimise=False)
+    assert [(report.samples, report.passed) for report in reports] == [(60, True), (1, True)]
+    assert sum(reports[1].compared.values()) == 12
+
+
+def test_what_was_not_compared_has_not_passed(tmp_path: Path) -> None:
+    """A golden model that calls nothing as the design does agrees with anything."""
+    subject = _subject(toy.write_toy(tmp_path), 4, seed=8)
+    with pytest.raises(ChandelierError, match="toy: nothing was compared"):
+        cosimulate(subject.folder, subject.codes, lambda start, stop: {}, optimise=False)
 
 
 def test_flipped_memory_bit_is_found_where_it_is(tmp_path: Path) -> None:
@@ -154,6 +174,16 @@ def test_refusals(tmp_path: Path, change: dict, complaint: str) -> None:
     arguments = {"codes": subject.codes, "golden": subject.golden} | change
     with pytest.raises(ChandelierError, match=complaint):
         cosimulate(subject.folder, **arguments)
+
+
+def test_a_full_temporary_folder_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> np.ndarray:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    subject = _subject(toy.write_toy(tmp_path), 4, seed=9)
+    monkeypatch.setattr(sim.runs, "input_beats", full)
+    with pytest.raises(ChandelierError, match=rf"^cannot write {tempfile.gettempdir()}: No space left on device$"):
+        cosimulate(subject.folder, subject.codes, subject.golden, optimise=False)
 
 
 _LONG_RUN = """

@@ -189,6 +189,40 @@ def test_a_mistake_is_one_line_and_loses_nothing(
     assert after == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said", "help_page"),
+    [
+        (("frobnicate",), "no such command 'frobnicate'", "chandelier --help"),
+        (("trian", "t.toml"), "no such command 'trian'. Did you mean 'train'?", "chandelier --help"),
+        (("--frob",), "no such option: --frob", "chandelier --help"),
+        (("train", "--epoch", "3"), "no such option: --epoch", "chandelier train --help"),
+        (("train",), "missing argument 'CONFIG.toml'", "chandelier train --help"),
+        (("train", "a.toml", "b.toml"), "unexpected extra argument", "chandelier train --help"),
+        (("train", "t.toml", "--seed", "abc"), "invalid value for '--seed'", "chandelier train --help"),
+        (("train", "t.toml", "--seed"), "'--seed' requires an argument", "chandelier train --help"),
+        (("cosim", "n.safetensors"), "missing option '--data'", "chandelier cosim --help"),
+        (("cosim", "n", "--data", "d", "--stalls", "x"), "invalid value for '--stalls'", "chandelier cosim --help"),
+        (("data", "frob"), "no such command 'frob'", "chandelier data --help"),
+        (("data", "get"), "missing argument 'name'", "chandelier data get --help"),
+        (("info", "a", "b\nc"), "unexpected extra argument", "chandelier info --help"),
+    ],
+)
+@pytest.mark.parametrize("columns", ["40", "200"])
+def test_a_wrong_usage_is_one_line_that_says_what_to_type(
+    tmp_path: Path, arguments: tuple[str, ...], said: str, help_page: str, columns: str
+) -> None:
+    result = _run(*arguments, cwd=tmp_path, env={"COLUMNS": columns})
+    _fails(result, said, f"(type: {help_page})")
+    assert not result.stdout
+
+
+@pytest.mark.parametrize("arguments", [(), ("data",)])
+def test_without_a_verb_the_help_page_is_shown(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    result = _run(*arguments, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (2, "")
+    assert " ".join(["Usage: chandelier", *arguments]) in result.stdout
+
+
 def test_a_full_disk_is_one_line_and_loses_nothing(project: Path, tmp_path: Path) -> None:
     """A limit on the size of files stands in for the disk: writing past it fails like a full one."""
     network = project / "t.safetensors"
