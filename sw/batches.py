@@ -1,14 +1,14 @@
 """The training data as batches of input codes, shuffled and augmented; and the input that they are for."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from quant.errors import ChandelierError
 from quant.network import MOST_INPUTS, Input
-from sw.augment import augment
+from sw.augment import AUGMENTATIONS
 from sw.config import Config
 from sw.data import Dataset
 
@@ -24,17 +24,28 @@ def input_of(config: Config, dataset: Dataset) -> Input:
     return Input(dataset.features, config.data.bits, kind, config.data.threshold)  # type: ignore[arg-type]
 
 
+def _augmentation(kind: str, dataset: Dataset) -> Callable[[Tensor, torch.Generator], Tensor] | None:
+    """What ``[data] augment`` does to a batch of that data set; refuses what does not go together."""
+    shape = dataset.image_shape
+    if kind == "none":
+        return None
+    if shape is None:
+        raise ChandelierError(f'data.augment = "{kind}" needs images, and {dataset.name} has none: set it to "none"')
+    if kind == "resized-crop" and shape[2] != 3:
+        raise ChandelierError(
+            f'data.augment = "{kind}" changes colours, and images of {dataset.name} have {shape[2]} channels, not 3'
+        )
+    return lambda x, generator: AUGMENTATIONS[kind](x, shape, generator)
+
+
 class Batches:
     """The training data as encoded batches, shuffled (and augmented) from the run's generator."""
 
     def __init__(self, config: Config, dataset: Dataset, generator: torch.Generator) -> None:
         self.spec, self.size, self.generator = input_of(config, dataset), config.training.batch, generator
         self.labels = torch.from_numpy(dataset.y_train)
-        self.image_shape = dataset.image_shape if config.data.augment else None
-        if config.data.augment and self.image_shape is None:
-            raise ChandelierError(f"data.augment = true needs images, and {dataset.name} has none")
-        x = dataset.x_train if self.image_shape else self.spec.encode(dataset.x_train)
-        self.x = torch.from_numpy(x)
+        self.augment = _augmentation(config.data.augment, dataset)
+        self.x = torch.from_numpy(dataset.x_train if self.augment else self.spec.encode(dataset.x_train))
 
     def __len__(self) -> int:
         return math.ceil(len(self.labels) / self.size)
@@ -45,8 +56,8 @@ class Batches:
         return self._encode(self.x[order])
 
     def _encode(self, x: Tensor) -> Tensor:
-        if self.image_shape is not None:
-            x = torch.from_numpy(self.spec.encode(augment(x, self.image_shape, self.generator).numpy()))
+        if self.augment is not None:
+            x = torch.from_numpy(self.spec.encode(self.augment(x, self.generator).numpy()))
         return x.float()
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:

@@ -281,7 +281,7 @@ def _digits() -> Dataset:
     x_train, x_test, y_train, y_test = train_test_split(
         (images / 16).astype(np.float32), labels.astype(np.int64), test_size=0.2, stratify=labels, random_state=0
     )
-    return Dataset("digits", x_train, y_train, x_test, y_test, image_shape=(8, 8))
+    return Dataset("digits", x_train, y_train, x_test, y_test, image_shape=(8, 8, 1))
 
 
 def load(spec: str, cache: Path | None = None) -> Dataset:
