@@ -59,7 +59,10 @@ def transformed(planes: Tensor, generator: Generator, degrees: float, scale: flo
 
 
 def zoomed(planes: Tensor, generator: Generator, least: float, most: float = 1, oblong: float = 4 / 3) -> Tensor:
-    """A part of each image, of ``least..most`` of its area and stretched by at most ``oblong``, at its full size."""
+    """A part of each image, of ``least..most`` of its area, enlarged to all of it.
+
+    The ratio of its sides is ``1 / oblong..oblong`` times that of the image.
+    """
     samples = len(planes)
     area, stretch, right, down = _uniform(4, samples, generator)
     area, stretch = least + (most - least) * (area + 1) / 2, oblong**stretch

@@ -274,7 +274,9 @@ def test_a_cache_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_every_source_says_where_it_comes_from_and_is_pinned() -> None:
     for name, source in DATASETS.items():
         assert source.description and source.licence and source.origin, name
-        assert source.bundled or (source.needs and set(source.hashes or {}) == set(dataset.ARRAYS)), name
+        fetched = bool(source.fetch and source.needs and set(source.hashes or {}) == set(dataset.ARRAYS))
+        brought = bool(source.read and source.census)
+        assert fetched + brought + source.bundled == 1, name
 
 
 IDX_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
