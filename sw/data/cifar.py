@@ -8,7 +8,7 @@ import reprlib
 import tarfile
 import textwrap
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -69,10 +69,29 @@ _GLOBALS = {
 }
 
 
+def _shallow(load: Callable[[Any], None]) -> Callable[[Any], None]:
+    """The same step of the unpickler, which makes a tuple, but at most in two levels: a hash of many is a crash."""
+
+    def checked(unpickler: Any) -> None:
+        load(unpickler)
+        for inner in unpickler.stack[-1]:
+            if isinstance(inner, tuple) and any(isinstance(innermost, tuple) for innermost in inner):
+                raise ValueError("tuples in tuples in tuples")
+
+    return checked
+
+
+def _steps() -> dict[int, Callable[[Any], None]]:
+    """The unpickler's, by their byte."""
+    steps: dict[int, Any] = dict(pickle._Unpickler.dispatch)
+    del steps[pickle.BYTEARRAY8[0]]  # makes room of the size that a file says before the bytes are there
+    tuples = (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3)
+    return steps | {step[0]: _shallow(steps[step[0]]) for step in tuples}
+
+
 # The one in Python: that in C makes room for whatever number of memos a file says that it has.
 class _Unpickler(pickle._Unpickler):
-    #: Without what makes room of a size that a file says, before the bytes are there; published files have none of it.
-    dispatch: ClassVar = {k: load for k, load in pickle._Unpickler.dispatch.items() if k != pickle.BYTEARRAY8[0]}
+    dispatch: ClassVar = _steps()
 
     def find_class(self, module: str, name: str) -> type:
         if (module, name) not in _GLOBALS:

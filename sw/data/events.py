@@ -6,6 +6,7 @@ byte is a ninth of an event, so that nothing is rounded: 255, which becomes an i
 """
 
 import re
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,7 +40,7 @@ def _events(t: np.ndarray, x: np.ndarray, y: np.ndarray, p: np.ndarray) -> np.nd
     """Events in the order of their time; refuses those beyond the sensor."""
     for name, place in (("x", x), ("y", y)):
         if len(place) and not 0 <= int(place.min()) <= int(place.max()) < SENSOR:
-            raise ChandelierError(f"{name} is {place.min()}..{place.max()}, and 0..{SENSOR - 1} is the sensor")
+            raise ChandelierError(f"{name} is {place.min():g}..{place.max():g}, and 0..{SENSOR - 1} is the sensor")
     events = np.empty(len(t), EVENTS)
     events["t"], events["x"], events["y"], events["p"] = t, x, y, p
     return events[np.argsort(events["t"], kind="stable")]
@@ -72,12 +73,12 @@ def read_aedat3(data: bytes) -> np.ndarray:
     while start < len(body):
         if len(body) - start < 28:
             raise ChandelierError("its last packet is cut short")
-        kind, _, size, _, overflow, capacity = np.frombuffer(body, "<u2,<u2,<u4,<u4,<u4,<u4", 1, start)[0].item()
+        kind, _, size, _, overflow, capacity, number, _ = struct.unpack_from("<HHIIIIII", body, start)
         start, end = start + 28, start + 28 + size * capacity
-        if end > len(body) or (kind == 1 and size != 8):
-            raise ChandelierError(f"a packet of {capacity} events of {size} bytes does not fit")
+        if end > len(body) or number > capacity or (kind == 1 and size != 8):
+            raise ChandelierError(f"a packet of {number} of {capacity} events of {size} bytes does not fit")
         if kind == 1:
-            packet = np.frombuffer(body, "<u4", 2 * capacity, start).reshape(-1, 2)
+            packet = np.frombuffer(body, "<u4", 2 * number, start).reshape(-1, 2)
             packets.append((packet[:, 0], packet[:, 1] + (np.int64(overflow) << 31)))
         start = end
     if not packets:

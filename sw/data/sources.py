@@ -259,7 +259,7 @@ DATASETS: dict[str, Source] = {
     ),
     "cifar10-dvs": Source(
         "CIFAR10-DVS as sequences: 10 frames of 48x48 and two polarities, 9,000 + 1,000",
-        "CC BY 4.0",
+        "as its page says",
         "a folder of the ten that are in airplane.zip to truck.zip, from https://doi.org/10.6084/m9.figshare.4724671",
         "tonic; of .aedat4 files, aedat",
         read=read_cifar10_dvs,

@@ -50,7 +50,8 @@ def _cifar(name: str, form: str) -> tuple[Files, dict[str, np.ndarray]]:
     """Files of a CIFAR with two samples of each class in each file, and the arrays that are in them."""
     classes, key = (10, b"labels") if name == "cifar10" else (100, b"fine_labels")
     stems = [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"] if name == "cifar10" else ["train", "test"]
-    rng, files, halves = np.random.default_rng(0), {}, {}
+    rng, files = np.random.default_rng(0), {}
+    halves: dict[str, tuple[list[np.ndarray], list[np.ndarray]]] = {}
     for stem in stems:
         labels = rng.permutation(np.arange(2 * classes) % classes).astype(np.uint8)
         pixels = rng.integers(0, 256, (len(labels), 3072), np.uint8)
@@ -150,7 +151,7 @@ def test_what_is_in_the_cache_is_counted_when_it_is_loaded(
     arrays = {"x_train": x, "y_train": y, "x_test": x, "y_test": y} | changes
     path = tmp_path / "cache" / "data" / "cifar10.npz"
     path.parent.mkdir(parents=True)
-    np.savez(path, **{k: v for k, v in arrays.items() if v is not None})
+    np.savez(path, **{k: v for k, v in arrays.items() if v is not None})  # type: ignore[arg-type]
     with pytest.raises(ChandelierError, match=f"^cifar10: {message}"):
         load("cifar10")
 
@@ -211,6 +212,7 @@ def test_a_pickle_runs_nothing_and_what_it_asks_for_is_named(tmp_path: Path, pro
         (b"\x80\x02]q\x01.", "holds a list, not a dictionary"),
         (b"", "not a readable pickle"),
         (b"\x80\x05\x96" + struct.pack("<Q", 1 << 40) + b".", "not a readable pickle"),  # room for a terabyte
+        (b"\x80\x02}N" + b"\x85" * 3_000_000 + b"Ns.", "tuples in tuples in tuples"),  # its hash overflows the stack
         (b"\x80\x02}r\xff\xff\xff\xff.", None),  # four billion memos, or so it says
         (b"\x80\x02cnumpy\nndarray\n}U\x08__init__Nsb.", "not a readable pickle"),  # a change of what stands for arrays
     ],
