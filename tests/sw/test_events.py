@@ -86,9 +86,8 @@ def test_aedat4(tmp_path: Path) -> None:
     (tmp_path / "e.aedat4").write_bytes(AEDAT4)
     found, i = read_aedat4(tmp_path / "e.aedat4"), np.arange(30)
     assert found.dtype == EVENTS and np.array_equal(found["t"], 1000 + 10 * i)
-    assert (
-        np.array_equal(found["x"], i) and np.array_equal(found["y"], 3 * i) and np.array_equal(found["p"], i % 3 == 0)
-    )
+    assert np.array_equal(found["x"], i) and np.array_equal(found["y"], 3 * i)
+    assert np.array_equal(found["p"], i % 3 == 0)
 
 
 def test_times_are_put_in_order_and_go_on_beyond_31_bits() -> None:
@@ -138,9 +137,7 @@ def _write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-CUTS = "class,startTime_usec,endTime_usec\n" + "".join(
-    f"{i + 1},{400_000 * i},{400_000 * (i + 1)}\n" for i in range(11)
-)
+CUTS = "class,start,end\n" + "".join(f"{i + 1},{400_000 * i},{400_000 * (i + 1)}\n" for i in range(11))
 
 
 def _published_gestures(folder: Path) -> Path:
@@ -246,7 +243,7 @@ HEAD = b"#!AER-DAT3.1\r\n#!END-HEADER\r\n"
         ("user01_lab.aedat", HEAD + struct.pack("<HHIIIIII", 1, 0, 9, 4, 0, 0, 0, 0), "0 events of 9 bytes"),
         ("user01_lab.aedat", HEAD + struct.pack("<HHIIIIII", 1, 0, 8, 4, 0, 0, 1 << 31, 0), "of 0 events of 8 bytes"),
         ("user01_lab.aedat", _aedat3(_recording(100, last=200)), r"x is \d+\.\.200, and 0\.\.127 is the sensor"),
-        ("user01_lab.aedat", _aedat3(_recording(100)), "it has 9 events, and 16 frames are to be made of them"),
+        ("user01_lab.aedat", _aedat3(_recording(100)), r"it has \d+ events, and 16 frames are to be made of them"),
         ("user01_lab_labels.csv", b"class,start,end\n12,0,1\n", r"no class of 1\.\.11, start and end: '12,0,1'"),
         ("user01_lab_labels.csv", b"class,start,end\n1,0\n", "no class of"),
         ("user01_lab_labels.csv", b"class,start,end\n1,\xff,2\n", "no class of"),
