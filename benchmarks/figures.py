@@ -77,10 +77,10 @@ def mnist() -> Iterator[str]:
     yield HEAD
     small = load_config(ROOT / "configs" / "mnist-128.toml")
     for bits, threshold in ((8, 0.5), (1, 0.4)):
-        for augment in (False, True):
+        for augment in ("none", "affine"):
             data = {"bits": bits, "threshold": threshold, "augment": augment}
-            name = f"mnist-128-{bits}bit{'-augmented' if augment else ''}"
-            label = f"784-128-10, T = 2, {bits}-bit inputs, {'with' if augment else 'without'} augmentation"
+            name = f"mnist-128-{bits}bit{'-augmented' if augment != 'none' else ''}"
+            label = f"784-128-10, T = 2, {bits}-bit inputs, {'without' if augment == 'none' else 'with'} augmentation"
             yield row(label, result(variant(small, name, data=data)))
     for name in ("mnist-256-1bit", "mnist-mlp"):
         config = load_config(ROOT / "configs" / f"{name}.toml")
@@ -100,7 +100,7 @@ def ablations() -> Iterator[str]:
             config = variant(
                 base,
                 name,
-                data={"augment": False},
+                data={"augment": "none"},
                 ei={} if part is None else {part: False},
                 training={"epochs": 10},
                 quantisation={"epochs": 0},
@@ -141,7 +141,7 @@ def bits() -> Iterator[str]:
     for label, change in variants.items():
         name = "bits-" + "".join(c if c.isalnum() else "-" for c in label)
         phases = {"training": {"epochs": 0}, "quantisation": base | change | {"epochs": 12}}
-        yield row(label, result(variant(small, name, data={"augment": False}, **phases)))
+        yield row(label, result(variant(small, name, data={"augment": "none"}, **phases)))
 
 
 def together() -> Iterator[str]:
@@ -155,7 +155,7 @@ def together() -> Iterator[str]:
             phases = {"training": {"epochs": 0}, "quantisation": change | {"epochs": 12}}
             found = [
                 result(
-                    variant(config, f"together-{name}-{label}-{k}", seed=k, data={"augment": False}, **phases)
+                    variant(config, f"together-{name}-{label}-{k}", seed=k, data={"augment": "none"}, **phases)
                 ).quantised
                 for k in range(seeds)
             ]

@@ -59,7 +59,7 @@ app = typer.Typer(
     **train** → **quantize** → **export** | **rtl** → **cosim**: each verb writes what the next one takes.
     Try *chandelier train configs/digits.toml*, or *make demo* for everything at once.""",
 )
-data_app = typer.Typer(no_args_is_help=True, help="List data sets, and fetch those that are not bundled.")
+data_app = typer.Typer(no_args_is_help=True, help="List data sets, and fetch or import those that are not bundled.")
 app.add_typer(data_app, name="data")
 
 NetworkFile = Annotated[Path, typer.Argument(metavar="NAME.safetensors", help="An integer network, from *quantize*.")]
@@ -244,11 +244,11 @@ def doctor_command() -> None:
 @data_app.command("list")
 def data_list_command() -> None:
     """List the data sets, and whether they are here."""
-    from sw.data import DATASETS, is_available
+    from sw.data import DATASETS, how, is_available
 
     rows: dict[str, object] = {}
     for name, record in DATASETS.items():
-        here = "bundled" if record.bundled else "here" if is_available(name) else f"chandelier data get {name}"
+        here = "bundled" if record.bundled else "here" if is_available(name) else how(name)
         rows[name] = f"{record.description}; {record.licence} ({here})"
     rows["FILE.npz"] = "your own: x_train, y_train, x_test, y_test"
     console.print(key_value_table("data sets", rows))
@@ -261,6 +261,17 @@ def data_get_command(name: Annotated[str, typer.Argument(help="See *chandelier d
 
     path = get(name, progress=progress_line)
     console.print(f"{path or f'{name} is bundled: nothing to fetch'}", soft_wrap=True)
+
+
+@data_app.command("import")
+def data_import_command(
+    name: Annotated[str, typer.Argument(help="See *chandelier data list*.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder or archive, as published.")],
+) -> None:
+    """Read a data set that has to be brought from its files, verify it, and keep it in the cache."""
+    from sw.data import bring
+
+    console.print(f"{bring(name, path, progress=progress_line)}", soft_wrap=True)
 
 
 def main() -> None:

@@ -32,8 +32,9 @@ class DataConfig(_Section):
     bits: int = Field(default=8, ge=1, le=8)
     #: ``floor(x * (2**bits - 1) + 1 - threshold)``: 0.5 rounds; with one bit, a pixel is 1 from there on.
     threshold: float = Field(default=0.5, gt=0, le=1)
-    #: Random affine augmentation (10 degrees, 10 % scale, 5 % shift) of training images.
-    augment: bool = False
+    #: Of training images, at random: "affine" (10 degrees, 10 % scale, 5 % shift) suits digits, "crop" CIFAR,
+    #: "resized-crop" Tiny-ImageNet, "events" CIFAR10-DVS, "gestures" DVS128 Gesture.
+    augment: Literal["none", "affine", "crop", "resized-crop", "events", "gestures"] = "none"
 
 
 class NetworkConfig(_Section):

@@ -10,10 +10,11 @@ from quant.errors import ChandelierError
 from quant.golden import GoldenModel
 from quant.network import IntegerNetwork
 from quant.network_file import save_network
+from sw.batches import input_of
 from sw.config import Config, load_config
 from sw.data import Dataset, load
 from sw.network import SpikingNetwork
-from sw.training import CONFIG_FILE, accuracy, input_of, load_run_network
+from sw.training import CONFIG_FILE, accuracy, load_run_network
 
 __all__ = ["Quantised", "quantise_run"]
 

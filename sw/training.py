@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,14 @@ from torch.nn.functional import cross_entropy
 from quant.errors import ChandelierError
 from quant.files import replacing
 from quant.golden import first_argmax
-from quant.network import MOST_INPUTS, Input
 from quant.widths import network_widths
-from sw.augment import augment
+from sw.batches import Batches, input_of
 from sw.config import Config
 from sw.data import Dataset
 from sw.layers import EIProp
 from sw.network import SpikingNetwork
 
-__all__ = ["CONFIG_FILE", "PHASES", "Progress", "accuracy", "build_network", "input_of", "load_run_network", "train"]
+__all__ = ["CONFIG_FILE", "PHASES", "Progress", "accuracy", "build_network", "load_run_network", "train"]
 
 #: The phases of a run, in order; each leaves ``PHASE.safetensors`` in the run's folder.
 PHASES = ("float", "quantised")
@@ -39,16 +38,6 @@ _FIGURES = ("loss", "train_accuracy", "test_accuracy", "seconds")
 
 #: Called after every batch with the phase, the batches done and to do in it, and a line of figures.
 Progress = Callable[[str, int, int, str], None]
-
-
-def input_of(config: Config, dataset: Dataset) -> Input:
-    """The network's input for that data."""
-    kind = "static" if dataset.steps is None else "sequence"
-    for what, count in ("features", dataset.features), ("steps", dataset.steps or 1):
-        if count > MOST_INPUTS:
-            raise ChandelierError(f"{dataset.name} has {count} {what}, and {MOST_INPUTS} are the most")
-    shape = (*dataset.image_shape, 1) if dataset.image_shape else None
-    return Input(dataset.features, config.data.bits, kind, config.data.threshold, shape)  # type: ignore[arg-type]
 
 
 def build_network(config: Config, dataset: Dataset) -> SpikingNetwork:
@@ -192,36 +181,6 @@ def _learning_rate(peak: float, step: int, warmup: float, total: int) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, total - warmup)))
 
 
-class _Batches:
-    """The training data as encoded batches, shuffled (and augmented) from the run's generator."""
-
-    def __init__(self, config: Config, dataset: Dataset, generator: torch.Generator) -> None:
-        self.spec, self.size, self.generator = input_of(config, dataset), config.training.batch, generator
-        self.labels = torch.from_numpy(dataset.y_train)
-        self.image_shape = dataset.image_shape if config.data.augment else None
-        if config.data.augment and self.image_shape is None:
-            raise ChandelierError(f"data.augment = true needs images, and {dataset.name} has none")
-        x = dataset.x_train if self.image_shape else self.spec.encode(dataset.x_train)
-        self.x = torch.from_numpy(x)
-
-    def __len__(self) -> int:
-        return math.ceil(len(self.labels) / self.size)
-
-    def first(self) -> Tensor:
-        """A batch for E-I Init, of at least 512 samples where there are as many."""
-        order = torch.randperm(len(self.labels), generator=self.generator)[: max(512, self.size)]
-        return self._encode(self.x[order])
-
-    def _encode(self, x: Tensor) -> Tensor:
-        if self.image_shape is not None:
-            x = torch.from_numpy(self.spec.encode(augment(x, self.image_shape, self.generator).numpy()))
-        return x.float()
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for indices in torch.randperm(len(self.labels), generator=self.generator).split(self.size):
-            yield self._encode(self.x[indices]), self.labels[indices]
-
-
 @torch.no_grad()
 def accuracy(network: SpikingNetwork, codes: np.ndarray, labels: np.ndarray) -> float:
     """The fraction of samples that ``network`` classifies as labelled, in eval mode; 0 for no samples."""
@@ -233,7 +192,7 @@ def accuracy(network: SpikingNetwork, codes: np.ndarray, labels: np.ndarray) -> 
     return right / max(1, len(codes))
 
 
-def _epoch(state: _State, config: Config, batches: _Batches, progress: Progress) -> dict[str, object]:
+def _epoch(state: _State, config: Config, batches: Batches, progress: Progress) -> dict[str, object]:
     """One epoch; returns its figures."""
     network, phase = state.network.train(), PHASES[state.phase]
     torch.manual_seed(hash((config.seed, state.phase, state.epoch)))  # of dropout
@@ -269,11 +228,11 @@ def _epoch(state: _State, config: Config, batches: _Batches, progress: Progress)
     return {"loss": loss_sum / seen, "train_accuracy": right / seen, "learning_rate": rate}
 
 
-def _start(config: Config, dataset: Dataset, run: Path) -> tuple[_State, _Batches]:
+def _start(config: Config, dataset: Dataset, run: Path) -> tuple[_State, Batches]:
     """A fresh state, E-I Init done, or the one that the run's folder holds."""
     generator = torch.Generator().manual_seed(config.seed)
     state = _State(build_network(config, dataset), generator, data=dataset.sha256())
-    batches = _Batches(config, dataset, generator)
+    batches = Batches(config, dataset, generator)
     if (run / "checkpoint.safetensors").exists():
         state.restore(run, config)
     elif config.ei.init:

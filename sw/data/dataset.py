@@ -32,7 +32,8 @@ class Dataset:
     ----------
     x_train, x_test : (samples, features) or, of sequences, (samples, steps, features), float32 in [0, 1]
     y_train, y_test : (samples,) int64, 0..classes-1
-    image_shape : (height, width) if the features are the pixels of one-channel images
+    image_shape : (height, width, channels) if the features of a sample, or of a step of one, are those of an image,
+        flattened in this order
     notes : what was done to the data that a user might not expect
     """
 
@@ -41,7 +42,7 @@ class Dataset:
     y_train: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
-    image_shape: tuple[int, int] | None = None
+    image_shape: tuple[int, int, int] | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -81,10 +82,10 @@ def _check_labels(name: str, y: np.ndarray, samples: int, classes: int) -> np.nd
 def _check_inputs(name: str, x: np.ndarray) -> None:
     if x.dtype.kind not in "buif":
         raise ChandelierError(f"{name} must hold numbers, not {x.dtype}")
-    if x.ndim not in (2, 3, 4) or x.size == 0:
+    if x.ndim not in (2, 3, 4, 5) or x.size == 0:
         raise ChandelierError(
-            f"{name} must have shape (samples, features), (samples, height, width[, channels]) or "
-            f"(samples, steps, features), and not be empty; it has {x.shape}"
+            f"{name} must have shape (samples, features), (samples, height, width[, channels]), (samples, steps, "
+            f"features) or (samples, steps, height, width, channels), and not be empty; it has {x.shape}"
         )
     if x.dtype.kind == "f" and not (finite := np.isfinite(x)).all():
         first = tuple(int(i) for i in np.unravel_index(finite.argmin(), x.shape))
@@ -94,7 +95,8 @@ def _check_inputs(name: str, x: np.ndarray) -> None:
 def _scale(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Both to float32 in [0, 1]: bytes by 255; other numbers outside of it by the range of the training set."""
     if train.dtype == test.dtype == np.uint8:
-        return (*(x.astype(np.float32) / np.float32(255) for x in (train, test)), ())  # type: ignore[return-value]
+        scaled = [np.divide(x, np.float32(255), dtype=np.float32) for x in (train, test)]
+        return scaled[0], scaled[1], ()
     low, high = float(train.min()), float(train.max())
     if min(low, float(test.min())) >= 0 and max(high, float(test.max())) <= 1:
         return train.astype(np.float32), test.astype(np.float32), ()
@@ -105,13 +107,29 @@ def _scale(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     return scaled[0], scaled[1], (f"inputs were scaled from {low:g}..{high:g} (training set) to 0..1 and clipped",)
 
 
+def _layout(x: np.ndarray, kind: str | None) -> tuple[tuple[int, ...], tuple[int, int, int] | None]:
+    """Shape that a sample of ``x`` is flattened to, (features,) or (steps, features); and ``image_shape``."""
+    if kind == "sequence" and x.ndim not in (3, 5):
+        raise ChandelierError(
+            f"sequences have shape (samples, steps, features) or (samples, steps, height, width, channels), and "
+            f"x_train has {x.shape}"
+        )
+    if kind == "static" and x.ndim == 5:
+        raise ChandelierError(f"static samples have at most height, width and channels, and x_train has {x.shape}")
+    if x.ndim == 2 or (x.ndim == 3 and (kind == "sequence" or (kind is None and x.dtype != np.uint8))):
+        return x.shape[1:], None
+    *steps, height, width, channels = x.shape[1:] if x.ndim > 3 else (*x.shape[1:], 1)
+    return (*steps, height * width * channels), (height, width, channels)
+
+
 def from_arrays(
     name: str, arrays: Mapping[str, np.ndarray], kind: Literal["static", "sequence"] | None = None
 ) -> Dataset:
     """A data set from arrays called as :data:`ARRAYS` says.
 
     Two dimensions are (samples, features). Three are images if they are bytes (``uint8``), and otherwise sequences
-    (samples, steps, features), unless ``kind`` says which. Four are images with channels; images are flattened.
+    (samples, steps, features), unless ``kind`` says which. Four are images with channels, (samples, height, width,
+    channels), and five are sequences of such images; images are flattened, channels last.
     Bytes are divided by 255. Other numbers stay as they are if all are in [0, 1]; otherwise the range of ``x_train``
     becomes [0, 1], what is beyond it in ``x_test`` is clipped, and :attr:`Dataset.notes` says so.
 
@@ -130,17 +148,10 @@ def from_arrays(
         raise ChandelierError(f"samples of x_train have shape {train.shape[1:]}, and those of x_test {test.shape[1:]}")
     if (train.dtype == np.uint8) != (test.dtype == np.uint8):
         raise ChandelierError(f"x_train is {train.dtype} and x_test {test.dtype}: both must be bytes, or neither")
-    if kind == "sequence" and train.ndim != 3:
-        raise ChandelierError(f"sequences have shape (samples, steps, features), and x_train has {train.shape}")
+    shape, image_shape = _layout(train, kind)
     y_train = _check_labels("y_train", arrays["y_train"], len(train), MOST_CLASSES)
     y_test = _check_labels("y_test", arrays["y_test"], len(test), int(y_train.max()) + 1)
-    sequence = train.ndim == 3 and (kind == "sequence" or (kind is None and train.dtype != np.uint8))
-    image_shape = None
-    if not sequence:
-        if train.ndim == 3 or train.shape[3:] == (1,):
-            image_shape = (int(train.shape[1]), int(train.shape[2]))
-        train, test = (x.reshape(len(x), -1) for x in (train, test))
-    x_train, x_test, notes = _scale(train, test)
+    x_train, x_test, notes = _scale(train.reshape(-1, *shape), test.reshape(-1, *shape))
     return Dataset(name, x_train, y_train, x_test, y_test, image_shape, notes)
 
 

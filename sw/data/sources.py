@@ -1,4 +1,4 @@
-"""Where each named data set comes from: fetched on request, verified, and kept in the cache as .npz."""
+"""Where each named data set comes from, and what it must be."""
 
 import io
 import shutil
@@ -9,24 +9,41 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from quant.errors import ChandelierError
-from quant.files import cache_folder, replacing
-from sw.data.dataset import ARRAYS, Dataset, from_arrays, read_arrays, read_npz
-from sw.data.formats import idx_bytes, read_idx, read_zarr, sha256
+from sw.data.cifar import read_cifar
+from sw.data.dataset import ARRAYS
+from sw.data.events import read_cifar10_dvs, read_dvs128_gesture
+from sw.data.formats import read_idx, read_zarr
+from sw.data.tiny_imagenet import read_tiny_imagenet
 
-__all__ = ["DATASETS", "Source", "get", "is_available", "load"]
+__all__ = ["DATASETS", "Census", "Source"]
+
+
+@dataclass(frozen=True)
+class Census:
+    """What must be in a set that is brought: bytes of that ``shape``, and so many samples of each class.
+
+    ``None`` stands for at least one.
+    """
+
+    shape: tuple[int, ...]
+    classes: int
+    train: int | None = None
+    test: int | None = None
 
 
 @dataclass(frozen=True)
 class Source:
     """A named data set: what it is, its licence, where its arrays come from, and the programs which that needs.
 
-    ``fetch`` is ``None`` for what is bundled. ``hashes`` are SHA-256 sums of the arrays as IDX files, checked
-    when the set is fetched and whenever it is loaded.
+    ``hashes`` are SHA-256 sums of the arrays as IDX files, of a set that is fetched. One that the user has to bring
+    has ``read``, from a path to its arrays, and a ``census``. Either is checked when the set comes into the cache and
+    whenever it is loaded.
     """
 
     description: str
@@ -35,11 +52,13 @@ class Source:
     needs: str = ""
     fetch: Callable[[], dict[str, np.ndarray]] | None = None
     hashes: Mapping[str, str] | None = None
+    read: Callable[[Path], dict[str, np.ndarray]] | None = None
+    census: Census | None = None
 
     @property
     def bundled(self) -> bool:
-        """Whether it needs no fetching."""
-        return self.fetch is None
+        """Whether it needs neither fetching nor bringing."""
+        return self.fetch is None and self.read is None
 
 
 def _run(*command: str, cwd: Path) -> None:
@@ -207,102 +226,43 @@ DATASETS: dict[str, Source] = {
         _mnist1d,
         _MNIST1D_HASHES,
     ),
+    "cifar10": Source(
+        "CIFAR-10 32x32 in colour, 50,000 + 10,000",
+        "none stated; cite Krizhevsky, 2009",
+        "cifar-10-python.tar.gz or cifar-10-binary.tar.gz, or its folder, from https://www.cs.toronto.edu/~kriz/cifar.html",
+        read=partial(read_cifar, "cifar10"),
+        census=Census((32, 32, 3), 10, 5000, 1000),
+    ),
+    "cifar100": Source(
+        "CIFAR-100 (fine labels) 32x32 in colour, 50,000 + 10,000",
+        "none stated; cite Krizhevsky, 2009",
+        "cifar-100-python.tar.gz or cifar-100-binary.tar.gz, or its folder, from https://www.cs.toronto.edu/~kriz/cifar.html",
+        read=partial(read_cifar, "cifar100"),
+        census=Census((32, 32, 3), 100, 500, 100),
+    ),
+    "tiny-imagenet": Source(
+        "Tiny-ImageNet, 200 classes, made 32x32, 100,000 + 10,000",
+        "research only (ImageNet)",
+        "the folder in tiny-imagenet-200.zip, from http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+        "pillow",
+        read=read_tiny_imagenet,
+        census=Census((32, 32, 3), 200, 500, 50),
+    ),
+    "dvs128-gesture": Source(
+        "DVS128 Gesture, 11 classes, as sequences: 16 frames of 48x48 and two polarities",
+        "CC BY 4.0",
+        "the folder in DvsGesture.tar.gz, from https://research.ibm.com/interactive/dvsgesture, or that of "
+        "ibmGestureTrain and ibmGestureTest as tonic has them",
+        "tonic",
+        read=read_dvs128_gesture,
+        census=Census((16, 48, 48, 2), 11),
+    ),
+    "cifar10-dvs": Source(
+        "CIFAR10-DVS as sequences: 10 frames of 48x48 and two polarities, 9,000 + 1,000",
+        "as its page says",
+        "a folder of the ten that are in airplane.zip to truck.zip, from https://doi.org/10.6084/m9.figshare.4724671",
+        "tonic; of .aedat4 files, aedat",
+        read=read_cifar10_dvs,
+        census=Census((10, 48, 48, 2), 10, 900, 100),
+    ),
 }
-
-
-def _cached(name: str, cache: Path | None) -> Path:
-    return (cache or cache_folder()) / "data" / f"{name.removesuffix('-seq')}.npz"
-
-
-def is_available(name: str, cache: Path | None = None) -> bool:
-    """Whether the data set can be loaded without fetching; ``cache`` as for :func:`get`.
-
-    Raises
-    ------
-    ChandelierError
-        If there is no such set.
-    """
-    return _known(name).bundled or _cached(name, cache).exists()
-
-
-def _verify(name: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Raises :class:`ChandelierError` if an array is not, to the bit, what ``hashes`` says."""
-    for key, expected in (DATASETS[name].hashes or {}).items():
-        array = arrays.get(key)
-        if array is None or array.dtype not in (np.uint8, np.float32) or sha256(idx_bytes(array)) != expected:
-            raise ChandelierError(
-                f"{name}: {key} is not what it should be (its SHA-256 differs): type 'chandelier data get {name}'"
-            )
-
-
-def _known(name: str) -> Source:
-    if name not in DATASETS:
-        raise ChandelierError(f"there is no data set {name}: choose from {', '.join(DATASETS)}, or give a .npz file")
-    return DATASETS[name]
-
-
-def _silent(_: str) -> None:
-    """Where progress goes if nobody asks for it."""
-
-
-def get(name: str, cache: Path | None = None, progress: Callable[[str], object] = _silent) -> Path | None:
-    """Fetches a data set, verifies it and keeps it in the cache; returns its file, or ``None`` if it is bundled.
-
-    Parameters
-    ----------
-    cache : Path, optional
-        In place of ``CHANDELIER_CACHE`` and the user's cache folder.
-    progress : callable, optional
-        Called with a line of text when something begins.
-
-    Raises
-    ------
-    ChandelierError
-        If there is no such set, it cannot be fetched, or it is not what it should be.
-    """
-    source = _known(name)
-    if source.fetch is None:
-        return None
-    path = _cached(name, cache)
-    progress(f"fetching {name}: {source.origin}")
-    arrays = source.fetch()
-    progress(f"verifying {name}, and writing {path}")
-    _verify(name, arrays)
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    return path
-
-
-def _digits() -> Dataset:
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    images, labels = load_digits(return_X_y=True)
-    x_train, x_test, y_train, y_test = train_test_split(
-        (images / 16).astype(np.float32), labels.astype(np.int64), test_size=0.2, stratify=labels, random_state=0
-    )
-    return Dataset("digits", x_train, y_train, x_test, y_test, image_shape=(8, 8))
-
-
-def load(spec: str, cache: Path | None = None) -> Dataset:
-    """The data set called ``spec``, or in the file ``spec`` if that ends in ``.npz``; ``cache`` as for :func:`get`.
-
-    Raises
-    ------
-    ChandelierError
-        If there is no such set, it has not been fetched, or it is damaged.
-    """
-    if spec.endswith(".npz"):
-        return read_npz(Path(spec))
-    if _known(spec).bundled:
-        return _digits()
-    if not is_available(spec, cache):
-        raise ChandelierError(f"data set {spec} is not here: type 'chandelier data get {spec}'")
-    try:
-        arrays = read_arrays(_cached(spec, cache))
-    except ChandelierError as error:
-        raise ChandelierError(f"{error}: type 'chandelier data get {spec}'") from None
-    _verify(spec, arrays)
-    if spec.endswith("-seq"):
-        arrays |= {key: arrays[key].reshape(-1, 10, 4) for key in ("x_train", "x_test")}
-    return from_arrays(spec, arrays)

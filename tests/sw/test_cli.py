@@ -123,6 +123,7 @@ def test_doctor(tmp_path: Path) -> None:
 def test_data_list(tmp_path: Path) -> None:
     result = _run("data", "list", cwd=tmp_path, env={"CHANDELIER_CACHE": str(tmp_path)})
     assert "digits" in result.stdout and "chandelier data get mnist" in result.stdout
+    assert "chandelier data import cifar10" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -154,6 +155,10 @@ def test_data_list(tmp_path: Path) -> None:
         (("info", "a\nb.safetensors"), ("a b.safetensors is not there",)),
         (("cosim", "n.safetensors", "--data", "fits.npz", "--samples", "9" * 5000), ("--samples must be 1..4",)),
         (("data", "get", "nothing"), ("there is no data set nothing",)),
+        (("data", "get", "cifar10"), ("cifar10 cannot be fetched", "type 'chandelier data import cifar10 PATH'")),
+        (("data", "import", "cifar10", "nowhere"), ("nowhere is not there: get cifar-10-python.tar.gz",)),
+        (("data", "import", "cifar10", "mine"), ("mine holds no file data_batch_1",)),
+        (("data", "import", "cifar10", "bad.toml"), ("bad.toml is not a readable .tar.gz",)),
     ],
 )
 def test_a_mistake_is_one_line_and_loses_nothing(
@@ -294,7 +299,18 @@ def test_an_interrupt_leaves_nothing_half_written(
 
 def test_the_reference_has_every_option(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
-    for verb in ("train", "quantize", "export", "rtl", "cosim", "info", "doctor", "data get", "data list"):
+    for verb in (
+        "train",
+        "quantize",
+        "export",
+        "rtl",
+        "cosim",
+        "info",
+        "doctor",
+        "data get",
+        "data import",
+        "data list",
+    ):
         assert f"chandelier {verb}" in page
         shown = _run(*verb.split(), "--help", cwd=tmp_path).stdout
         for option in set(re.findall(r"--[a-z][a-z-]+", shown)) - {"--help"}:

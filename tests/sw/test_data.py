@@ -43,17 +43,20 @@ def test_digits() -> None:
     ("arrays", "features", "steps", "image_shape"),
     [
         (_arrays((30,)), 30, None, None),
-        (_arrays((5, 6), np.uint8), 30, None, (5, 6)),
+        (_arrays((5, 6), np.uint8), 30, None, (5, 6, 1)),
         (_arrays((5, 6)), 6, 5, None),
-        (_arrays((5, 6)) | {"kind": np.array("static")}, 30, None, (5, 6)),
+        (_arrays((5, 6)) | {"kind": np.array("static")}, 30, None, (5, 6, 1)),
         (_arrays((5, 6), np.uint8) | {"kind": np.array("sequence")}, 6, 5, None),
-        (_arrays((5, 2, 3), np.uint8), 30, None, None),
-        (_arrays((5, 6, 1), np.uint8), 30, None, (5, 6)),
+        (_arrays((5, 2, 3), np.uint8), 30, None, (5, 2, 3)),
+        (_arrays((5, 6, 1), np.uint8), 30, None, (5, 6, 1)),
+        (_arrays((5, 2, 3)), 30, None, (5, 2, 3)),
+        (_arrays((4, 5, 2, 3), np.uint8), 30, 4, (5, 2, 3)),
+        (_arrays((4, 5, 2, 3)) | {"kind": np.array("sequence")}, 30, 4, (5, 2, 3)),
         (_arrays((30,), np.bool_), 30, None, None),
     ],
 )
 def test_bring_your_own(
-    tmp_path: Path, arrays: Arrays, features: int, steps: int | None, image_shape: tuple[int, int] | None
+    tmp_path: Path, arrays: Arrays, features: int, steps: int | None, image_shape: tuple[int, int, int] | None
 ) -> None:
     data = load(_save(tmp_path / "own.npz", arrays))
     assert (data.features, data.steps, data.image_shape, data.classes) == (features, steps, image_shape, 3)
@@ -94,7 +97,10 @@ NAN[2, 7] = np.nan
         (_with(y_train=[0, 1, 2, 1000, 0, 1, 2, 0]), r"y_train holds the label 1000, and 0\.\.999"),
         (_with(x_test=np.zeros((4, 30), np.uint8)), "x_train is float32 and x_test uint8: both must be bytes"),
         (_with(x_train=np.array([[-1.7e308], [1.7e308]] * 4), x_test=np.zeros((4, 1))), "too far apart to be scaled"),
-        (_with(kind="sequence"), r"sequences have shape \(samples, steps, features\), and x_train has \(8, 30\)"),
+        (_with(kind="sequence"), r"sequences have shape \(samples, steps, features\) or .*, and x_train has \(8, 30\)"),
+        (lambda: _arrays((5, 2, 3)) | {"kind": np.array("sequence")}, r"x_train has \(8, 5, 2, 3\)"),
+        (lambda: _arrays((4, 5, 2, 3)) | {"kind": np.array("static")}, r"static samples .* has \(8, 4, 5, 2, 3\)"),
+        (_with(x_train=np.zeros((1,) * 6)), "must have shape"),
         (_with(kind="film"), "kind must be static or sequence, not 'film'"),
         (_with(x_train=np.array([None] * 8, dtype=object)), "x_train holds Python objects"),
     ],
@@ -238,7 +244,7 @@ def test_fetching_verifies_and_caches(tmp_path: Path, monkeypatch: pytest.Monkey
     said: list[str] = []
     path = get("mnist", progress=said.append)
     assert path is not None and path.is_relative_to(tmp_path) and len(said) == 2 and "nowhere" in said[0]
-    assert load("mnist").image_shape == (5, 6)
+    assert load("mnist").image_shape == (5, 6, 1)
     for wrong in (arrays["x_test"] ^ 1, arrays["x_test"].astype(np.int64)):
         _save(path, arrays | {"x_test": wrong})
         with pytest.raises(ChandelierError, match="x_test is not what it should be"):
@@ -268,7 +274,9 @@ def test_a_cache_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_every_source_says_where_it_comes_from_and_is_pinned() -> None:
     for name, source in DATASETS.items():
         assert source.description and source.licence and source.origin, name
-        assert source.bundled or (source.needs and set(source.hashes or {}) == set(dataset.ARRAYS)), name
+        fetched = bool(source.fetch and source.needs and set(source.hashes or {}) == set(dataset.ARRAYS))
+        brought = bool(source.read and source.census)
+        assert fetched + brought + source.bundled == 1, name
 
 
 IDX_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")

@@ -24,7 +24,7 @@ name = "t"
 [data]
 name = "digits"
 bits = 4
-augment = true
+augment = "affine"
 [network]
 hidden = [24]
 steps = 2
@@ -197,7 +197,7 @@ def test_sequences_are_real_input(tmp_path: Path) -> None:
     np.savez(path, x_train=x[:300], y_train=y[:300], x_test=x[300:], y_test=y[300:])
     text = (
         TEXT.replace('"digits"', f'"{path}"')
-        .replace("augment = true", "")
+        .replace('augment = "affine"', "")
         .replace("epochs = 5", "epochs = 20")
         .replace("epochs = 3", "epochs = 20")
     )
