@@ -26,7 +26,7 @@ class _Section(BaseModel):
 class DataConfig(_Section):
     """``[data]``: which set, and how its values in [0, 1] become input codes."""
 
-    #: ``digits``, ``mnist``, ``fashion-mnist``, ``mnist1d``, ``mnist1d-seq``, or the path of a .npz file.
+    #: One that ``chandelier data list`` names, or the path of a .npz file.
     name: str
     #: Bits of an input code.
     bits: int = Field(default=8, ge=1, le=8)

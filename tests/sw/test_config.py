@@ -35,6 +35,10 @@ def test_shipped_configurations_load_and_are_named_like_their_file(path: Path) -
         (GOOD + "[training]\nepochs = 0\n[quantisation]\nepochs = 0\n", "nothing to train"),
         (GOOD + '[ei]\nstabilisation = "none"\n', "set quantisation.epochs = 0"),
         ('name = "../up"\n[data]\nname = "digits"\n[network]\nhidden = [8]\n', "name: String should match"),
+        (
+            GOOD.replace('"digits"', '"digits"\naugment = true'),
+            "data.augment: Input should be 'none', 'affine'.*, not True",
+        ),
         ("name = ", "is not TOML"),
     ],
 )
