@@ -89,23 +89,33 @@ def mnist() -> Iterator[str]:
         yield row(label, result(config))
 
 
+#: What an ablation switches off, by its name.
+PARTS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "init": {"init": False},
+    "adaptive_stabilisation": {"stabilisation": "none"},
+    "straight_through": {"straight_through": False},
+    "gradient_scaling": {"gradient_scaling": False},
+}
+
+
 def ablations() -> Iterator[str]:
     """E-I Init and the parts of E-I Prop, each switched off: in floating point, ten epochs, no augmentation."""
     small = load_config(ROOT / "configs" / "mnist-128.toml")
     deep = load_config(ROOT / "configs" / "mnist-mlp.toml")
     yield HEAD
     for label, base in (("784-128-10, T = 2", small), ("784-256-128-10, T = 4", deep)):
-        for part in (None, "init", "adaptive_stabilisation", "straight_through", "gradient_scaling"):
-            name = f"ablation-{base.name}-{part or 'none'}"
+        for part, off in PARTS.items():
+            name = f"ablation-{base.name}-{part}"
             config = variant(
                 base,
                 name,
                 data={"augment": "none"},
-                ei={} if part is None else {part: False},
+                ei=off,
                 training={"epochs": 10},
                 quantisation={"epochs": 0},
             )
-            what = "everything on" if part is None else f"without {part}"
+            what = "everything on" if part == "none" else f"without {part}"
             try:
                 yield row(f"{label}, {what}", result(config))
             except ValueError as error:
@@ -159,12 +169,45 @@ def together() -> Iterator[str]:
                 ).quantised
                 for k in range(seeds)
             ]
-            values = [value for value in found if value is not None]
-            cells.append(f"{mean(values):.2f} ({min(values):.2f}..{max(values):.2f})")
+            cells.append(spread(found))
         yield f"| {scheme} | {' | '.join(cells)} |"
 
 
+def cnn() -> Iterator[str]:
+    """The convolutional networks of the configurations, with both stabilisers."""
+    yield HEAD
+    for name in ("mnist-lenet", "fashion-lenet", "mnist1d-conv"):
+        yield row(f"{name}, adaptive stabilisation", result(load_config(ROOT / "configs" / f"{name}.toml")))
+    for name in ("mnist1d-conv", "mnist-lenet"):
+        config = load_config(ROOT / "configs" / f"{name}.toml")
+        yield row(f"{name}, floor", result(variant(config, f"{name}-floor", ei={"stabilisation": "floor"})))
+
+
+def spread(found: list[float | None]) -> str:
+    """Mean and range of percentages."""
+    values = [value for value in found if value is not None]
+    return f"{mean(values):.2f} ({min(values):.2f}..{max(values):.2f})"
+
+
+def twins() -> Iterator[str]:
+    """E-I networks and their batch-normalised twins, same training, three seeds: means and ranges."""
+    yield "| | E-I, float, % | E-I, quantised, % | twin, float, % | twin, quantised, % |"
+    yield "| --- | --- | --- | --- | --- |"
+    shorter = {"training": {"epochs": 5}, "quantisation": {"epochs": 5}, "data": {"augment": "none"}}
+    for name, changes in (("digits", {}), ("mnist-128", shorter), ("mnist1d-conv", {})):
+        config, cells = load_config(ROOT / "configs" / f"{name}.toml"), []
+        for inhibition in ("divisive", "batch-norm"):
+            network = {"inhibition": inhibition}
+            runs = [
+                result(variant(config, f"twin-{name}-{inhibition}-{k}", seed=k, network=network, **changes))  # type: ignore[arg-type]
+                for k in range(3)
+            ]
+            cells += [spread([r.floating for r in runs]), spread([r.quantised for r in runs])]
+        yield f"| {name} | {' | '.join(cells)} |"
+
+
 TABLES = {"digits": digits, "mnist": mnist, "ablations": ablations, "bits": bits, "together": together}
+TABLES |= {"cnn": cnn, "twins": twins}
 
 if __name__ == "__main__":
     with exit_on_error():

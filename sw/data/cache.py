@@ -7,7 +7,7 @@ import numpy as np
 
 from quant.errors import ChandelierError
 from quant.files import cache_folder, replacing
-from sw.data.dataset import Dataset, from_arrays, read_arrays, read_npz
+from sw.data.dataset import Dataset, from_arrays, on_off, read_arrays, read_npz
 from sw.data.formats import idx_bytes, sha256
 from sw.data.sources import DATASETS, Census, Source
 
@@ -170,6 +170,8 @@ def load(spec: str, cache: Path | None = None) -> Dataset:
     except ChandelierError as error:
         raise ChandelierError(f"{error}: type '{how(spec)}'") from None
     _verify(spec, arrays)
+    if spec in ("mnist1d", "mnist1d-seq"):
+        arrays |= on_off(arrays["x_train"], arrays["x_test"])
     if spec.endswith("-seq"):
-        arrays |= {key: arrays[key].reshape(-1, 10, 4) for key in ("x_train", "x_test")}
+        arrays |= {key: arrays[key].reshape(-1, 10, 1, 4, 2) for key in ("x_train", "x_test")}
     return from_arrays(spec, arrays)

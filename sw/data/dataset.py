@@ -14,7 +14,7 @@ import numpy as np
 
 from quant.errors import ChandelierError
 
-__all__ = ["ARRAYS", "Dataset", "from_arrays", "read_arrays", "read_npz"]
+__all__ = ["ARRAYS", "Dataset", "from_arrays", "on_off", "read_arrays", "read_npz"]
 
 #: Names of the arrays of a data set, in memory and in a file.
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -153,6 +153,20 @@ def from_arrays(
     y_test = _check_labels("y_test", arrays["y_test"], len(test), int(y_train.max()) + 1)
     x_train, x_test, notes = _scale(train.reshape(-1, *shape), test.reshape(-1, *shape))
     return Dataset(name, x_train, y_train, x_test, y_test, image_shape, notes)
+
+
+def on_off(x_train: np.ndarray, x_test: np.ndarray) -> dict[str, np.ndarray]:
+    """Signals (samples, points) of any sign as maps (samples, 1, points, 2) in [0, 1]: positive and negative parts.
+
+    As ON and OFF cells of a retina have it: scaled to [0, 1] as a whole, a signal would be a constant input with small
+    variations. Both are divided by the largest magnitude of ``x_train``, and clipped.
+    """
+    top = max(float(np.abs(x_train).max()), np.finfo(np.float32).tiny)
+    parts = {}
+    for key, x in (("x_train", x_train), ("x_test", x_test)):
+        x = np.clip(x / top, -1, 1).astype(np.float32)
+        parts[key] = np.stack([np.maximum(x, 0), np.maximum(-x, 0)], axis=-1)[:, None]
+    return parts
 
 
 def _size(archive: zipfile.ZipFile, key: str) -> int:

@@ -211,7 +211,7 @@ DATASETS: dict[str, Source] = {
         },
     ),
     "mnist1d": Source(
-        "MNIST-1D, 4,000 + 1,000 signals of 40 points, as static inputs",
+        "MNIST-1D, 4,000 + 1,000 signals of 40 points, ON and OFF channels, static",
         "Apache-2.0",
         _MNIST1D_ORIGIN,
         "pip",
@@ -219,7 +219,7 @@ DATASETS: dict[str, Source] = {
         _MNIST1D_HASHES,
     ),
     "mnist1d-seq": Source(
-        "the same as sequences: 10 steps of 4 points",
+        "the same as sequences: 10 steps of 4 points, ON and OFF channels",
         "Apache-2.0",
         _MNIST1D_ORIGIN,
         "pip",

@@ -374,13 +374,19 @@ def make_dataset():
 
 
 def test_mnist1d_as_sequences_is_mnist1d_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arrays = _arrays((40,)) | {"y_train": np.arange(8, dtype=np.uint8) % 3, "y_test": np.arange(4, dtype=np.uint8) % 3}
+    arrays = _arrays((40,))
+    arrays |= {key: arrays[key] * 6 - 3 for key in ("x_train", "x_test")}
+    arrays |= {"y_train": np.arange(8, dtype=np.uint8) % 3, "y_test": np.arange(4, dtype=np.uint8) % 3}
     for name in ("mnist1d", "mnist1d-seq"):
         monkeypatch.setitem(DATASETS, name, _source(arrays, {}))
     get("mnist1d-seq", tmp_path)
     static, sequences = load("mnist1d", tmp_path), load("mnist1d-seq", tmp_path)
-    assert (static.features, static.steps, sequences.features, sequences.steps) == (40, None, 4, 10)
-    assert np.array_equal(sequences.x_test.reshape(4, 40), static.x_test)
+    assert (static.features, static.steps, sequences.features, sequences.steps) == (80, None, 8, 10)
+    assert (static.image_shape, sequences.image_shape) == ((1, 40, 2), (1, 4, 2))
+    assert np.array_equal(sequences.x_test.reshape(4, 80), static.x_test)
+    on, off = static.x_test.reshape(4, 40, 2).transpose(2, 0, 1)
+    assert on.min() == off.min() == 0 and not (on * off).any()
+    np.testing.assert_allclose((on - off) * np.abs(arrays["x_train"]).max(), arrays["x_test"], atol=0.05)
 
 
 def test_programs_that_fail_are_one_line(tmp_path: Path) -> None:
