@@ -1,4 +1,4 @@
-"""MLP-2 to MLP-16 on MNIST, with E-I Init and E-I Prop and without each part: a table, and a figure (runs/depth/depth.svg).
+"""MLP-2 to MLP-16 on MNIST, with E-I Init and E-I Prop and without each part: a table, and runs/depth/depth.svg.
 
 An interrupted session goes on where it was.
 """
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from figures import PARTS
 
+from benchmarks.figures import PARTS
 from sw.batches import input_of
 from sw.config import Config
 from sw.console import exit_on_error, progress_bars

@@ -93,7 +93,7 @@ def mnist() -> Iterator[str]:
 PARTS: dict[str, dict[str, Any]] = {
     "none": {},
     "init": {"init": False},
-    "adaptive_stabilisation": {"stabilisation": "none"},
+    "stabilisation": {"stabilisation": "none"},
     "straight_through": {"straight_through": False},
     "gradient_scaling": {"gradient_scaling": False},
 }

@@ -1,10 +1,13 @@
 """What ``chandelier info`` shows of an integer network: shapes, formats, memories, and predicted cycles."""
 
+import numpy as np
 from rich.table import Table
 
 from hw.cycles import predict_cycles
 from hw.folding import DENSITY
 from hw.network import Network
+from quant.errors import ChandelierError
+from quant.maps import Window
 from quant.network import IntegerNetwork
 from quant.widths import network_widths
 from sw.console import key_value_table
@@ -23,20 +26,45 @@ def _columns(title: str, rows: dict[str, list[str]], layers: int) -> Table:
     return table
 
 
+def _input_map(network: IntegerNetwork, i: int) -> str:
+    """Shape of a layer's pooled input, and how it comes about if not directly from the layer before."""
+    wiring = network.layers[i].wiring
+    sources, (height, width) = wiring.sources_of(i), wiring.pool
+    text = "x".join(map(str, network.maps[i][0]))
+    if (height, width) != (1, 1):
+        text += f", pooled {height}x{width}"
+    if sources != (i - 1,):
+        text += f", of layers {', '.join(map(str, sources))}"
+    return text
+
+
+def _window(window: Window | None) -> str:
+    """A convolution's window; a dash for a fully connected layer."""
+    if window is None:
+        return "-"
+    (height, width), stride, padding = window.kernel, window.stride, window.padding
+    return f"{height}x{width}, stride {stride[0]}x{stride[1]}, padding {padding[0]}x{padding[1]}"
+
+
 def _parameters(network: IntegerNetwork) -> Table:
-    rows: dict[str, list[str]] = {name: [] for name in ("inputs", "E, I neurons", "w_ee, w_ie", "w_ei", "g_i", "g_e")}
-    rows |= {name: [] for name in ("membrane", "reciprocal table")}
-    for layer in network.layers:
+    names = ("input map", "output map", "window", "inputs", "E, I neurons", "w_ee, w_ie", "w_ei", "g_i", "g_e")
+    rows: dict[str, list[str]] = {name: [] for name in (*names, "stabilisation", "membrane", "reciprocal table")}
+    for i, layer in enumerate(network.layers):
         neurons = layer.neurons
+        rows["input map"].append(_input_map(network, i))
+        rows["output map"].append("x".join(map(str, network.maps[i][1])))
+        rows["window"].append(_window(layer.wiring.window))
         rows["inputs"].append(f"{layer.d}")
         rows["E, I neurons"].append(f"{layer.n_e}, {layer.n_i}")
-        zeros = 1 - (int((layer.w_ee > 0).sum()) + int((layer.w_ie > 0).sum())) / (layer.w_ee.size + layer.w_ie.size)
-        rows["w_ee, w_ie"].append(f"u{layer.synapse_bits}.0, {100 * zeros:.0f} % zero")
-        rows["w_ei"].append(f"u{layer.inhibition_bits}.0 / {layer.a}")
-        rows["g_i"].append(f"u{neurons.gain_i_bits}.0" if neurons else "-")
+        zeros = 1 - (np.count_nonzero(layer.w_ee) + np.count_nonzero(layer.w_ie)) / (layer.w_ee.size + layer.w_ie.size)
+        rows["w_ee, w_ie"].append(f"{layer.synapse}, {100 * zeros:.0f} % zero")
+        rows["w_ei"].append(f"u{layer.inhibition_bits}.0 / {layer.a}" if layer.n_i else "-")
+        rows["g_i"].append(f"u{neurons.gain_i_bits}.0" if neurons and layer.n_i else "-")
         rows["g_e"].append(f"u{neurons.gain_e_bits}.0" if neurons else "-")
         rows["membrane"].append(f"{neurons.membrane}, tau {2**neurons.tau_shift}" if neurons else "-")
         table = neurons and neurons.reciprocal
+        floor = f"floor {neurons.floor}" if neurons and neurons.floor else "adaptive"
+        rows["stabilisation"].append(floor if table else "-")
         rows["reciprocal table"].append(
             f"{2**table.index_bits} x {table.bits} bits, error <= {100 * table.error_bound:.1f} %" if table else "-"
         )
@@ -50,7 +78,10 @@ def _formats(network: IntegerNetwork) -> Table:
 
 
 def _hardware(network: IntegerNetwork) -> list[Table]:
-    design = Network(network)
+    try:
+        design = Network(network)
+    except ChandelierError as error:
+        return [key_value_table("hardware", {"none yet": error})]
     foldings, engines = design.foldings, design.engines
     design.elaborate(None)  # or Amaranth would remark that it was not
     prediction = predict_cycles(network, foldings, [DENSITY * layer.d for layer in network.layers])

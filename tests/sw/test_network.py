@@ -111,6 +111,22 @@ def test_maps_and_twins_compute_the_golden_models_integers(seed: int, variant: d
     assert min(rates) > 0, rates  # a silent network would agree with anything
 
 
+@pytest.mark.parametrize("hidden", ["vgg8", ["64C3", "64R", "128Rs2", "PG"]], ids=str)
+def test_at_the_shape_of_cifar(hidden: str | list[int | str]) -> None:
+    rng = np.random.default_rng(0)
+    spec = Input(32 * 32 * 3, 8, shape=(32, 32, 3))
+    codes = rng.integers(0, 256, (4, spec.features)).astype(np.uint8)
+    network = SpikingNetwork(spec, hidden, 10, steps=4)
+    x = torch.from_numpy(codes).float()
+    network.initialise(x, torch.Generator().manual_seed(0))
+    network.quantise(Scheme())
+    network.eval()
+    golden = GoldenModel(network.integer_network("cifar")).run(codes, ("spike",))
+    with torch.no_grad():
+        assert np.array_equal(network.integer_logits(x)[0].numpy(), golden.logits)
+    assert min(spikes.mean() for spikes in golden.signals.values()) > 0
+
+
 def test_a_learned_step_learns() -> None:
     network, _ = _trained(0, Scheme(step="learned"))
     step = network.readout.synapses.quantiser.log_step  # type: ignore[union-attr]
