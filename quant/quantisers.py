@@ -230,7 +230,7 @@ class LayerQuantiser(nn.Module):
         scheme = self.scheme
         return Neurons(
             g_i=np.empty(0, np.uint8) if g_i is None else g_i.to(torch.uint8).cpu().numpy(),
-            g_e=codes.g_e.to(torch.uint16).cpu().numpy(),
+            g_e=codes.g_e.cpu().to(torch.uint16).numpy(),
             b_e=codes.b_e.to(torch.int32).cpu().numpy(),
             gain_i_bits=scheme.gain_i_bits,
             gain_e_bits=scheme.gain_e_bits,

@@ -78,16 +78,19 @@ def train_command(
     """
     from sw.config import load_config, with_seed
     from sw.data import load
+    from sw.parallel import is_first
     from sw.training import train
 
     chosen = load_config(config)
     chosen = chosen if seed is None else with_seed(chosen, seed)
     run = runs / chosen.name
     dataset = load(chosen.data.name)
-    for note in dataset.notes:
+    for note in dataset.notes if is_first() else ():
         progress_line(f"note: {note}")
     with progress_bars() as progress:
         metrics = train(chosen, dataset, run, progress)
+    if not is_first():
+        return
     last = metrics[-1]
     rows = {f"{m['phase']} accuracy": f"{100 * m['test_accuracy']:.2f} %" for m in metrics}  # type: ignore[operator]
     rows |= {"epochs": str(len(metrics)), "training loss": f"{last['loss']:.4f}", "run": str(run)}

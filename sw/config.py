@@ -13,6 +13,7 @@ from quant.quantisers import Scheme
 from quant.reciprocal import Reciprocal
 from sw.architectures import expanded
 from sw.network import Inhibition
+from sw.parallel import DeviceName
 
 __all__ = ["Config", "QuantisationConfig", "load_config", "parse_config", "with_seed"]
 
@@ -74,8 +75,11 @@ class EIConfig(_Section):
 class TrainingConfig(_Section):
     """``[training]``: SGD with momentum; linear warm-up, then a cosine to zero, once per phase."""
 
+    #: ``auto`` is CUDA where there is any. Several GPUs: docs/tutorial.md.
+    device: DeviceName = "auto"
     #: Epochs in floating point, before quantisation-aware training; 0 goes there directly.
     epochs: int = Field(default=10, ge=0, le=10000)
+    #: Samples a step, of all processes together.
     batch: int = Field(default=128, ge=1, le=65536)
     learning_rate: float = Field(default=0.1, gt=0, le=10)
     momentum: float = Field(default=0.9, ge=0, lt=1)

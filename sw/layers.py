@@ -169,7 +169,9 @@ class EISynapses(nn.Module):
             )
         spread = square + variance
         for w in (self.w_ee, self.w_ie):
-            w.exponential_(1.0, generator=generator).mul_((variance / (self.d * spread)) ** 0.5)
+            # Drawn where the generator is: the same on every device.
+            draws = torch.empty(w.shape, dtype=w.dtype).exponential_(1.0, generator=generator)
+            w.copy_(draws).mul_((variance / (self.d * spread)) ** 0.5)
         self.w_ei.fill_(1 / self.n_i)
         return float(spread**0.5 / (mean * self.d**0.5))
 

@@ -83,6 +83,11 @@ class SpikingNetwork(nn.Module):
         sources = enumerate(stage.wiring.sources for stage in self.stages)
         self._last_use = {source: i for i, row in sources for source in row}
 
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are, and inputs have to be."""
+        return self.readout.synapses.w_ee.device
+
     def layers(self) -> list[SpikingLayer | Readout]:
         """All layers in the order in which they are computed."""
         return [*self.hidden, self.readout]
@@ -148,7 +153,7 @@ class SpikingNetwork(nn.Module):
     def quantise(self, scheme: Scheme) -> None:
         """Plugs a quantiser of ``scheme`` into every layer."""
         for layer in self.layers():
-            layer.synapses.quantiser = LayerQuantiser(scheme)
+            layer.synapses.quantiser = LayerQuantiser(scheme).to(self.device)
         self.lif.membrane = scheme.membrane
 
     def integer_network(self, name: str) -> IntegerNetwork:
@@ -167,7 +172,7 @@ class SpikingNetwork(nn.Module):
                 )
             except ChandelierError as error:
                 raise ChandelierError(f"layers.{i}: {error}") from None
-        silence = torch.zeros(self.steps, 1, *self.stages[-1].shape)
+        silence = torch.zeros(self.steps, 1, *self.stages[-1].shape, device=self.device)
         with torch.no_grad():
             scale = float(self.readout.integer_logits(silence)[1])
         return IntegerNetwork(name=name, input=self.input, layers=tuple(layers), steps=self.steps, logit_scale=scale)

@@ -30,7 +30,9 @@ class SignedSynapses(nn.Module):
 
     def initialise(self, x: Tensor, generator: torch.Generator | None) -> None:
         """Uniform weights of variance ``1 / (3 d)``, as of :class:`torch.nn.Linear`, whatever the inputs are."""
-        self.w_ee.uniform_(-(self.d**-0.5), self.d**-0.5, generator=generator)
+        # Drawn where the generator is: the same on every device.
+        draws = torch.empty(self.w_ee.shape, dtype=self.w_ee.dtype)
+        self.w_ee.copy_(draws.uniform_(-(self.d**-0.5), self.d**-0.5, generator=generator))
 
     def balance(self, x: Tensor) -> tuple[Tensor, Tensor | float]:
         """``bal`` (..., h', w', n_e) of inputs (..., h, w, c), integers with a quantiser, and the scale of it."""

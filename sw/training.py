@@ -20,6 +20,7 @@ from quant.errors import ChandelierError
 from quant.files import replacing
 from quant.golden import first_argmax
 from quant.widths import network_widths
+from sw import parallel
 from sw.batches import Batches, input_of
 from sw.config import Config
 from sw.data import Dataset
@@ -187,20 +188,37 @@ def accuracy(network: SpikingNetwork, codes: np.ndarray, labels: np.ndarray) -> 
     network.eval()
     right = 0
     for start in range(0, len(codes), 250):
-        logits = network(torch.from_numpy(codes[start : start + 250]).float())
-        right += int((first_argmax(logits).numpy() == labels[start : start + 250]).sum())
-    return right / max(1, len(codes))
+        part = slice(start, start + 250)
+        logits = network(torch.from_numpy(parallel.share(codes[part])).float().to(network.device))
+        right += int((first_argmax(logits).cpu().numpy() == parallel.share(labels[part])).sum())
+    return int(parallel.total(torch.tensor(right, device=network.device))) / max(1, len(codes))
+
+
+def _step(network: SpikingNetwork, optimiser: torch.optim.SGD, x: Tensor, y: Tensor) -> tuple[float, int]:
+    """One step on a batch; returns its mean loss and how many samples were classified right."""
+    length = len(y)
+    x, y = parallel.share(x).to(network.device), parallel.share(y).to(network.device)
+    logits = network(x)
+    loss = cross_entropy(logits, y, reduction="sum") / length
+    optimiser.zero_grad()
+    loss.backward()
+    parallel.sum_gradients(network.parameters())
+    optimiser.step()
+    network.clamp()
+    figures = torch.stack([loss.detach().double(), (logits.argmax(1) == y).sum()])
+    batch_loss, right = parallel.total(figures).tolist()
+    return batch_loss, int(right)
 
 
 def _epoch(state: _State, config: Config, batches: Batches, progress: Progress) -> dict[str, object]:
     """One epoch; returns its figures."""
     network, phase = state.network.train(), PHASES[state.phase]
-    torch.manual_seed(hash((config.seed, state.phase, state.epoch)))  # of dropout
+    torch.manual_seed(hash((config.seed, state.phase, state.epoch)) + parallel.rank())  # of dropout
     section = config.quantisation if state.phase else config.training
     optimiser = _optimiser(network, config)
     for name, parameter in network.named_parameters():
         if name in state.momentum:
-            optimiser.state[parameter]["momentum_buffer"] = state.momentum[name]
+            optimiser.state[parameter]["momentum_buffer"] = state.momentum[name].to(network.device)
     total, warmup = section.epochs * len(batches), config.training.warmup * len(batches)
     loss_sum, right, seen, rate = 0.0, 0, 0, 0.0
     for i, (x, y) in enumerate(batches):
@@ -208,17 +226,8 @@ def _epoch(state: _State, config: Config, batches: Batches, progress: Progress) 
         rate = _learning_rate(section.learning_rate, step, warmup, total)
         for group in optimiser.param_groups:
             group["lr"] = rate * group["rate"]
-        logits = network(x)
-        loss = cross_entropy(logits, y)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        network.clamp()
-        loss_sum, right, seen = (
-            loss_sum + loss.item() * len(y),
-            right + int((logits.argmax(1) == y).sum()),
-            seen + len(y),
-        )
+        batch_loss, batch_right = _step(network, optimiser, x, y)
+        loss_sum, right, seen = loss_sum + batch_loss * len(y), right + batch_right, seen + len(y)
         if not math.isfinite(loss_sum):
             raise ChandelierError(f"training diverged in the {phase} phase at step {step}: use a lower learning_rate")
         progress(phase, step + 1, total, f"loss {loss_sum / seen:.3f}, training {100 * right / seen:.1f} %")
@@ -228,15 +237,18 @@ def _epoch(state: _State, config: Config, batches: Batches, progress: Progress) 
     return {"loss": loss_sum / seen, "train_accuracy": right / seen, "learning_rate": rate}
 
 
-def _start(config: Config, dataset: Dataset, run: Path) -> tuple[_State, Batches]:
-    """A fresh state, E-I Init done, or the one that the run's folder holds."""
+def _start(config: Config, dataset: Dataset, run: Path, device: torch.device) -> tuple[_State, Batches]:
+    """A fresh state, E-I Init done, or the one that the run's folder holds; of all processes the same."""
     generator = torch.Generator().manual_seed(config.seed)
-    state = _State(build_network(config, dataset), generator, data=dataset.sha256())
+    state = _State(build_network(config, dataset).to(device), generator, data=dataset.sha256())
     batches = Batches(config, dataset, generator)
     if (run / "checkpoint.safetensors").exists():
         state.restore(run, config)
     elif config.ei.init:
-        state.network.initialise(batches.first(), generator)
+        state.network.initialise(batches.first().to(device), generator)
+    seen = f"{config.model_dump_json()} {state.data} {state.phase} {state.epoch}"
+    parallel.require_same(seen, device, f"not all processes have the same configuration, data and folder {run}")
+    parallel.copy_from_first(state.network.state_dict().values())
     return state, batches
 
 
@@ -245,7 +257,7 @@ def train(config: Config, dataset: Dataset, run: Path, progress: Progress) -> li
 
     Leaves in ``run``: ``config.json``, ``checkpoint.safetensors`` after every epoch, ``metrics.jsonl``, and a
     ``PHASE.safetensors`` for each phase that is through. Interrupted anywhere and started again, the result is
-    that of an uninterrupted run on the same machine.
+    that of an uninterrupted run on the same machine. Under ``torchrun``, all its processes call this.
 
     Raises
     ------
@@ -253,14 +265,28 @@ def train(config: Config, dataset: Dataset, run: Path, progress: Progress) -> li
         If training diverges, the data do not fit, or the folder belongs to another configuration.
     """
     torch.set_flush_denormal(True)  # clamped weights decay into denormals, which are slow
-    state, batches = _start(config, dataset, run)
-    with replacing(run / CONFIG_FILE) as temporary:
-        temporary.write_text(config.model_dump_json(indent=2) + "\n")
+    with parallel.processes(config.training.device) as device:
+        state, batches = _start(config, dataset, run, device)
+        if parallel.is_first():
+            with replacing(run / CONFIG_FILE) as temporary:
+                temporary.write_text(config.model_dump_json(indent=2) + "\n")
+        _run_phases(state, config, dataset, batches, run, progress if parallel.is_first() else _silent)
+    return state.metrics
+
+
+def _silent(*_: object) -> None:
+    """Progress of the processes that do not show it."""
+
+
+def _run_phases(
+    state: _State, config: Config, dataset: Dataset, batches: Batches, run: Path, progress: Progress
+) -> None:
+    """What is left to do of all phases."""
     codes = batches.spec.encode(dataset.x_test)
     phase_epochs = (config.training.epochs, config.quantisation.epochs)
     while state.phase < len(PHASES):
         if state.epoch >= phase_epochs[state.phase]:
-            if phase_epochs[state.phase]:
+            if phase_epochs[state.phase] and parallel.is_first():
                 _save_phase(state, run)
             state.phase, state.epoch, state.momentum = state.phase + 1, 0, {}
             if state.phase < len(PHASES) and phase_epochs[state.phase]:
@@ -275,8 +301,8 @@ def train(config: Config, dataset: Dataset, run: Path, progress: Progress) -> li
         position: dict[str, object] = {"phase": PHASES[state.phase], "epoch": state.epoch}
         state.metrics.append(position | figures | {"seconds": seconds})
         state.epoch += 1
-        state.save(run, config.model_dump_json())
-    return state.metrics
+        if parallel.is_first():
+            state.save(run, config.model_dump_json())
 
 
 def _save_phase(state: _State, run: Path) -> None:
