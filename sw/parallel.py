@@ -20,9 +20,11 @@ from torch import Tensor, nn
 from quant.errors import ChandelierError
 
 __all__ = [
+    "batch_statistics",
     "DeviceName",
     "copy_from_first",
     "count",
+    "device",
     "is_first",
     "processes",
     "rank",
@@ -71,29 +73,47 @@ def _device(name: DeviceName) -> torch.device:
 
 
 @contextmanager
-def processes(name: DeviceName) -> Iterator[torch.device]:
-    """Yields the device of this process; inside, those that torchrun started are joined.
+def device(name: DeviceName) -> Iterator[torch.device]:
+    """Yields the device of this process, set up for exact integers.
 
     Raises
     ------
     ChandelierError
-        If there is no such device, or the processes do not find each other.
+        If there is no such device, or its memory is full.
     """
-    device = _device(name)
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    # TensorFloat-32 keeps 11 bits of a factor: integers would not be exact.
+    chosen = _device(name)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    # TensorFloat-32 keeps 11 bits of a factor.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    joined = _environment("WORLD_SIZE") > 1
-    if joined:
-        with _losing_others():
-            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield device
+        yield chosen
     except torch.OutOfMemoryError:
-        raise ChandelierError(f"the memory of {device} is full: use a smaller training.batch") from None
-    if joined:  # not after an error: an orderly end would wait for the others
-        dist.destroy_process_group()
+        raise ChandelierError(f"the memory of {chosen} is full: use a smaller training.batch") from None
+
+
+@contextmanager
+def processes(device: torch.device) -> Iterator[None]:
+    """Joins the processes that torchrun started, if it did.
+
+    Raises
+    ------
+    ChandelierError
+        If another process ends before this one is through.
+    """
+    if _environment("WORLD_SIZE") < 2:
+        yield
+        return
+    with _losing_others():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        # After an error, NCCL would wait for the others; gloo does not, and aborts if it is left open.
+        if not failed or device.type == "cpu":
+            dist.destroy_process_group()
 
 
 @contextmanager
@@ -103,7 +123,7 @@ def _losing_others() -> Iterator[None]:
         yield
     except RuntimeError as error:
         own, said = _environment("RANK"), " ".join(str(error).split())[:100]
-        raise ChandelierError(f"process {own} lost another one, whose own line says why ({said})") from None
+        raise ChandelierError(f"process {own} lost another process, whose own line says why ({said})") from None
 
 
 def share(rows: _Rows) -> _Rows:
@@ -129,6 +149,16 @@ class _Total(torch.autograd.Function):
 def total(x: Tensor) -> Tensor:
     """The sum over all processes of ``x``, differentiable; all must call it in the same order."""
     return x if count() == 1 else _Total.apply(x)
+
+
+def batch_statistics(rows: Tensor) -> tuple[int, Tensor, Tensor]:
+    """Number, mean and variance (not corrected) of the rows (samples, n) of all processes; differentiable."""
+    if count() == 1:
+        variance, mean = torch.var_mean(rows, 0, correction=0)
+        return len(rows), mean, variance
+    number = int(total(torch.tensor(len(rows), device=rows.device)))
+    mean = total(rows.sum(0)) / number
+    return number, mean, total((rows - mean).square().sum(0)) / number
 
 
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:

@@ -11,6 +11,7 @@ from quant.maps import FULLY_CONNECTED, Shape, Wiring
 from quant.network import Layer
 from quant.quantisers import LayerQuantiser, straight_through
 from sw.layers import SpikingLayer, currents
+from sw.parallel import batch_statistics, count
 
 __all__ = ["SignedLayer", "SignedSynapses"]
 
@@ -64,7 +65,7 @@ class SignedSynapses(nn.Module):
 class SignedLayer(SpikingLayer):
     """``I = g_E * (W x - mean) / sqrt(var + eps) + b_E`` with batch normalisation, ``I = g_E * W x + b_E`` without.
 
-    Statistics are per channel, over time steps, samples and pixels; in eval mode the running ones, which
+    Statistics are per channel, over time steps, samples (of all processes) and pixels; in eval mode the running ones, which
     quantisation folds into gain and bias (the sign of a gain into the synapses).
     """
 
@@ -96,10 +97,7 @@ class SignedLayer(SpikingLayer):
         wx = (bal * scale).to(self.g_e.dtype)
         statistics = self._statistics(wx.detach())
         if self.normalised:
-            flat = wx.flatten(end_dim=-2)
-            # Running statistics were moved above, and are not to be moved twice.
-            mean, variance = (None, None) if self.training else (self.mean, self.variance)
-            current = batch_norm(flat, mean, variance, self.g_e, self.b_e, self.training, 0.0, EPSILON).view_as(wx)
+            current = self._normalise(wx.flatten(end_dim=-2)).view_as(wx)
         else:
             current = wx * self.g_e + self.b_e
         if self.synapses.quantiser is None:
@@ -107,14 +105,21 @@ class SignedLayer(SpikingLayer):
         gain, bias = self._folded(*statistics)
         return straight_through(current, self._exact(bal.detach() * gain.sign(), gain.abs(), bias, scale))
 
+    def _normalise(self, wx: Tensor) -> Tensor:
+        if self.training and count() > 1:
+            _, mean, variance = batch_statistics(wx)
+            return (wx - mean) * (variance + EPSILON).rsqrt() * self.g_e + self.b_e
+        # Running statistics have been moved, and are not to be moved twice.
+        mean, variance = (None, None) if self.training else (self.mean, self.variance)
+        return batch_norm(wx, mean, variance, self.g_e, self.b_e, self.training, 0.0, EPSILON)
+
     def _statistics(self, wx: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance to normalise with; in training those of the batch, which move the running ones."""
         if not (self.normalised and self.training):
             return self.mean, self.variance
-        flat = wx.flatten(end_dim=-2)
-        variance, mean = torch.var_mean(flat, 0, correction=0)
+        rows, mean, variance = batch_statistics(wx.flatten(end_dim=-2))
         self.mean.lerp_(mean, MOMENTUM)
-        self.variance.lerp_(variance * len(flat) / max(1, len(flat) - 1), MOMENTUM)
+        self.variance.lerp_(variance * rows / max(1, rows - 1), MOMENTUM)
         return mean, variance
 
     def _folded(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:

@@ -238,7 +238,7 @@ def _epoch(state: _State, config: Config, batches: Batches, progress: Progress) 
 
 
 def _start(config: Config, dataset: Dataset, run: Path, device: torch.device) -> tuple[_State, Batches]:
-    """A fresh state, E-I Init done, or the one that the run's folder holds; of all processes the same."""
+    """A fresh state, E-I Init done, or the one that the run's folder holds."""
     generator = torch.Generator().manual_seed(config.seed)
     state = _State(build_network(config, dataset).to(device), generator, data=dataset.sha256())
     batches = Batches(config, dataset, generator)
@@ -246,9 +246,6 @@ def _start(config: Config, dataset: Dataset, run: Path, device: torch.device) ->
         state.restore(run, config)
     elif config.ei.init:
         state.network.initialise(batches.first().to(device), generator)
-    seen = f"{config.model_dump_json()} {state.data} {state.phase} {state.epoch}"
-    parallel.require_same(seen, device, f"not all processes have the same configuration, data and folder {run}")
-    parallel.copy_from_first(state.network.state_dict().values())
     return state, batches
 
 
@@ -265,12 +262,16 @@ def train(config: Config, dataset: Dataset, run: Path, progress: Progress) -> li
         If training diverges, the data do not fit, or the folder belongs to another configuration.
     """
     torch.set_flush_denormal(True)  # clamped weights decay into denormals, which are slow
-    with parallel.processes(config.training.device) as device:
+    with parallel.device(config.training.device) as device:
         state, batches = _start(config, dataset, run, device)
-        if parallel.is_first():
-            with replacing(run / CONFIG_FILE) as temporary:
-                temporary.write_text(config.model_dump_json(indent=2) + "\n")
-        _run_phases(state, config, dataset, batches, run, progress if parallel.is_first() else _silent)
+        with parallel.processes(device):
+            start = f"{config.model_dump_json()} {state.data} {state.phase} {state.epoch}"
+            parallel.require_same(start, device, f"not all processes have the same configuration, data and {run}")
+            parallel.copy_from_first(state.network.state_dict().values())
+            if parallel.is_first():
+                with replacing(run / CONFIG_FILE) as temporary:
+                    temporary.write_text(config.model_dump_json(indent=2) + "\n")
+            _run_phases(state, config, dataset, batches, run, progress if parallel.is_first() else _silent)
     return state.metrics
 
 
