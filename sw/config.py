@@ -79,6 +79,8 @@ class TrainingConfig(_Section):
     device: DeviceName = "auto"
     #: Epochs in floating point, before quantisation-aware training; 0 goes there directly.
     epochs: int = Field(default=10, ge=0, le=10000)
+    #: In the floating-point phase, products of synapses in bfloat16; everything else, and what is integer, is exact.
+    mixed_precision: bool = False
     #: Samples a step, of all processes together.
     batch: int = Field(default=128, ge=1, le=65536)
     learning_rate: float = Field(default=0.1, gt=0, le=10)
@@ -142,6 +144,8 @@ class Config(_Section):
             raise ValueError(f"name = {self.name!r} is what a file of training is called: choose another name")
         if self.training.epochs + self.quantisation.epochs == 0:
             raise ValueError("training.epochs and quantisation.epochs are both 0: nothing to train")
+        if self.training.mixed_precision and not self.training.epochs:
+            raise ValueError("training.mixed_precision is for the floating-point phase, and training.epochs is 0")
         if self.quantisation.epochs and self.ei.stabilisation == "none":
             raise ValueError(
                 'ei.stabilisation = "none" is a floating-point ablation (the integer network always stabilises): '

@@ -88,8 +88,14 @@ class _DivisiveCurrent(torch.autograd.Function):
         return d_bal, -d_bal * ratio, (d_current * ratio).sum(leading), d_current.sum(leading), None
 
 
-def currents(x: Tensor, w: Tensor, wiring: Wiring, *, exact: bool) -> Tensor:
-    """Currents (..., h', w', n) of maps ``x`` and weights ``w`` (n, d); ``exact`` integers stay integers."""
+def currents(x: Tensor, w: Tensor, wiring: Wiring, *, exact: bool, mixed: bool = False) -> Tensor:
+    """Currents (..., h', w', n) of maps ``x`` and weights ``w`` (n, d); ``exact`` integers stay integers.
+
+    With ``mixed``, factors and result are bfloat16. Its 8 significant bits hold codes, and sums of spikes up to 256;
+    it has the range of float32, so that neither inputs nor gradients need a scale, as they would in float16.
+    """
+    if mixed:
+        return convolve(x.bfloat16(), w.bfloat16(), wiring.window).to(w.dtype)
     result = convolve(x.to(w.dtype), w, wiring.window)
     # A library may convolve by a transform, exact only after rounding.
     return straight_through(result, result.round()) if exact and wiring.window else result
@@ -103,6 +109,8 @@ class Synapses(Protocol):
     wiring: Wiring
     w_ee: nn.Parameter
     quantiser: LayerQuantiser | None
+    #: Whether currents are computed in bfloat16, in training and without a quantiser.
+    mixed_precision: bool
 
     def initialise(self, x: Tensor, generator: torch.Generator | None) -> object:
         """Weights from one batch of inputs."""
@@ -150,6 +158,7 @@ class EISynapses(nn.Module):
         self.w_ie = nn.Parameter(torch.rand(self.n_i, d) / d**0.5)
         self.w_ei = nn.Parameter(torch.rand(n_e, self.n_i) / self.n_i**0.5)
         self.quantiser: LayerQuantiser | None = None
+        self.mixed_precision = False
 
     def initialise(self, x: Tensor, generator: torch.Generator | None) -> float:
         """E-I Init from inputs ``x`` (..., h, w, c); returns the value of ``g_I`` that belongs to it.
@@ -183,6 +192,12 @@ class EISynapses(nn.Module):
         """
         w_ei = _ScaleGradient.apply(self.w_ei, 1 / self.d) if self.prop.gradient_scaling else self.w_ei
         sizes = (self.n_e, self.n_i)
+        if self.quantiser is None and self.training and self.mixed_precision:
+            # Excitation and inhibition nearly cancel: of currents in bfloat16, mostly rounding would be left.
+            w_bal = self.w_ee - w_ei @ self.w_ie
+            both = currents(x, torch.cat([w_bal, self.w_ie]), self.wiring, exact=False, mixed=True)
+            bal, i_ie = both.split(sizes, dim=-1)
+            return i_ie, bal, w_ei, 1.0
         if self.quantiser is None:
             both = currents(x, torch.cat([self.w_ee, self.w_ie]), self.wiring, exact=False)
             i_ee, i_ie = both.split(sizes, dim=-1)

@@ -150,6 +150,11 @@ class SpikingNetwork(nn.Module):
         for layer in self.layers():
             layer.clamp()
 
+    def mix_precision(self) -> None:
+        """From now on, currents are computed in bfloat16, in training and as long as there is no quantiser."""
+        for layer in self.layers():
+            layer.synapses.mixed_precision = True
+
     def quantise(self, scheme: Scheme) -> None:
         """Plugs a quantiser of ``scheme`` into every layer."""
         for layer in self.layers():

@@ -20,14 +20,15 @@ from torch import Tensor, nn
 from quant.errors import ChandelierError
 
 __all__ = [
-    "batch_statistics",
     "DeviceName",
+    "batch_statistics",
     "copy_from_first",
     "count",
     "device",
     "is_first",
     "processes",
     "rank",
+    "require_bfloat16",
     "require_same",
     "share",
     "sum_gradients",
@@ -90,6 +91,13 @@ def device(name: DeviceName) -> Iterator[torch.device]:
         yield chosen
     except torch.OutOfMemoryError:
         raise ChandelierError(f"the memory of {chosen} is full: use a smaller training.batch") from None
+
+
+def require_bfloat16(device: torch.device) -> None:
+    """Refuses GPUs that only emulate bfloat16; on a CPU it works everywhere."""
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        name = torch.cuda.get_device_name(device)
+        raise ChandelierError(f"{name} has no bfloat16 (compute capability 8.0): set training.mixed_precision = false")
 
 
 @contextmanager

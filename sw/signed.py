@@ -28,6 +28,7 @@ class SignedSynapses(nn.Module):
         self.wiring, self.x_max = wiring, x_max
         self.w_ee = nn.Parameter((2 * torch.rand(n_e, d) - 1) / d**0.5)
         self.quantiser: LayerQuantiser | None = None
+        self.mixed_precision = False
 
     def initialise(self, x: Tensor, generator: torch.Generator | None) -> None:
         """Uniform weights of variance ``1 / (3 d)``, as of :class:`torch.nn.Linear`, whatever the inputs are."""
@@ -38,7 +39,8 @@ class SignedSynapses(nn.Module):
     def balance(self, x: Tensor) -> tuple[Tensor, Tensor | float]:
         """``bal`` (..., h', w', n_e) of inputs (..., h, w, c), integers with a quantiser, and the scale of it."""
         if self.quantiser is None:
-            return currents(x, self.w_ee, self.wiring, exact=False), 1.0
+            mixed = self.training and self.mixed_precision
+            return currents(x, self.w_ee, self.wiring, exact=False, mixed=mixed), 1.0
         w, step = self.quantiser.signed_synapses(self.w_ee, self.x_max)
         return currents(x, w, self.wiring, exact=True), step
 
@@ -65,8 +67,8 @@ class SignedSynapses(nn.Module):
 class SignedLayer(SpikingLayer):
     """``I = g_E * (W x - mean) / sqrt(var + eps) + b_E`` with batch normalisation, ``I = g_E * W x + b_E`` without.
 
-    Statistics are per channel, over time steps, samples (of all processes) and pixels; in eval mode the running ones, which
-    quantisation folds into gain and bias (the sign of a gain into the synapses).
+    Statistics are per channel, over time steps, samples (of all processes) and pixels; in eval mode the running ones,
+    which quantisation folds into gain and bias (the sign of a gain into the synapses).
     """
 
     def __init__(self, synapses: SignedSynapses, *, normalised: bool) -> None:
@@ -96,22 +98,23 @@ class SignedLayer(SpikingLayer):
         bal, scale = self.synapses.balance(x)
         wx = (bal * scale).to(self.g_e.dtype)
         statistics = self._statistics(wx.detach())
-        if self.normalised:
-            current = self._normalise(wx.flatten(end_dim=-2)).view_as(wx)
-        else:
-            current = wx * self.g_e + self.b_e
+        scaled = self._normalise if self.normalised else self._scale
+        current = scaled(wx.flatten(end_dim=-2)).view_as(wx)
         if self.synapses.quantiser is None:
             return current
         gain, bias = self._folded(*statistics)
         return straight_through(current, self._exact(bal.detach() * gain.sign(), gain.abs(), bias, scale))
+
+    def _scale(self, wx: Tensor) -> Tensor:
+        return wx * self.g_e + self.b_e
 
     def _normalise(self, wx: Tensor) -> Tensor:
         if self.training and count() > 1:
             _, mean, variance = batch_statistics(wx)
             return (wx - mean) * (variance + EPSILON).rsqrt() * self.g_e + self.b_e
         # Running statistics have been moved, and are not to be moved twice.
-        mean, variance = (None, None) if self.training else (self.mean, self.variance)
-        return batch_norm(wx, mean, variance, self.g_e, self.b_e, self.training, 0.0, EPSILON)
+        running = (None, None) if self.training else (self.mean, self.variance)
+        return batch_norm(wx, *running, self.g_e, self.b_e, self.training, 0.0, EPSILON)
 
     def _statistics(self, wx: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance to normalise with; in training those of the batch, which move the running ones."""

@@ -264,6 +264,9 @@ def train(config: Config, dataset: Dataset, run: Path, progress: Progress) -> li
     torch.set_flush_denormal(True)  # clamped weights decay into denormals, which are slow
     with parallel.device(config.training.device) as device:
         state, batches = _start(config, dataset, run, device)
+        if config.training.mixed_precision:  # not before E-I Init
+            parallel.require_bfloat16(device)
+            state.network.mix_precision()
         with parallel.processes(device):
             start = f"{config.model_dump_json()} {state.data} {state.phase} {state.epoch}"
             parallel.require_same(start, device, f"not all processes have the same configuration, data and {run}")

@@ -2,10 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from quant.errors import ChandelierError
+from quant.widths import network_widths
+from sw.batches import Batches
 from sw.config import Config, load_config, parse_config, with_seed
+from sw.data import Dataset
+from sw.training import build_network
 
 CONFIGS = sorted(Path(__file__).parents[2].joinpath("configs").glob("*.toml"))
 GOOD = 'name = "n"\n[data]\nname = "digits"\n[network]\nhidden = [8]\n'
@@ -59,3 +65,28 @@ def test_a_missing_or_unreadable_file_is_one_line(tmp_path: Path) -> None:
 def test_a_seed_changes_the_name() -> None:
     config = with_seed(parse_config(GOOD, "x.toml"), 3)
     assert (config.name, config.seed) == ("n-seed3", 3)
+
+
+#: Shapes of the data sets that have to be brought: of a sample, of its image, and the classes.
+_SHAPES: dict[str, tuple[tuple[int, ...], tuple[int, int, int], int]] = {
+    "cifar10": ((3072,), (32, 32, 3), 10),
+    "cifar100": ((3072,), (32, 32, 3), 100),
+    "tiny-imagenet": ((3072,), (32, 32, 3), 200),
+    "dvs128-gesture": ((16, 4608), (48, 48, 2), 11),
+    "cifar10-dvs": ((10, 4608), (48, 48, 2), 10),
+}
+
+
+@pytest.mark.parametrize("path", [p for p in CONFIGS if load_config(p).data.name in _SHAPES], ids=lambda p: p.name)
+def test_configurations_of_the_papers_scale_build_networks_whose_integers_fit(path: Path) -> None:
+    """Without the data: what would end a run after days must be seen here."""
+    config = load_config(path)
+    sample, image, classes = _SHAPES[config.data.name]
+    x, y = np.zeros((1, *sample), np.float32), np.array([classes - 1])
+    dataset = Dataset(config.data.name, x, y, x, y, image)
+    network = build_network(config, dataset)
+    Batches(config, dataset, torch.Generator())  # refuses an augmentation that does not go with the data
+    network.quantise(config.quantisation.scheme())
+    network_widths(network.integer_network(config.name))
+    assert network.steps == (sample[0] if len(sample) == 2 else 4)
+    assert len(network.layers()) == {"vgg8": 6, "vgg16": 14, "resnet18": 21}[str(config.network.hidden)]

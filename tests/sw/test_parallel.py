@@ -8,11 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_file
 
-from quant.errors import ChandelierError
-from sw import parallel, training
+from sw import training
 from sw.config import Config, parse_config
 from sw.data import Dataset, load
 
