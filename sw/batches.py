@@ -52,8 +52,9 @@ class Batches:
         return math.ceil(len(self.labels) / self.size)
 
     def first(self) -> Tensor:
-        """A batch for E-I Init, of at least 512 samples where there are as many."""
-        order = torch.randperm(len(self.labels), generator=self.generator)[: max(512, self.size)]
+        """A batch for E-I Init, of at least 512 inputs (samples, or steps of them) where there are as many."""
+        enough = 512 // (self.x.shape[1] if self.x.ndim == 3 else 1)
+        order = torch.randperm(len(self.labels), generator=self.generator)[: max(enough, self.size)]
         return self._encode(self.x[order])
 
     def _encode(self, x: Tensor) -> Tensor:

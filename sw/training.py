@@ -186,9 +186,10 @@ def _learning_rate(peak: float, step: int, warmup: float, total: int) -> float:
 def accuracy(network: SpikingNetwork, codes: np.ndarray, labels: np.ndarray) -> float:
     """The fraction of samples that ``network`` classifies as labelled, in eval mode; 0 for no samples."""
     network.eval()
-    right = 0
-    for start in range(0, len(codes), 250):
-        part = slice(start, start + 250)
+    # A step of a sequence takes the memory of a static sample, or more.
+    right, size = 0, max(1, 250 // (codes.shape[1] if codes.ndim == 3 else 1))
+    for start in range(0, len(codes), size):
+        part = slice(start, start + size)
         logits = network(torch.from_numpy(parallel.share(codes[part])).float().to(network.device))
         right += int((first_argmax(logits).cpu().numpy() == parallel.share(labels[part])).sum())
     return int(parallel.total(torch.tensor(right, device=network.device))) / max(1, len(codes))

@@ -7,12 +7,16 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 
-from sw import training
+from quant.errors import ChandelierError
+from sw import parallel, training
 from sw.config import Config, parse_config
 from sw.data import Dataset, load
+from sw.data.dataset import ARRAYS
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,6 +43,21 @@ from pathlib import Path
 sys.path.insert(0, {str(ROOT)!r})
 from tests.sw.test_parallel import train_in_float64
 train_in_float64(sys.argv[1], Path(sys.argv[2]))
+"""
+
+# The command line, but the second process fails at its fifth step, once.
+FAILING = f"""
+import os, sys
+sys.path.insert(0, {str(ROOT)!r})
+from quant.errors import ChandelierError
+from sw import cli, training
+step, calls = training._step, iter(range(10**6))
+def failing(*arguments):
+    if os.environ["RANK"] == "1" and next(calls) == 5:
+        raise ChandelierError("something is wrong")
+    return step(*arguments)
+training._step = failing
+cli.main()
 """
 
 
@@ -90,3 +109,60 @@ def test_two_processes_train_what_one_trains(name: str, tmp_path: Path) -> None:
     for a_line, b_line in zip(_figures(tmp_path / "one"), _figures(tmp_path / "two"), strict=True):
         assert {k: v for k, v in a_line.items() if k not in ("loss", "seconds")}.items() <= b_line.items()
         assert abs(a_line["loss"] - b_line["loss"]) < 1e-5
+
+
+def test_a_failing_process_ends_the_others_and_the_run_goes_on(tmp_path: Path) -> None:
+    """Four steps an epoch: the failure is in the second one, with one process or with two the run goes on there."""
+    data = few()
+    arrays = {name: getattr(data, name) for name in ARRAYS}
+    images = {name: x.reshape(-1, 8, 8, 1) for name, x in arrays.items() if name.startswith("x")}
+    np.savez(tmp_path / "few.npz", **(arrays | images))
+    text = TEXT.replace("NAME", "divisive").replace('"digits"', f'"{tmp_path}/few.npz"').replace('"affine"', '"none"')
+    (tmp_path / "t.toml").write_text(text)
+    (tmp_path / "failing.py").write_text(FAILING)
+    run, arguments = tmp_path / "divisive", ("train", tmp_path / "t.toml", "--runs", tmp_path)
+    result = _torchrun(tmp_path / "failing.py", *arguments)
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert result.returncode != 0
+    assert errors[0] == "error: something is wrong"
+    assert all(line.startswith("error: process 0 lost another process") for line in errors[1:])
+    assert [line["epoch"] for line in _figures(run)] == [0]
+    result = _torchrun("-m", "sw.cli", *arguments)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("next: chandelier quantize") == 1
+    assert [line["epoch"] for line in _figures(run)] == [0, 1, 0, 1]
+    assert not list(run.glob(".*"))  # no temporary file
+
+
+def test_shares_are_all_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, parts = torch.arange(7), []
+    monkeypatch.setattr(parallel, "count", lambda: 3)
+    for rank in range(3):
+        monkeypatch.setattr(parallel, "rank", lambda rank=rank: rank)
+        parts.append(parallel.share(rows))
+    assert sorted(torch.cat(parts).tolist()) == rows.tolist()
+    assert [len(part) for part in parts] == [3, 2, 2]
+
+
+def test_a_missing_gpu_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(ChandelierError, match=r"finds no GPU: set it to \"auto\" or \"cpu\""), parallel.device("cuda"):
+        pass
+    with parallel.device("auto") as device:
+        assert device.type == "cpu"
+    assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
+
+
+def test_more_processes_than_gpus_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(ChandelierError, match="more processes than this machine has GPUs: --nproc-per-node 2"):
+        with parallel.device("auto"):
+            pass
+
+
+def test_a_full_memory_is_one_line() -> None:
+    with pytest.raises(ChandelierError, match=r"memory of cpu is full: use a smaller training\.batch"):
+        with parallel.device("cpu"):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
