@@ -110,11 +110,11 @@ class SignedLayer(SpikingLayer):
 
     def _normalise(self, wx: Tensor) -> Tensor:
         if self.training and count() > 1:
-            _, mean, variance = batch_statistics(wx)
-            return (wx - mean) * (variance + EPSILON).rsqrt() * self.g_e + self.b_e
+            _, whole_mean, whole_variance = batch_statistics(wx)
+            return (wx - whole_mean) * (whole_variance + EPSILON).rsqrt() * self.g_e + self.b_e
         # Running statistics have been moved, and are not to be moved twice.
-        running = (None, None) if self.training else (self.mean, self.variance)
-        return batch_norm(wx, *running, self.g_e, self.b_e, self.training, 0.0, EPSILON)
+        mean, variance = (None, None) if self.training else (self.mean, self.variance)
+        return batch_norm(wx, mean, variance, self.g_e, self.b_e, self.training, 0.0, EPSILON)
 
     def _statistics(self, wx: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance to normalise with; in training those of the batch, which move the running ones."""

@@ -157,12 +157,12 @@ def test_more_processes_than_gpus_are_one_line(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     monkeypatch.setenv("LOCAL_RANK", "2")
-    with pytest.raises(ChandelierError, match="more processes than this machine has GPUs: --nproc-per-node 2"):
-        with parallel.device("auto"):
-            pass
+    line = "more processes than this machine has GPUs: --nproc-per-node 2"
+    with pytest.raises(ChandelierError, match=line), parallel.device("auto"):
+        pass
 
 
 def test_a_full_memory_is_one_line() -> None:
-    with pytest.raises(ChandelierError, match=r"memory of cpu is full: use a smaller training\.batch"):
-        with parallel.device("cpu"):
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+    line = r"memory of cpu is full: use a smaller training\.batch"
+    with pytest.raises(ChandelierError, match=line), parallel.device("cpu"):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
