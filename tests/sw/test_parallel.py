@@ -6,17 +6,22 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn.functional import cross_entropy
 
 from quant.errors import ChandelierError
+from quant.network import Input
+from quant.quantisers import Scheme
 from sw import parallel, training
 from sw.config import Config, parse_config
 from sw.data import Dataset, load
 from sw.data.dataset import ARRAYS
+from sw.network import SpikingNetwork
 
 ROOT = Path(__file__).parents[2]
 
@@ -166,3 +171,19 @@ def test_a_full_memory_is_one_line() -> None:
     line = r"memory of cpu is full: use a smaller training\.batch"
     with pytest.raises(ChandelierError, match=line), parallel.device("cpu"):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+
+@pytest.mark.parametrize("inhibition", ["divisive", "batch-norm", "none"])
+def test_a_step_makes_no_tensor_that_is_not_on_the_networks_device(inhibition: Any) -> None:
+    """On the device "meta", which has no values: products and sums with tensors of another device are refused."""
+    spec, hidden = Input(192, 8, "static", 0.5, (8, 8, 3)), ["4C3", "4R", "P2", 12]
+    network = SpikingNetwork(spec, hidden, 10, steps=2, inhibition=inhibition, dropout=0.1).to("meta")
+    network.mix_precision()
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    loss = cross_entropy(network(torch.zeros(4, 192, device="meta")), torch.zeros(4, dtype=torch.int64, device="meta"))
+    loss.backward()
+    optimiser.step()
+    network.clamp()
+    assert network.device == loss.device == torch.device("meta")
+    network.quantise(Scheme(step="learned"))
+    assert {parameter.device for parameter in network.parameters()} == {torch.device("meta")}
