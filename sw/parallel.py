@@ -117,6 +117,8 @@ def processes(device: torch.device) -> Iterator[None]:
     failed = True
     try:
         yield
+        with _losing_others():
+            dist.barrier()  # the first one may still be writing, and gloo aborts processes that leave it behind
         failed = False
     finally:
         # After an error, NCCL would wait for the others; gloo does not, and aborts if it is left open.
