@@ -1,5 +1,6 @@
 """What ``chandelier info`` shows of an integer network: shapes, formats, memories, and predicted cycles."""
 
+import numpy as np
 from rich.table import Table
 
 from hw.cycles import predict_cycles
@@ -30,10 +31,10 @@ def _parameters(network: IntegerNetwork) -> Table:
         neurons = layer.neurons
         rows["inputs"].append(f"{layer.d}")
         rows["E, I neurons"].append(f"{layer.n_e}, {layer.n_i}")
-        zeros = 1 - (int((layer.w_ee > 0).sum()) + int((layer.w_ie > 0).sum())) / (layer.w_ee.size + layer.w_ie.size)
-        rows["w_ee, w_ie"].append(f"u{layer.synapse_bits}.0, {100 * zeros:.0f} % zero")
-        rows["w_ei"].append(f"u{layer.inhibition_bits}.0 / {layer.a}")
-        rows["g_i"].append(f"u{neurons.gain_i_bits}.0" if neurons else "-")
+        zeros = 1 - (np.count_nonzero(layer.w_ee) + np.count_nonzero(layer.w_ie)) / (layer.w_ee.size + layer.w_ie.size)
+        rows["w_ee, w_ie"].append(f"{layer.synapse}, {100 * zeros:.0f} % zero")
+        rows["w_ei"].append(f"u{layer.inhibition_bits}.0 / {layer.a}" if layer.n_i else "-")
+        rows["g_i"].append(f"u{neurons.gain_i_bits}.0" if neurons and layer.n_i else "-")
         rows["g_e"].append(f"u{neurons.gain_e_bits}.0" if neurons else "-")
         rows["membrane"].append(f"{neurons.membrane}, tau {2**neurons.tau_shift}" if neurons else "-")
         table = neurons and neurons.reciprocal
