@@ -113,6 +113,8 @@ def _hidden_stages(layer: Layer, widths: LayerWidths, folding: Folding, replays:
             membrane=neurons.membrane,
             tau_shift=neurons.tau_shift,
             theta=neurons.theta,
+            leak=neurons.leak,
+            reset=neurons.reset,
         ),
         "encoder": EventEncoder(n=layer.n_e, lanes=lanes, membrane=neurons.membrane),
     }

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from quant.arithmetic import Reset
 from quant.errors import ChandelierError
 from quant.files import replacing
 from quant.formats import FormatName
@@ -55,6 +56,8 @@ class _NeuronsHeader(_Strict):
     tau_shift: int
     theta: int
     floor: int = 0
+    leak: int = 1
+    reset: Reset = "subtract"
 
 
 class _WindowHeader(_Strict):

@@ -6,7 +6,7 @@ from rich.table import Table
 from hw.cycles import predict_cycles
 from hw.folding import DENSITY
 from hw.network import Network
-from quant.network import IntegerNetwork
+from quant.network import IntegerNetwork, Neurons
 from quant.widths import network_widths
 from sw.console import key_value_table
 
@@ -24,6 +24,11 @@ def _columns(title: str, rows: dict[str, list[str]], layers: int) -> Table:
     return table
 
 
+def _leak_of(neurons: Neurons) -> str:
+    tau = f"tau {2**neurons.tau_shift / neurons.leak:g}" if neurons.leak else "no leak"
+    return tau if neurons.reset == "subtract" else f"{tau}, reset {neurons.reset}"
+
+
 def _parameters(network: IntegerNetwork) -> Table:
     rows: dict[str, list[str]] = {name: [] for name in ("inputs", "E, I neurons", "w_ee, w_ie", "w_ei", "g_i", "g_e")}
     rows |= {name: [] for name in ("membrane", "reciprocal table")}
@@ -36,7 +41,7 @@ def _parameters(network: IntegerNetwork) -> Table:
         rows["w_ei"].append(f"u{layer.inhibition_bits}.0 / {layer.a}" if layer.n_i else "-")
         rows["g_i"].append(f"u{neurons.gain_i_bits}.0" if neurons and layer.n_i else "-")
         rows["g_e"].append(f"u{neurons.gain_e_bits}.0" if neurons else "-")
-        rows["membrane"].append(f"{neurons.membrane}, tau {2**neurons.tau_shift}" if neurons else "-")
+        rows["membrane"].append(f"{neurons.membrane}, {_leak_of(neurons)}" if neurons else "-")
         table = neurons and neurons.reciprocal
         rows["reciprocal table"].append(
             f"{2**table.index_bits} x {table.bits} bits, error <= {100 * table.error_bound:.1f} %" if table else "-"

@@ -52,7 +52,15 @@ def _without_inhibition(
     bits = int(rng.integers(2, 9))
     w = (_weights(rng, (n_e, d), bits).astype(np.int16) - (1 << (bits - 1))).astype(np.int8)
     if neurons is not None:
-        neurons = replace(neurons, g_i=np.empty(0, np.uint8), reciprocal=None)
+        tau_shift = int(rng.integers(1, 13))
+        neurons = replace(
+            neurons,
+            g_i=np.empty(0, np.uint8),
+            reciprocal=None,
+            tau_shift=tau_shift,
+            leak=int(rng.integers((1 << tau_shift) + 1)) * int(rng.integers(4) > 0),
+            reset=("subtract", "zero", "delayed")[int(rng.integers(3))],
+        )
     return Layer(w, w[:0], w[:, :0].view("u1"), int(rng.integers(1, 4)), bits, 1, neurons, wiring)
 
 

@@ -19,10 +19,12 @@ from hw.replay import Replay
 from hw.scaling import Scaling
 from hw.serialiser import Serialiser
 from hw.stabiliser import Stabiliser
+from quant.arithmetic import Reset
 from quant.formats import Format
 from quant.reciprocal import Reciprocal
 from tests.hw.exchange import exchange
 
+RESETS: list[Reset] = ["subtract", "zero", "delayed"]
 seeds = st.integers(0, 10_000)
 stalls = st.sampled_from([0.0, 0.5])
 examples = settings(max_examples=15)
@@ -217,11 +219,14 @@ def test_replay(seed: int, stall: float) -> None:
 @given(seed=seeds, stall=stalls)
 def test_lif(seed: int, stall: float) -> None:
     rng = np.random.default_rng(seed)
-    (n, lanes), steps, tau_shift = _shape(rng), int(rng.integers(1, 5)), int(rng.integers(1, 9))
+    (n, lanes), steps, tau_shift = _shape(rng), int(rng.integers(1, 5)), int(rng.integers(1, 13))
+    leak, reset = int(rng.integers((1 << tau_shift) + 1)) * int(rng.integers(4) > 0), RESETS[int(rng.integers(3))]
     membrane = Format(int(rng.integers(4, 14)), signed=True)
     theta = int(rng.integers(1, membrane.max + 1))
     currents = _values(rng, membrane, (3 * steps, n))
-    dut = LIFCore(n=n, lanes=lanes, steps=steps, membrane=membrane, tau_shift=tau_shift, theta=theta)
+    dut = LIFCore(
+        n=n, lanes=lanes, steps=steps, membrane=membrane, tau_shift=tau_shift, theta=theta, leak=leak, reset=reset
+    )
     beats = _beats(lanes, current=currents)
     result = exchange(dut, beats, len(beats), seed=seed, stall=stall)
     potentials, spikes = _frames(result.outputs, n, "v"), _frames(result.outputs, n, "spike")
@@ -229,9 +234,11 @@ def test_lif(seed: int, stall: float) -> None:
     for t in range(3 * steps):
         v = [0] * n if t % steps == 0 else v
         for k in range(n):
-            u = v[k] - v[k] // 2**tau_shift + int(currents[t, k])
+            u = v[k] - leak * v[k] // 2**tau_shift + int(currents[t, k])
+            u -= theta * (reset == "delayed" and v[k] >= theta)
             assert spikes[t][k] == (u >= theta), f"seed {seed}, step {t}, neuron {k}"
-            v[k] = max(membrane.min, min(membrane.max, u - theta * (u >= theta)))
+            loss = {"subtract": theta, "zero": u, "delayed": 0}[reset] if u >= theta else 0
+            v[k] = max(membrane.min, min(membrane.max, u - loss))
             assert potentials[t][k] == v[k], f"seed {seed}, step {t}, neuron {k}"
     if not stall:
         assert result.received[0] - result.sent[0] == LIFCore.LATENCY
@@ -287,7 +294,9 @@ LIF: dict[str, Any] = {"n": 3, "lanes": 1, "steps": 1, "membrane": SIGNED, "tau_
         (lambda: Serialiser(n=3, lanes=1, a=0, i_ee=SIGNED, bal=SIGNED), "a of the serialiser must be at least 1"),
         (lambda: Replay(n=3, lanes=1, current=SIGNED, times=1), "times of the replay must be at least 2, not 1"),
         (lambda: LIFCore(**(LIF | {"theta": 8})), r"theta of the LIF core must be 1\.\.7, not 8"),
-        (lambda: LIFCore(**(LIF | {"tau_shift": 0})), r"tau_shift of the LIF core must be 1\.\.8, not 0"),
+        (lambda: LIFCore(**(LIF | {"tau_shift": 0})), r"tau_shift of the LIF core must be 1\.\.12, not 0"),
+        (lambda: LIFCore(**(LIF | {"leak": 3})), r"leak of the LIF core must be 0\.\.2, not 3"),
+        (lambda: LIFCore(**(LIF | {"reset": "never"})), "reset of the LIF core must be one of subtract, zero, delayed"),
         (lambda: LIFCore(**(LIF | {"membrane": FORMAT})), "membrane of the LIF core must be signed"),
         (
             lambda: Readout(n=3, lanes=0, steps=1, bal=SIGNED, logit=SIGNED),
