@@ -76,8 +76,8 @@ class Neurons:
     """The E neurons of a hidden layer: divisive inhibition, gain, bias and leaky integration.
 
     ``I = sat(round_shift(g_e * bal * R, shift + e) + b_e)``; ``u = leak(v) + I``; ``s = u >= theta``;
-    ``v = sat(u - theta * s)``, or as ``reset`` says. (numerics page, sections 3 and 4) Without I neurons there is nothing
-    to divide by: ``I = sat(round_shift(g_e * bal, shift) + b_e)``.
+    ``v = sat(u - theta * s)``, or as ``reset`` says (numerics page, sections 3 and 4). Without I neurons nothing
+    divides: ``I = sat(round_shift(g_e * bal, shift) + b_e)``.
 
     Parameters
     ----------
