@@ -121,6 +121,36 @@ def quantize_command(
     console.print(f"next: chandelier info|export|rtl|cosim {result.path}", soft_wrap=True)
 
 
+@app.command("import-nir")
+def import_nir_command(
+    graph: Annotated[Path, typer.Argument(metavar="GRAPH.nir", help="A chain of layers, from snnTorch, Norse, ...")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="NAME.safetensors", help="The integer network.")],
+    steps: Annotated[int, typer.Option(help="Time steps a sample.")],
+    dt: Annotated[float, typer.Option(help="The time step, in the unit of the graph's tau.")] = 1e-4,
+    reset: Annotated[str, typer.Option(help="What a spike does: zero | subtract | delayed.")] = "zero",
+    static: Annotated[bool, typer.Option("--static", help="The same input at every step, not a sequence.")] = False,
+    input_bits: Annotated[int, typer.Option(help="Of an input code; codes stand for 0..1.")] = 8,
+    synapse_bits: Annotated[int, typer.Option(help="2..8, signed.")] = 8,
+) -> None:
+    """Make the integer network of a NIR graph, quantised as it is: without inhibition, with signed synapses.
+
+    What the nodes mean at a discrete time step, and which option fits which library: docs/nir.md.
+    """
+    from quant.network_file import save_network
+    from quant.quantisers import Scheme
+    from sw.import_nir import NIROptions, import_nir
+
+    if output.suffix != ".safetensors":
+        raise ChandelierError(f"{output} must end in .safetensors, as network files do")
+    kind = "static" if static else "sequence"
+    options = NIROptions(steps, dt, reset, kind, input_bits, Scheme(synapse_bits=synapse_bits))  # type: ignore[arg-type]
+    network = import_nir(graph, output.stem, options)
+    save_network(network, output)
+    layers = ", ".join(f"{layer.n_e}" for layer in network.layers)
+    console.print(key_value_table(f"{graph}", {"layers": layers, "time steps": steps, "file": output}))
+    console.print(f"next: chandelier info|export|rtl|cosim {output}", soft_wrap=True)
+
+
 @app.command("export")
 def export_command(
     network: NetworkFile,

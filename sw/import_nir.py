@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -55,6 +55,8 @@ class NIROptions:
     def __post_init__(self) -> None:
         if not 0 < self.dt < math.inf:
             raise ChandelierError(f"dt must be positive, not {self.dt}")
+        if self.reset not in get_args(Reset):
+            raise ChandelierError(f"reset must be one of {', '.join(get_args(Reset))}, not {self.reset}")
 
 
 def _nir() -> Any:
@@ -100,13 +102,10 @@ def read_graph(path: Path) -> Any:
     try:
         with h5py.File(path, "r") as file:
             _count(file)
-        graph = nir.read(path, type_check=False)
+        return nir.read(path, type_check=False)
     except _DAMAGED as error:
         said = " ".join(str(error).split()) or type(error).__name__
         raise ChandelierError(f"{path} is not a NIR graph, or is damaged: {said}") from None
-    if not isinstance(graph, nir.NIRGraph):
-        raise ChandelierError(f"{path} holds a node of type {type(graph).__name__}, not a graph")
-    return graph
 
 
 def _nodes_in_order(graph: Any) -> list[tuple[str, Any]]:
@@ -124,7 +123,8 @@ def _nodes_in_order(graph: Any) -> list[tuple[str, Any]]:
             raise ChandelierError(f"edge {source} -> {target}: only chains are supported, without branches and loops")
         following[source] = target
         targets.add(target)
-    name, order = kinds["Input"][0], []
+    name = kinds["Input"][0]
+    order: list[tuple[str, Any]] = []
     while name in following and len(order) < len(graph.nodes):
         name = following[name]
         if name not in graph.nodes:
@@ -332,8 +332,8 @@ class _Builder:
 
     def _close(self, synapses: _Synapses, factor: np.ndarray, neurons: LIFParameters | None) -> None:
         gain, bias = factor * synapses.scale, factor * synapses.bias
-        tensors = (torch.from_numpy(array.copy()) for array in (synapses.w, gain, bias))
-        self.layers.append(ChainLayer(*tensors, synapses.wiring, neurons))
+        w, gains, biases = (torch.from_numpy(array.copy()) for array in (synapses.w, gain, bias))
+        self.layers.append(ChainLayer(w, gains, biases, synapses.wiring, neurons))
         self._synapses = None
 
 
@@ -348,9 +348,9 @@ def _bias(name: str, node: Any, n: int) -> np.ndarray:
 def _padding(name: str, padding: Any, kernel: Pair, stride: Pair) -> Pair:
     """The padding, where ``same`` and ``valid`` stand for numbers."""
     text = padding.decode() if isinstance(padding, bytes) else padding
-    if text == "valid":
-        return 0, 0
     if isinstance(text, str):
+        if text == "valid":
+            return 0, 0
         if text != "same" or stride != (1, 1) or kernel[0] % 2 == 0 or kernel[1] % 2 == 0:
             raise ChandelierError(f"{name}.padding {text!r} must be numbers, 'valid', or 'same' with an odd kernel")
         return kernel[0] // 2, kernel[1] // 2
