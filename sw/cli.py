@@ -154,17 +154,22 @@ def import_nir_command(
 @app.command("export")
 def export_command(
     network: NetworkFile,
-    fmt: Annotated[str, typer.Option("--format", "-f", help=" | ".join(FORMATS))] = "npz",
+    fmt: Annotated[str, typer.Option("--format", "-f", help=" | ".join([*FORMATS, "nir"]))] = "npz",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="[default: beside the network]")] = None,
 ) -> None:
-    """Export the integers: *mem* (a folder of $readmemh images), *npz*, *c-header*, or *json*."""
-    if fmt not in FORMATS:
-        raise ChandelierError(f"--format must be one of {', '.join(FORMATS)}, not {fmt}")
+    """Export the integers: *mem* (a folder of $readmemh images), *npz*, *c-header*, or *json*; or a graph: *nir*."""
+    if fmt not in (*FORMATS, "nir"):
+        raise ChandelierError(f"--format must be one of {', '.join(FORMATS)}, nir, not {fmt}")
     integers = load_network(network)
-    path = output or network.with_name(integers.name + FORMATS[fmt][0])
+    path = output or network.with_name(integers.name + (".nir" if fmt == "nir" else FORMATS[fmt][0]))
     if path.resolve() == network.resolve():
         raise ChandelierError(f"--output is the network file {network} itself: choose another path")
-    export(integers, fmt, path)
+    if fmt == "nir":
+        from sw.export_nir import export_nir
+
+        export_nir(integers, path)
+    else:
+        export(integers, fmt, path)
     console.print(f"{path}", soft_wrap=True)
 
 

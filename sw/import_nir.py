@@ -4,6 +4,7 @@ Which nodes, and what their equations mean at a discrete time step: docs/nir.md.
 """
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +17,11 @@ from quant.arithmetic import Reset
 from quant.errors import ChandelierError
 from quant.maps import NETWORK_INPUT, Pair, Shape, Window, Wiring, pooled
 from quant.network import MOST_INPUTS, Input, IntegerNetwork
+from quant.network_file import NAME
 from quant.quantisers import Scheme
 from sw.chain import ChainLayer, LIFParameters, quantised_chain
 
-__all__ = ["NIROptions", "chain_of", "import_nir", "read_graph"]
+__all__ = ["NIROptions", "chain_of", "import_nir", "read_graph", "require_nir"]
 
 #: Most values that the arrays of a file may have together, and most levels of its groups.
 _MOST_VALUES, _MOST_LEVELS = 1 << 28, 8
@@ -53,13 +55,22 @@ class NIROptions:
     scheme: Scheme = field(default_factory=lambda: Scheme(synapse_bits=8))
 
     def __post_init__(self) -> None:
+        if not 1 <= self.steps <= MOST_INPUTS:
+            raise ChandelierError(f"steps must be 1..{MOST_INPUTS}, not {self.steps}")
         if not 0 < self.dt < math.inf:
             raise ChandelierError(f"dt must be positive, not {self.dt}")
         if self.reset not in get_args(Reset):
             raise ChandelierError(f"reset must be one of {', '.join(get_args(Reset))}, not {self.reset}")
 
 
-def _nir() -> Any:
+def require_nir() -> Any:
+    """The package nir.
+
+    Raises
+    ------
+    ChandelierError
+        If it is not installed.
+    """
     try:
         import nir
     except ImportError:
@@ -94,7 +105,7 @@ def read_graph(path: Path) -> Any:
     ChandelierError
         If the package nir is not installed, or the file is missing, damaged, too large, or something else.
     """
-    nir = _nir()
+    nir = require_nir()
     import h5py
 
     if not path.is_file():
@@ -383,6 +394,8 @@ def import_nir(path: Path, name: str, options: NIROptions) -> IntegerNetwork:
     ChandelierError
         If the file is not one, a node cannot be said exactly, or a number does not fit.
     """
+    if not re.fullmatch(NAME, name):
+        raise ChandelierError(f"a network is called by letters, digits, '_', '-' and '.', not {name!r}")
     graph = read_graph(path)
     try:
         shape, layers = chain_of(graph, dt=options.dt, reset=options.reset)

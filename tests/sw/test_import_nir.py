@@ -275,6 +275,10 @@ def test_branches_and_loops_are_refused(edge: tuple[str, str], message: str) -> 
 def test_options_out_of_range() -> None:
     with pytest.raises(ChandelierError, match="dt must be positive, not 0"):
         NIROptions(3, dt=0)
+    with pytest.raises(ChandelierError, match=r"steps must be 1\.\.65536, not 0"):
+        NIROptions(0)
+    with pytest.raises(ChandelierError, match="a network is called by letters"):
+        import_nir(Path("g.nir"), "../etc", NIROptions(3))
     with pytest.raises(ChandelierError, match="reset must be one of subtract, zero, delayed, not none"):
         NIROptions(3, reset="none")  # type: ignore[arg-type]
 
