@@ -66,7 +66,9 @@ def network(tmp_path: Path) -> Path:
     return tmp_path / "n.safetensors"
 
 
-@pytest.mark.parametrize("verb", ["train", "quantize", "export", "rtl", "cosim", "info", "doctor", "data"])
+@pytest.mark.parametrize(
+    "verb", ["train", "quantize", "import-nir", "export", "rtl", "cosim", "info", "doctor", "data"]
+)
 def test_every_verb_has_a_help_page(tmp_path: Path, verb: str) -> None:
     result = _run(verb, "--help", cwd=tmp_path)
     assert result.returncode == 0 and "Usage:" in result.stdout
