@@ -1,6 +1,7 @@
 """Networks of DeepEISNN compute here what they compute there; what is no such network is refused, and never run."""
 
 import json
+import os
 import random
 import zipfile
 from collections.abc import Callable
@@ -34,9 +35,11 @@ def _images(folder: Path, shape: tuple[int, ...], seed: int = 0) -> str:
     """A data set of random images (height, width, channels), or sequences of them; its path."""
     rng = np.random.default_rng(seed)
     halves = {"train": 32, "test": 24}
-    arrays = {f"x_{half}": rng.integers(0, 256, (n, *shape)).astype(np.uint8) for half, n in halves.items()}
+    arrays: dict[str, Any] = {
+        f"x_{half}": rng.integers(0, 256, (n, *shape)).astype(np.uint8) for half, n in halves.items()
+    }
     arrays |= {f"y_{half}": np.arange(n) % CLASSES for half, n in halves.items()}
-    np.savez(folder / "data.npz", **arrays, kind="sequence" if len(shape) == 4 else "static")  # type: ignore[arg-type]
+    np.savez(folder / "data.npz", **arrays, kind="sequence" if len(shape) == 4 else "static")
     return str(folder / "data.npz")
 
 
@@ -325,12 +328,9 @@ def test_a_checkpoint_is_never_run(tmp_path: Path, where: str, how: str) -> None
         import_deepeisnn(tmp_path / "c.pth", tmp_path / "n", data)
     assert "\n" not in str(caught.value)
     assert not marker.exists() and not (tmp_path / "n").exists()
-    if how != "load":  # the test can fail: whoever unpickles the file as torch.save wrote it, runs it
-        try:
-            torch.load(tmp_path / "c.pth", weights_only=False)
-        except (AttributeError, TypeError, ValueError):
-            assert how == "getattr"
-        assert marker.exists() or how == "getattr"
+    if how in ("system", "exec", "own"):  # whoever unpickles the file without such care does run it
+        torch.load(tmp_path / "c.pth", weights_only=False)
+        assert marker.exists()
 
 
 def test_numpy_is_given_nothing_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -468,9 +468,9 @@ def test_data_that_the_network_is_not_for_are_refused(tmp_path: Path) -> None:
     for name, shape, message in (
         ("light-vgg", (8, 8, 1), r"layers\.2\.conv_ee\.weight has the shape \(8, 3, 3, 3\), .* 8x8x1 \(height"),
         ("light-vgg", (16, 16, 3), r"weight_ee has the shape \(10, 8\), .* on a map of 2x2x8"),
-        ("light-vgg", (3, 3, 3), r"network\.hidden: 'P2' on a map of 1x1x12: pooling by \(2, 2\) does not fit"),
+        ("light-vgg", (3, 3, 3), r"network\.hidden: 'P2' on a map of 1x1x16: pooling by \(2, 2\) does not fit"),
         ("light-vgg", (3, 8, 8, 3), r"trained on CIFAR10, and \S+ has sequences"),
-        ("resnet", (1, 1, 3), r"are too small for the network"),
+        ("wider-resnet", (1, 1, 1), r"7 layers become 6: the images are too small for the network"),
     ):
         network = NETWORKS[name][0](0)
         path = _saved(tmp_path / "c.pth", {"model_state_dict": network.state, "config": network.config})
@@ -485,12 +485,12 @@ def test_data_that_the_network_is_not_for_are_refused(tmp_path: Path) -> None:
     path = _saved(tmp_path / "c.pth", {"model_state_dict": flat.state, "config": flat.config})
     rng = np.random.default_rng(0)
     half = {"x": rng.random((20, 192)), "y": np.arange(20) % CLASSES}
-    arrays = {f"{key}_{name}": value for key, value in half.items() for name in ("train", "test")}
-    np.savez(tmp_path / "flat.npz", **arrays)  # type: ignore[arg-type]
+    arrays: dict[str, Any] = {f"{key}_{name}": value for key, value in half.items() for name in ("train", "test")}
+    np.savez(tmp_path / "flat.npz", **arrays)
     with pytest.raises(ChandelierError, match=r"the network has convolutions, and \S+ has no images"):
         import_deepeisnn(path, tmp_path / "n", str(tmp_path / "flat.npz"))
     arrays |= {"y_train": arrays["y_train"] % 7, "y_test": arrays["y_test"] % 7}
-    np.savez(tmp_path / "flat.npz", **arrays)  # type: ignore[arg-type]
+    np.savez(tmp_path / "flat.npz", **arrays)
     small = mlp(192, (8,), CLASSES)
     path = _saved(tmp_path / "c.pth", {"model_state_dict": small.state, "config": small.config})
     with pytest.raises(ChandelierError, match=r"layers\.7\.weight_ee has 10 classes, and \S+ 7"):
