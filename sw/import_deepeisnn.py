@@ -259,7 +259,8 @@ def _network(path: Path, output: Path, data: str) -> tuple[Config, State]:
     state, settings = read(path)
     dataset = load(data)
     try:
-        layout = (_resnet if "conv1.conv_ee.weight" in state else _sequence)(state)
+        residual = any(name.startswith(("conv1.", "layer1.")) for name in state)
+        layout = (_resnet if residual else _sequence)(state)
         _refuse_extra(state, layout.sources)
         _check_settings(settings, layout)
         _check_data(settings, layout, state, dataset)
