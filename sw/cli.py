@@ -121,6 +121,30 @@ def quantize_command(
     console.print(f"next: chandelier info|export|rtl|cosim {result.path}", soft_wrap=True)
 
 
+@app.command("import")
+def import_command(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A checkpoint (.pth), or the folder of a network.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="runs/NAME", help="The folder of the run.")],
+    data: Annotated[str, typer.Option(help="The data set that it is for: see *chandelier data list*; or a .npz.")],
+) -> None:
+    """Make a run of a network that was trained with DeepEISNN, the paper's reference implementation.
+
+    PATH is a checkpoint of its training (*ckpt-best.pth*) or a released folder with *model.safetensors* and
+    *config.json*; MLP, VGG and ResNet of any width and depth. It is read as data: nothing in it is run. Then:
+    *chandelier quantize runs/NAME* as it is, or *chandelier train runs/NAME/config.json* to fine-tune it first.
+    """
+    from sw.import_deepeisnn import import_deepeisnn
+
+    config = import_deepeisnn(path, output, data)
+    network = config.network
+    rows: dict[str, object] = {"layers": ", ".join(map(str, network.hidden)), "time steps": network.steps}
+    rows |= {"E per I neuron": network.ratio, "tau": 2**network.tau_shift, "run": output}
+    console.print(key_value_table(f"{config.name} for {data}", rows))
+    runs = "" if output.parent == Path("runs") else f" --runs {output.parent}"
+    console.print(f"next: chandelier quantize {output}", soft_wrap=True)
+    console.print(f"or:   chandelier train {output / 'config.json'}{runs}", soft_wrap=True)
+
+
 @app.command("import-nir")
 def import_nir_command(
     graph: Annotated[Path, typer.Argument(metavar="GRAPH.nir", help="A chain of layers, from snnTorch, Norse, ...")],

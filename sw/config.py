@@ -76,6 +76,8 @@ class TrainingConfig(_Section):
 
     #: Epochs in floating point, before quantisation-aware training; 0 goes there directly.
     epochs: int = Field(default=10, ge=0, le=10000)
+    #: Weights to start from in place of E-I Init: a ``float.safetensors`` of a run with the same network.
+    start: str | None = None
     batch: int = Field(default=128, ge=1, le=65536)
     learning_rate: float = Field(default=0.1, gt=0, le=10)
     momentum: float = Field(default=0.9, ge=0, lt=1)
