@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit format cosim-random cosim-mnist figures clean
+.PHONY: help setup demo test lint types unit format cosim-random cosim-mnist nir-check figures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,8 +48,13 @@ cosim-mnist: setup ## slow: train 784-128-10 and co-simulate all 10,000 MNIST te
 	$(BIN)/chandelier quantize runs/mnist-128
 	$(BIN)/chandelier cosim runs/mnist-128/mnist-128.safetensors --data mnist --samples all
 
+nir-check: setup ## slow: graphs of snnTorch and Norse, fetched from PyPI, spike alike here, down to the Verilog
+	$(PYTHON) -m venv .venv-nir
+	.venv-nir/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]' snntorch==1.0.0 norse==1.1.0
+	.venv-nir/bin/pytest -rs tests/sw/test_import_nir.py
+
 figures: setup ## slow: every accuracy in docs/results.md
 	$(BIN)/python benchmarks/figures.py
 
 clean: ## remove what was generated, the environment included
-	rm -rf $(VENV) build demo runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-nir build demo runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,7 +7,7 @@ from amaranth import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.layouts import accumulator_layout, event_layout, index_of
+from hw.layouts import accumulator_layout, event_layout, index_of, shape_of
 from hw.packing import ceil_div, packed_memory
 from quant.formats import Format
 
@@ -30,9 +30,10 @@ class SynapseAccumulator(wiring.Component):
 
     Parameters
     ----------
-    w_ee : (n_e, d) unsigned, ``synapse_bits`` bits
-    w_ie : (n_i, d) unsigned, ``synapse_bits`` bits
-    synapse_bits : int, 1..8
+    w_ee : (n_e, d), in the format ``synapse``
+    w_ie : (n_i, d), likewise; ``n_i`` may be 0
+    synapse : Format, 1..8 bits
+        Signed in a layer without inhibition.
     value_bits : int, 1..8
         Bits of the value of an event: the input's, or 1 for spikes.
     i_ee, i_ie : Format
@@ -52,7 +53,7 @@ class SynapseAccumulator(wiring.Component):
         *,
         w_ee: np.ndarray,
         w_ie: np.ndarray,
-        synapse_bits: int,
+        synapse: Format,
         value_bits: int,
         i_ee: Format,
         i_ie: Format,
@@ -64,12 +65,12 @@ class SynapseAccumulator(wiring.Component):
             raise ValueError(f"lanes of the synapse stage must be 1..{self.n_e + self.n_i}, not {lanes}")
         if w_ie.shape[1] != self.d:
             raise ValueError(f"w_ee has {self.d} inputs and w_ie {w_ie.shape[1]}")
-        for name, bits in ("synapse_bits", synapse_bits), ("value_bits", value_bits):
+        for name, bits in ("synapse bits", synapse.width), ("value_bits", value_bits):
             if not 1 <= bits <= 8:
                 raise ValueError(f"{name} of the synapse stage must be 1..8, not {bits}")
         self.words = ceil_div(self.n_e + self.n_i, lanes)
         self._rows = np.concatenate([w_ee, w_ie]).T
-        self._synapse_bits, self._value_bits = synapse_bits, value_bits
+        self._synapse, self._value_bits = synapse, value_bits
         self._widths = [i_ee.width] * self.n_e + [i_ie.width] * self.n_i
         self._lanes = lanes
         super().__init__(
@@ -86,12 +87,12 @@ class SynapseAccumulator(wiring.Component):
     @property
     def memory_bits(self) -> int:
         """Bits of the weight memory."""
-        return self.d * self.words * self._lanes * self._synapse_bits
+        return self.d * self.words * self._lanes * self._synapse.width
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=self.i.p.shape().size, depth=QUEUE_DEPTH)
-        m.submodules.weights = weights = packed_memory(self._rows, self._lanes, self._synapse_bits)
+        m.submodules.weights = weights = packed_memory(self._rows, self._lanes, self._synapse)
         read = weights.read_port()
         m.d.comb += [
             queue.w_data.eq(self.i.p),
@@ -107,7 +108,8 @@ class SynapseAccumulator(wiring.Component):
         weighted: Any = Signal(stage)
         multiplied: Any = Signal(stage)
         synapses: Any = Signal(read.data.shape())
-        products: Any = Signal(data.ArrayLayout(unsigned(self._synapse_bits + self._value_bits), self._lanes))
+        product = Format(self._synapse.width + self._value_bits, signed=self._synapse.signed)
+        products: Any = Signal(data.ArrayLayout(shape_of(product), self._lanes))
         event = data.View(self.i.p.shape(), queue.r_data)
         word = Signal(index_of(self.words))
         last_word = word == self.words - 1
@@ -129,7 +131,7 @@ class SynapseAccumulator(wiring.Component):
 
         rings = self._rings(m, products, turn=multiplied.valid, clear=multiplied.last & advance)
         m.d.comb += self.o.valid.eq(multiplied.last)
-        currents = [*self.o.p.i_ee, *self.o.p.i_ie]
+        currents = [current for population, _ in self.o.p.shape() for current in self.o.p[population]]
         m.d.comb += [current.eq(rings[n % self._lanes][n // self._lanes]) for n, current in enumerate(currents)]
         return m
 

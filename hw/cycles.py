@@ -10,6 +10,8 @@ from hw.folding import Folding, check_foldings
 from hw.lif import LIFCore
 from hw.population import PopulationUnit
 from hw.readout import Readout
+from hw.scaling import Scaling
+from hw.serialiser import Serialiser
 from hw.stabiliser import Stabiliser
 from quant.errors import ChandelierError
 from quant.network import IntegerNetwork, Layer
@@ -18,10 +20,6 @@ __all__ = ["LayerCycles", "Prediction", "layer_cycles", "predict_cycles"]
 
 #: Cycles from the marker's arrival to the currents of a step, in the synapse stage.
 _SYNAPSES = SynapseAccumulator.LATENCY
-#: Cycles that the population unit's pipeline adds to its work.
-_POPULATION = PopulationUnit.PIPELINE
-#: Cycles from the last balance of a step to the first spike.
-_NEURONS = Stabiliser.LATENCY + DivisiveInhibition.LATENCY + LIFCore.LATENCY
 
 
 @dataclass(frozen=True)
@@ -35,9 +33,9 @@ class LayerCycles:
     marker : int
         Of an end-of-step marker there.
     group : int
-        Of a group of E neurons, a beat, in the population unit.
+        Of a group of E neurons, a beat, in the population unit, or, without inhibition, in the serialiser.
     beats : int
-        Beats of a frame: what every stage behind the population unit takes for it at least.
+        Beats of a frame: what every stage behind it takes for it at least.
     """
 
     event: int
@@ -47,7 +45,7 @@ class LayerCycles:
 
     @property
     def population(self) -> int:
-        """Of a time step in the population unit."""
+        """Of a time step in the population unit, or in the serialiser."""
         return self.group * self.beats
 
 
@@ -80,6 +78,18 @@ def layer_cycles(layer: Layer, folding: Folding) -> LayerCycles:
     return LayerCycles(event=folding.words(layer), marker=1, group=folding.chunks(layer), beats=folding.groups(layer))
 
 
+def _balance_delay(layer: Layer) -> int:
+    """Cycles that the pipeline of the population unit, or of the serialiser, adds to its work."""
+    return PopulationUnit.PIPELINE if layer.n_i else Serialiser.LATENCY - 1
+
+
+def _neuron_delay(layer: Layer, terms: LayerCycles) -> int:
+    """Cycles from the last balance of a step to the first spike. Only a stabiliser waits for the last one."""
+    if layer.n_i:
+        return Stabiliser.LATENCY + DivisiveInhibition.LATENCY + LIFCore.LATENCY
+    return Scaling.LATENCY + LIFCore.LATENCY - (terms.beats - 1)
+
+
 def _encoder_cycles(layer: Layer, folding: Folding, spikes: float) -> float:
     """Of a frame: a cycle for each spike, for each silent beat (as likely as independent spikes make it), and one."""
     silent = (1 - spikes / layer.n_e) ** folding.neuron_lanes
@@ -93,7 +103,7 @@ def _stages(
     for i, (layer, folding) in enumerate(zip(network.layers, foldings, strict=True)):
         terms, sets, steps = layer_cycles(layer, folding), network.layer_steps(i), network.steps
         stages[i, "synapses"] = sets * (events[i] * terms.event + terms.marker)
-        stages[i, "population"] = sets * terms.population
+        stages[i, "population" if layer.n_i else "serialiser"] = sets * terms.population
         if layer.neurons is None:
             stages[i, "readout"] = steps * terms.beats + 1
         else:
@@ -117,13 +127,13 @@ def _latency(network: IntegerNetwork, foldings: Sequence[Folding], events: Seque
         for first, marker in arrivals:
             added = max(marker + _SYNAPSES, first + work + _SYNAPSES, taken + work + terms.marker)
             taken = max(added, taken + terms.population)
-            frames.append(taken + terms.population + _POPULATION)
+            frames.append(taken + terms.population + _balance_delay(layer))
         if layer.neurons is None:
             break
         arrivals, fires, sent = [], -inf, -inf
         pace = _encoder_cycles(layer, folding, events[i + 1])
         for step in range(network.steps):
-            fires = max(frames[min(step, len(frames) - 1)] + _NEURONS, fires + terms.beats, sent)
+            fires = max(frames[min(step, len(frames) - 1)] + _neuron_delay(layer, terms), fires + terms.beats, sent)
             sent = fires + pace
             arrivals.append((fires + pace / (events[i + 1] + 1), sent))
     return frames[-1] + Readout.LATENCY

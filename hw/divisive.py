@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from amaranth import Module, Mux, Signal, signed, unsigned
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
+from amaranth import Module, Mux, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.layouts import frame_layout, index_of, shape_of
-from hw.packing import ceil_div
+from hw.layouts import frame_layout, shape_of
+from hw.parameters import ParameterMemory
 from hw.reciprocal import ReciprocalUnit
 from quant.arithmetic import round_shift, saturate
 from quant.formats import Format
@@ -72,17 +71,11 @@ class DivisiveInhibition(wiring.Component):
             raise ValueError(f"lanes of divisive inhibition must be 1..{len(g_e)}, not {lanes}")
         if shift < 0:
             raise ValueError(f"shift of divisive inhibition must not be negative, and is {shift}")
-        self._lanes, self._shift, self._membrane, self._product = lanes, shift, membrane, product
+        self._shift, self._membrane, self._product = shift, membrane, product
         self._unit = ReciprocalUnit(lanes=lanes, bal=bal, d=d, reciprocal=reciprocal)
         # signed: |g_e * bal| is at most |g_e * bal * R|, which is proven
         self._gained = Format(min(product.width, bal.width + gain_e_bits), signed=bal.signed)
-        self._parameters = data.ArrayLayout(
-            data.StructLayout({"g_e": unsigned(gain_e_bits), "b_e": signed(membrane.width)}), lanes
-        )
-        neurons = [{"g_e": int(g), "b_e": int(b)} for g, b in zip(g_e, b_e, strict=True)]
-        neurons += [{"g_e": 0, "b_e": 0}] * (-len(neurons) % lanes)
-        self._contents = [neurons[k : k + lanes] for k in range(0, len(neurons), lanes)]
-        assert len(self._contents) == ceil_div(len(g_e), lanes)
+        self._parameters = ParameterMemory(lanes=lanes, g_e=g_e, b_e=b_e, gain_e_bits=gain_e_bits, membrane=membrane)
         super().__init__(
             {
                 "i": In(stream.Signature(frame_layout(lanes, bal=bal, d=d))),
@@ -93,30 +86,21 @@ class DivisiveInhibition(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.reciprocal = unit = self._unit
-        beats = len(self._contents)
-        memory: Any = Memory(shape=self._parameters, depth=max(2, beats), init=self._contents)
-        m.submodules.parameters = memory
-        port = memory.read_port()
-        advance, taken = Signal(), Signal()
-        gained_valid, product_valid = Signal(), Signal()
-        beat, next_beat = Signal(index_of(beats)), Signal(index_of(beats))
+        m.submodules.parameters = memory = self._parameters
+        advance, gained_valid, product_valid = Signal(), Signal(), Signal()
         wiring.connect(m, wiring.flipped(self.i), unit.i)
         m.d.comb += [
             advance.eq(self.o.ready | ~self.o.valid),
             unit.o.ready.eq(advance),
-            taken.eq(unit.o.valid & advance),
-            next_beat.eq(Mux(taken, Mux(beat == beats - 1, 0, beat + 1), beat)),
-            # Always one ahead: the data are there when the beat comes.
-            port.addr.eq(next_beat),
+            memory.taken.eq(unit.o.valid & advance),  # never in the first cycle: the unit has a latency
         ]
-        m.d.sync += beat.eq(next_beat)
         with m.If(advance):
             m.d.sync += [
                 gained_valid.eq(unit.o.valid),
                 product_valid.eq(gained_valid),
                 self.o.valid.eq(product_valid),
             ]
-        for source, parameters, result in zip(unit.o.p, port.data, self.o.p, strict=True):
+        for source, parameters, result in zip(unit.o.p, memory.data, self.o.p, strict=True):
             self._lane(m, advance, source, parameters, result)
         return m
 

@@ -26,7 +26,7 @@ class Folding:
     synapse_lanes : int, 1..n_e+n_i
         Synapses.
     population_lanes : int, 1..n_i
-        I neurons per E neuron in the population unit.
+        I neurons per E neuron in the population unit; 1 in a layer without inhibition, which has none.
     neuron_lanes : int, 1..n_e
         E neurons, in the population unit and all that follows.
     """
@@ -40,8 +40,8 @@ class Folding:
         return ceil_div(layer.n_e + layer.n_i, self.synapse_lanes)
 
     def chunks(self, layer: Layer) -> int:
-        """Cycles of a group of E neurons in the population unit."""
-        return ceil_div(layer.n_i, self.population_lanes)
+        """Cycles of a group of E neurons in the population unit, or in the serialiser."""
+        return max(1, ceil_div(layer.n_i, self.population_lanes))
 
     def groups(self, layer: Layer) -> int:
         """Groups of E neurons: beats of a frame."""
@@ -62,7 +62,7 @@ def check_foldings(network: IntegerNetwork, foldings: Sequence[Folding]) -> None
     for i, (layer, folding) in enumerate(zip(network.layers, foldings, strict=True)):
         limits = {
             "synapse_lanes": layer.n_e + layer.n_i,
-            "population_lanes": layer.n_i,
+            "population_lanes": max(1, layer.n_i),
             "neuron_lanes": layer.n_e,
         }
         for name, most in limits.items():
@@ -76,10 +76,13 @@ def _synapse_lanes(layer: Layer) -> int:
     return ceil_div(synapses, ceil_div(synapses * layer.synapse_bits, ROW_BITS))
 
 
-def _multipliers(folding: Folding) -> int:
-    """Two for each weight of ``w_ei`` in a cycle, one for each ``g_i * i_ie``, two for each current."""
+def _multipliers(folding: Folding, layer: Layer) -> int:
+    """Two for each weight of ``w_ei`` in a cycle, one for each ``g_i * i_ie``, two for each current.
+
+    Without inhibition there is one for each current.
+    """
     lanes = folding.neuron_lanes, folding.population_lanes
-    return 2 * lanes[0] * lanes[1] + lanes[1] + 2 * lanes[0]
+    return 2 * lanes[0] * lanes[1] + lanes[1] + 2 * lanes[0] if layer.n_i else lanes[0]
 
 
 def _balanced(layer: Layer, sets: int, steps: int, target: int, budget: int) -> Folding:
@@ -98,13 +101,13 @@ def _balanced(layer: Layer, sets: int, steps: int, target: int, budget: int) -> 
     candidates = [
         Folding(_synapse_lanes(layer), population, neurons)
         for neurons in range(1, min(layer.n_e, budget) + 1)
-        for population in range(1, min(layer.n_i, budget) + 1)
+        for population in range(1, min(max(1, layer.n_i), budget) + 1)
     ]
-    affordable = [f for f in candidates if _multipliers(f) <= budget]
+    affordable = [f for f in candidates if _multipliers(f, layer) <= budget]
     fast = [f for f in affordable if cycles(f) <= target]
     if fast:
-        return min(fast, key=lambda f: (_multipliers(f), cycles(f)))
-    return min(affordable, key=lambda f: (cycles(f), _multipliers(f)))
+        return min(fast, key=lambda f: (_multipliers(f, layer), cycles(f)))
+    return min(affordable, key=lambda f: (cycles(f), _multipliers(f, layer)))
 
 
 def default_foldings(network: IntegerNetwork, *, multipliers: int = MULTIPLIERS) -> tuple[Folding, ...]:
@@ -115,7 +118,7 @@ def default_foldings(network: IntegerNetwork, *, multipliers: int = MULTIPLIERS)
 
     Parameters
     ----------
-    multipliers : int, >= 5
+    multipliers : int, >= 5 (1 if no layer has inhibition)
         What the population unit and the neurons of a layer may have together; fewer make it slower.
 
     Raises
@@ -123,7 +126,7 @@ def default_foldings(network: IntegerNetwork, *, multipliers: int = MULTIPLIERS)
     ChandelierError
         If there are too few multipliers for a single lane.
     """
-    least = _multipliers(Folding(1, 1, 1))
+    least = max(_multipliers(Folding(1, 1, 1), layer) for layer in network.layers)
     if multipliers < least:
         raise ChandelierError(f"multipliers of a layer must be at least {least}, not {multipliers}")
 

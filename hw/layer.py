@@ -16,13 +16,15 @@ from hw.lif import LIFCore
 from hw.population import PopulationUnit
 from hw.readout import Readout
 from hw.replay import Replay
+from hw.scaling import Scaling
+from hw.serialiser import Serialiser
 from hw.stabiliser import Stabiliser
 from quant.network import Layer
 from quant.widths import LayerWidths
 
 __all__ = ["LayerEngine", "chain"]
 
-_WEIGHTS = {"synapses": "accumulator", "inhibition": "population"}
+_WEIGHTS = {"accumulator": "synapses", "population": "inhibition"}
 #: Any component with streams ``i`` and ``o``.
 Stage = Any
 
@@ -39,54 +41,68 @@ def chain(whole: Stage, stages: Mapping[str, Stage]) -> Module:
     return m
 
 
-def _synapse_stages(layer: Layer, widths: LayerWidths, folding: Folding) -> dict[str, Stage]:
+def _population(layer: Layer, widths: LayerWidths, folding: Folding) -> PopulationUnit:
     neurons = layer.neurons
     shunting: dict[str, Any] = (
         {} if neurons is None else {"d": widths.d, "g_i": neurons.g_i, "gain_i_bits": neurons.gain_i_bits}
     )
+    return PopulationUnit(
+        w_ei=layer.w_ei,
+        inhibition_bits=layer.inhibition_bits,
+        a=layer.a,
+        i_ee=widths.i_ee,
+        i_ie=widths.i_ie,
+        bal=widths.bal,
+        population_lanes=folding.population_lanes,
+        neuron_lanes=folding.neuron_lanes,
+        **shunting,
+    )
+
+
+def _synapse_stages(layer: Layer, widths: LayerWidths, folding: Folding) -> dict[str, Stage]:
+    accumulator = SynapseAccumulator(
+        w_ee=layer.w_ee,
+        w_ie=layer.w_ie,
+        synapse=layer.synapse,
+        value_bits=widths.x.width,
+        i_ee=widths.i_ee,
+        i_ie=widths.i_ie,
+        lanes=folding.synapse_lanes,
+    )
+    if layer.n_i:
+        return {"accumulator": accumulator, "population": _population(layer, widths, folding)}
+    lanes = folding.neuron_lanes
+    serialiser = Serialiser(n=layer.n_e, lanes=lanes, a=layer.a, i_ee=widths.i_ee, bal=widths.bal)
+    return {"accumulator": accumulator, "serialiser": serialiser}
+
+
+def _current_stages(layer: Layer, widths: LayerWidths, lanes: int) -> dict[str, Stage]:
+    """From balance, and denominator if there is one, to the current."""
+    neurons = layer.neurons
+    assert neurons is not None and widths.product is not None
+    shared: dict[str, Any] = {
+        "g_e": neurons.g_e,
+        "b_e": neurons.b_e,
+        "gain_e_bits": neurons.gain_e_bits,
+        "shift": neurons.shift,
+        "membrane": neurons.membrane,
+        "bal": widths.bal,
+        "product": widths.product,
+        "lanes": lanes,
+    }
+    if neurons.reciprocal is None:
+        return {"scaling": Scaling(**shared)}
+    assert widths.d is not None
     return {
-        "accumulator": SynapseAccumulator(
-            w_ee=layer.w_ee,
-            w_ie=layer.w_ie,
-            synapse_bits=layer.synapse_bits,
-            value_bits=widths.x.width,
-            i_ee=widths.i_ee,
-            i_ie=widths.i_ie,
-            lanes=folding.synapse_lanes,
-        ),
-        "population": PopulationUnit(
-            w_ei=layer.w_ei,
-            inhibition_bits=layer.inhibition_bits,
-            a=layer.a,
-            i_ee=widths.i_ee,
-            i_ie=widths.i_ie,
-            bal=widths.bal,
-            population_lanes=folding.population_lanes,
-            neuron_lanes=folding.neuron_lanes,
-            **shunting,
-        ),
+        "stabiliser": Stabiliser(n=layer.n_e, lanes=lanes, bal=widths.bal, d=widths.d),
+        "divisive": DivisiveInhibition(reciprocal=neurons.reciprocal, d=widths.d, **shared),
     }
 
 
 def _hidden_stages(layer: Layer, widths: LayerWidths, folding: Folding, replays: int, steps: int) -> dict[str, Stage]:
     neurons, lanes = layer.neurons, folding.neuron_lanes
-    assert neurons is not None and neurons.reciprocal is not None
-    assert widths.d is not None and widths.product is not None
-    stages: dict[str, Stage] = {
-        "stabiliser": Stabiliser(n=layer.n_e, lanes=lanes, bal=widths.bal, d=widths.d),
-        "divisive": DivisiveInhibition(
-            g_e=neurons.g_e,
-            b_e=neurons.b_e,
-            gain_e_bits=neurons.gain_e_bits,
-            shift=neurons.shift,
-            reciprocal=neurons.reciprocal,
-            membrane=neurons.membrane,
-            bal=widths.bal,
-            d=widths.d,
-            product=widths.product,
-            lanes=lanes,
-        ),
-    }
+    assert neurons is not None
+    stages = _current_stages(layer, widths, lanes)
     if replays > 1:
         stages["replay"] = Replay(n=layer.n_e, lanes=lanes, current=neurons.membrane, times=replays)
     return stages | {
@@ -97,6 +113,8 @@ def _hidden_stages(layer: Layer, widths: LayerWidths, folding: Folding, replays:
             membrane=neurons.membrane,
             tau_shift=neurons.tau_shift,
             theta=neurons.theta,
+            leak=neurons.leak,
+            reset=neurons.reset,
         ),
         "encoder": EventEncoder(n=layer.n_e, lanes=lanes, membrane=neurons.membrane),
     }
@@ -141,15 +159,13 @@ class LayerEngine(wiring.Component):
     @property
     def memory_bits(self) -> dict[str, int]:
         """Bits of each memory, queues and pipelines not counted. The reciprocal's is read by every lane."""
-        bits = {name: self.stages[stage].memory_bits for name, stage in _WEIGHTS.items()}
+        bits = {name: self.stages[stage].memory_bits for stage, name in _WEIGHTS.items() if stage in self.stages}
         neurons = self.layer.neurons
-        if neurons is not None and neurons.reciprocal is not None:
+        if neurons is not None:
             slots, width = self.folding.groups(self.layer) * self.folding.neuron_lanes, neurons.membrane.width
-            bits |= {
-                "gains_and_biases": slots * (neurons.gain_e_bits + width),
-                "reciprocal": len(neurons.reciprocal.table) * neurons.reciprocal.bits,
-                "potentials": slots * width,
-            }
+            bits |= {"gains_and_biases": slots * (neurons.gain_e_bits + width), "potentials": slots * width}
+            if (table := neurons.reciprocal) is not None:
+                bits["reciprocal"] = len(table.table) * table.bits
         if "replay" in self.stages:
             bits["currents"] = slots * width
         return bits

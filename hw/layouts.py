@@ -26,11 +26,12 @@ def event_layout(sources: int, value_bits: int) -> data.StructLayout:
     return data.StructLayout({"index": index_of(sources), "value": value_bits, "last": 1})
 
 
-def accumulator_layout(i_ee: Format, n_e: int, i_ie: Format, n_i: int) -> data.StructLayout:
-    """All currents of one time step in one beat: ``i_ee`` of ``n_e`` neurons, ``i_ie`` of ``n_i``."""
-    return data.StructLayout(
-        {"i_ee": data.ArrayLayout(shape_of(i_ee), n_e), "i_ie": data.ArrayLayout(shape_of(i_ie), n_i)}
-    )
+def accumulator_layout(i_ee: Format, n_e: int, i_ie: Format | None = None, n_i: int = 0) -> data.StructLayout:
+    """All currents of one time step in one beat: ``i_ee`` of ``n_e`` neurons, ``i_ie`` of ``n_i``, if there are any."""
+    layout = {"i_ee": data.ArrayLayout(shape_of(i_ee), n_e)}
+    if i_ie is not None and n_i:
+        layout["i_ie"] = data.ArrayLayout(shape_of(i_ie), n_i)
+    return data.StructLayout(layout)
 
 
 def frame_layout(lanes: int, **fields: Format) -> data.ArrayLayout:

@@ -1,6 +1,6 @@
-"""The LIF core: leak, integrate, fire, soft reset."""
+"""The LIF core: leak, integrate, fire, reset."""
 
-from typing import Any
+from typing import Any, get_args
 
 from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
@@ -9,14 +9,16 @@ from amaranth.lib.wiring import In, Out
 
 from hw.layouts import frame_layout, index_of
 from hw.packing import ceil_div
-from quant.arithmetic import leak, saturate
+from quant.arithmetic import Reset, after_reset, integrate, saturate
 from quant.formats import Format
 
 __all__ = ["LIFCore"]
 
 
 class LIFCore(wiring.Component):
-    """``u = leak(v) + I``; ``s = u >= theta``; ``v = saturate(u - theta * s)`` (numerics page, section 4).
+    """``u = leak(v) + I``; ``s = u >= theta``; ``v = saturate(u - theta * s)``, or as ``reset`` says.
+
+    (numerics page, section 4)
 
     ``v`` starts at 0 with each sample, that is, every ``steps`` frames. A beat a cycle, latency 1.
 
@@ -30,10 +32,12 @@ class LIFCore(wiring.Component):
         Time steps of a sample.
     membrane : Format, signed
         Of membrane potential and current.
-    tau_shift : int, 1..8
-        ``tau = 2**tau_shift``.
+    tau_shift : int, 1..12
+        ``tau = 2**tau_shift / leak``.
     theta : int, 1..membrane.max
         Threshold in units of the membrane format.
+    leak : int, 0..2**tau_shift
+    reset : "subtract", "zero" or "delayed"
 
     Raises
     ------
@@ -47,19 +51,34 @@ class LIFCore(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, *, n: int, lanes: int, steps: int, membrane: Format, tau_shift: int, theta: int) -> None:
+    def __init__(
+        self,
+        *,
+        n: int,
+        lanes: int,
+        steps: int,
+        membrane: Format,
+        tau_shift: int,
+        theta: int,
+        leak: int = 1,
+        reset: Reset = "subtract",
+    ) -> None:
         if not 1 <= lanes <= n:
             raise ValueError(f"lanes of the LIF core must be 1..{n}, not {lanes}")
         if steps < 1:
             raise ValueError(f"steps of the LIF core must be at least 1, not {steps}")
         if not membrane.signed:
             raise ValueError(f"membrane of the LIF core must be signed, not {membrane}")
-        if not 1 <= tau_shift <= 8:
-            raise ValueError(f"tau_shift of the LIF core must be 1..8, not {tau_shift}")
+        if not 1 <= tau_shift <= 12:
+            raise ValueError(f"tau_shift of the LIF core must be 1..12, not {tau_shift}")
+        if not 0 <= leak <= 1 << tau_shift:
+            raise ValueError(f"leak of the LIF core must be 0..{1 << tau_shift}, not {leak}")
+        if reset not in get_args(Reset):
+            raise ValueError(f"reset of the LIF core must be one of {', '.join(get_args(Reset))}, not {reset}")
         if not 1 <= theta <= membrane.max:
             raise ValueError(f"theta of the LIF core must be 1..{membrane.max}, not {theta}")
         self._lanes, self._beats, self._steps = lanes, ceil_div(n, lanes), steps
-        self._membrane, self._tau_shift, self._theta = membrane, tau_shift, theta
+        self._membrane, self._theta, self._tau_shift, self._leak, self._reset = membrane, theta, tau_shift, leak, reset
         super().__init__(
             {
                 "i": In(stream.Signature(frame_layout(lanes, current=membrane))),
@@ -99,8 +118,8 @@ class LIFCore(wiring.Component):
         u = Signal(signed(self._membrane.width + 1))
         spike = u >= self._theta
         m.d.comb += [
-            u.eq(leak(v, self._tau_shift) + current),
-            after.v.eq(saturate(u - Mux(spike, self._theta, 0), self._membrane, Mux)),
+            u.eq(integrate(v, current, self._theta, self._tau_shift, self._leak, self._reset, Mux)),
+            after.v.eq(saturate(after_reset(u, spike, self._theta, self._reset, Mux), self._membrane, Mux)),
         ]
         with m.If(taken):
             m.d.sync += [result.v.eq(after.v), result.spike.eq(spike)]

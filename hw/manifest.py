@@ -101,7 +101,7 @@ class LayerEntry(_Strict):
     """
 
     n_e: PositiveInt
-    n_i: PositiveInt
+    n_i: _Count
     d: PositiveInt
     folding: FoldingEntry
     cycles: dict[str, _Count]

@@ -30,8 +30,10 @@ __all__ = ["Network"]
 _PROBED: Mapping[str, Mapping[str, str]] = {
     "accumulator": {},
     "population": {},
+    "serialiser": {},
     "stabiliser": {"d": "divisor"},
     "divisive": {},
+    "scaling": {},
     "lif": {},
 }
 
@@ -45,12 +47,11 @@ def _check_supported(network: IntegerNetwork) -> None:
             "pools": wires.pool != (1, 1),
             "adds up several layers": wires.sources_of(i) != (i - 1,),
             "stabilises by a floor": bool(floor),
-            "has no inhibition": layer.n_i == 0,
         }
         for what in (what for what, is_so in found.items() if is_so):
             raise ChandelierError(
                 f"layers.{i} of {network.name} {what}, and there is no hardware for that yet: "
-                "only fully connected layers of E and I neurons, stabilised adaptively, become RTL"
+                "only fully connected layers, without inhibition or stabilised adaptively, become RTL"
             )
 
 
@@ -107,8 +108,13 @@ class Network(wiring.Component):
     @property
     def weight_memories(self) -> list[tuple[str, str]]:
         """(instance, memory) of each memory of weights, below the top module."""
-        memories = ("accumulator", "weights"), ("population", "w_ei")
-        return [(f"layer{i}.{stage}", memory) for i in range(len(self.engines)) for stage, memory in memories]
+        memories = {"accumulator": "weights", "population": "w_ei"}
+        return [
+            (f"layer{i}.{stage}", memories[stage])
+            for i, engine in enumerate(self.engines)
+            for stage in engine.stages
+            if stage in memories
+        ]
 
     def probes(self) -> Iterator[Probe]:
         """The streams whose values the golden model knows too, in the order of the dataflow."""

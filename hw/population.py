@@ -121,7 +121,7 @@ class PopulationUnit(wiring.Component):
         chunk_i_ie = [register(i) for i in i_ie]
         populations = {"bal": [register(i) for i in chunk_i_ie]}
         if self._g_i is not None:
-            m.submodules.g_i = g_i = packed_memory(self._g_i[None], self._population_lanes, self._gain_i_bits)
+            m.submodules.g_i = g_i = packed_memory(self._g_i[None], self._population_lanes, Format(self._gain_i_bits))
             g_read = g_i.read_port()
             m.d.comb += [g_read.addr.eq(chunk), g_read.en.eq(advance)]
             populations["d"] = [register(g * i) for g, i in zip(g_read.data, chunk_i_ie, strict=True)]
@@ -179,7 +179,7 @@ class PopulationUnit(wiring.Component):
         n_e, n_i = self._w_ei.shape
         filled = np.pad(self._w_ei, ((0, self.groups * n - n_e), (0, self.chunks * p - n_i)))
         words = filled.reshape(self.groups, n, self.chunks, p).transpose(0, 2, 1, 3)
-        return packed_memory(words.reshape(self.cycles, n * p), n * p, self._inhibition_bits)
+        return packed_memory(words.reshape(self.cycles, n * p), n * p, Format(self._inhibition_bits))
 
 
 def _tree_sum(values: Sequence[Value]) -> Value:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d
 
-from quant.arithmetic import leak, round_shift, saturate
+from quant.arithmetic import Reset, after_reset, integrate, round_shift, saturate
 from quant.formats import Format
 from quant.maps import Pair, Window
 from quant.reciprocal import Reciprocal
@@ -104,8 +104,16 @@ def divide(bal: Tensor, d: Tensor, g_e: Tensor, b_e: Tensor, shift: int, r: Reci
     return torch.where(d > 0, current, b_e)
 
 
-def lif_step(v: Tensor, current: Tensor, membrane: Format, tau_shift: int, theta: int) -> tuple[Tensor, Tensor, Tensor]:
+def lif_step(
+    v: Tensor,
+    current: Tensor,
+    membrane: Format,
+    tau_shift: int,
+    theta: int,
+    factor: int = 1,
+    reset: Reset = "subtract",
+) -> tuple[Tensor, Tensor, Tensor]:
     """One step of the LIF neuron: ``u`` before the reset, the spike, and the next membrane potential; int64."""
-    u = leak(v, tau_shift) + current
-    spike = (u >= theta).long()
-    return u, spike, saturate(u - theta * spike, membrane, torch.where)
+    u = integrate(v, current, theta, tau_shift, factor, reset, torch.where)
+    spike = u >= theta
+    return u, spike.long(), saturate(after_reset(u, spike, theta, reset, torch.where), membrane, torch.where)

@@ -42,7 +42,7 @@ def _scalars(network: IntegerNetwork) -> dict[str, object]:
         entry |= {"input_map": shape, "output_map": output, "window": window and vars(window)}
         if (n := layer.neurons) is not None:
             entry |= {"shift": n.shift, "tau_shift": n.tau_shift, "theta": n.theta, "membrane": str(n.membrane)}
-            entry["floor"] = n.floor
+            entry |= {"floor": n.floor, "leak": n.leak, "reset": n.reset}
         if n is not None and n.reciprocal is not None:
             entry |= {"reciprocal_index_bits": n.reciprocal.index_bits, "reciprocal_bits": n.reciprocal.bits}
         entry["widths"] = {name: str(fmt) for name, fmt in vars(widths).items() if fmt is not None}

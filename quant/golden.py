@@ -84,7 +84,8 @@ def _lif(currents: Tensor, steps: int, neurons: Neurons) -> dict[str, Tensor]:
     v = torch.zeros_like(currents[:, 0])
     record: dict[str, list[Tensor]] = {"u": [], "v": [], "spike": []}
     for current in currents.expand(-1, steps, -1, -1, -1).unbind(1):
-        u, spike, v = lif_step(v, current, neurons.membrane, neurons.tau_shift, neurons.theta)
+        dynamics = (neurons.membrane, neurons.tau_shift, neurons.theta, neurons.leak, neurons.reset)
+        u, spike, v = lif_step(v, current, *dynamics)
         for name, value in zip(record, (u, v, spike), strict=True):
             record[name].append(value)
     return {name: torch.stack(values, 1) for name, values in record.items()}

@@ -6,10 +6,11 @@ Its file is described in ``quant/network_file.py``, the widths that follow from 
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
+from quant.arithmetic import Reset
 from quant.errors import ChandelierError
 from quant.formats import Format
 from quant.maps import FULLY_CONNECTED, NETWORK_INPUT, Shape, Wiring, pooled
@@ -75,8 +76,8 @@ class Neurons:
     """The E neurons of a hidden layer: divisive inhibition, gain, bias and leaky integration.
 
     ``I = sat(round_shift(g_e * bal * R, shift + e) + b_e)``; ``u = leak(v) + I``; ``s = u >= theta``;
-    ``v = sat(u - theta * s)``. (numerics page, sections 3 and 4) Without I neurons there is nothing to divide by:
-    ``I = sat(round_shift(g_e * bal, shift) + b_e)``.
+    ``v = sat(u - theta * s)``, or as ``reset`` says (numerics page, sections 3 and 4). Without I neurons nothing
+    divides: ``I = sat(round_shift(g_e * bal, shift) + b_e)``.
 
     Parameters
     ----------
@@ -90,13 +91,17 @@ class Neurons:
     reciprocal : Reciprocal, or None in a layer without I neurons
     membrane : Format, signed
         Of the membrane potential and of the current.
-    tau_shift : int, 1..8
-        ``tau = 2**tau_shift``.
+    tau_shift : int, 1..12
+        ``tau = 2**tau_shift / leak``.
     theta : int, >= 1
         Threshold in units of the membrane format.
     floor : int, >= 0
         How a denominator is kept from zero: 0 is adaptive stabilisation (zeros become the smallest non-zero of the
         layer), anything else the streaming form (what is below it becomes ``floor``).
+    leak : int, 0..2**tau_shift
+        0 is a neuron that does not leak.
+    reset : "subtract", "zero" or "delayed"
+        What a spike does to the potential (numerics page, section 4).
     """
 
     g_i: Array
@@ -110,6 +115,8 @@ class Neurons:
     tau_shift: int
     theta: int
     floor: int = 0
+    leak: int = 1
+    reset: Reset = "subtract"
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,7 +272,12 @@ def _check_neurons(name: str, layer: Layer, neurons: Neurons) -> None:
     _check_range(f"{name}.gain_i_bits", neurons.gain_i_bits, 1, 8)
     _check_range(f"{name}.gain_e_bits", neurons.gain_e_bits, 1, 16)
     _check_range(f"{name}.shift", neurons.shift, 0, 40)
-    _check_range(f"{name}.tau_shift", neurons.tau_shift, 1, 8)
+    _check_range(f"{name}.tau_shift", neurons.tau_shift, 1, 12)
+    _check_range(f"{name}.leak", neurons.leak, 0, 1 << neurons.tau_shift)
+    _need(
+        neurons.reset in get_args(Reset),
+        f"{name}.reset must be one of {', '.join(get_args(Reset))}, not {neurons.reset}",
+    )
     _need(neurons.membrane.signed, f"{name}.membrane must be a signed format, not {neurons.membrane}")
     _check_range(f"{name}.membrane width", neurons.membrane.width, 4, 24)
     _check_range(f"{name}.theta", neurons.theta, 1, neurons.membrane.max)

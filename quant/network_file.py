@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from quant.arithmetic import Reset
 from quant.errors import ChandelierError
 from quant.files import replacing
 from quant.formats import FormatName
@@ -21,10 +22,12 @@ from quant.network import Array, Input, IntegerNetwork, Layer, Neurons
 from quant.reciprocal import Reciprocal
 from quant.widths import network_widths
 
-__all__ = ["VERSION", "load_network", "save_network"]
+__all__ = ["NAME", "VERSION", "load_network", "save_network"]
 
 #: Version of the file format; a reader refuses a newer one.
 VERSION = 2
+#: What a network may be called.
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 _SYNAPSES = ("w_ee", "w_ie", "w_ei")
 _PER_NEURON = ("g_i", "g_e", "b_e")
 
@@ -55,6 +58,8 @@ class _NeuronsHeader(_Strict):
     tau_shift: int
     theta: int
     floor: int = 0
+    leak: int = 1
+    reset: Reset = "subtract"
 
 
 class _WindowHeader(_Strict):
@@ -80,7 +85,7 @@ class _LayerHeader(_Strict):
 
 class _Header(_Strict):
     version: int = Field(ge=1, strict=True)
-    name: str = Field(max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    name: str = Field(max_length=200, pattern=NAME)
     input: _InputHeader
     steps: int
     logit_scale: float

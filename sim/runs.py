@@ -141,7 +141,8 @@ def _idle_limit(manifests: Sequence[Manifest], stall_probability: float) -> int:
     """Cycles that no design can need between two recorded beats: all synapses of its layers, and all of ``W_EI``."""
     slowest = max(
         sum(
-            layer.d * math.ceil((layer.n_e + layer.n_i) / layer.folding.synapse_lanes) + 4 * layer.n_e * layer.n_i
+            layer.d * math.ceil((layer.n_e + layer.n_i) / layer.folding.synapse_lanes)
+            + 4 * layer.n_e * max(1, layer.n_i)
             for layer in manifest.layers
         )
         for manifest in manifests

@@ -124,20 +124,79 @@ def quantize_command(
     console.print(f"next: chandelier info|export|rtl|cosim {result.path}", soft_wrap=True)
 
 
+@app.command("import")
+def import_command(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A checkpoint (.pth), or the folder of a network.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="runs/NAME", help="The folder of the run.")],
+    data: Annotated[str, typer.Option(help="The data set that it is for: see *chandelier data list*; or a .npz.")],
+) -> None:
+    """Make a run of a network that was trained with DeepEISNN, the paper's reference implementation.
+
+    PATH is a checkpoint of its training (*ckpt-best.pth*) or a released folder with *model.safetensors* and
+    *config.json*; MLP, VGG and ResNet of any width and depth. It is read as data: nothing in it is run. Then:
+    *chandelier quantize runs/NAME* as it is, or *chandelier train runs/NAME/config.json* to fine-tune it first.
+    """
+    from sw.import_deepeisnn import import_deepeisnn
+
+    config = import_deepeisnn(path, output, data)
+    network = config.network
+    rows: dict[str, object] = {"layers": ", ".join(map(str, network.hidden)), "time steps": network.steps}
+    rows |= {"E per I neuron": network.ratio, "tau": 2**network.tau_shift, "run": output}
+    console.print(key_value_table(f"{config.name} for {data}", rows))
+    runs = "" if output.parent == Path("runs") else f" --runs {output.parent}"
+    console.print(f"next: chandelier quantize {output}", soft_wrap=True)
+    console.print(f"or:   chandelier train {output / 'config.json'}{runs}", soft_wrap=True)
+
+
+@app.command("import-nir")
+def import_nir_command(
+    graph: Annotated[Path, typer.Argument(metavar="GRAPH.nir", help="A chain of layers, from snnTorch, Norse, ...")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="NAME.safetensors", help="The integer network.")],
+    steps: Annotated[int, typer.Option(help="Time steps a sample.")],
+    dt: Annotated[float, typer.Option(help="The time step, in the unit of the graph's tau.")] = 1e-4,
+    reset: Annotated[str, typer.Option(help="What a spike does: zero | subtract | delayed.")] = "zero",
+    static: Annotated[bool, typer.Option("--static", help="The same input at every step, not a sequence.")] = False,
+    input_bits: Annotated[int, typer.Option(help="Of an input code; codes stand for 0..1.")] = 8,
+    synapse_bits: Annotated[int, typer.Option(help="2..8, signed.")] = 8,
+) -> None:
+    """Make the integer network of a NIR graph, quantised as it is: without inhibition, with signed synapses.
+
+    What the nodes mean at a discrete time step, and which option fits which library: docs/nir.md.
+    """
+    from quant.network_file import save_network
+    from quant.quantisers import Scheme
+    from sw.import_nir import NIROptions, import_nir
+
+    if output.suffix != ".safetensors":
+        raise ChandelierError(f"{output} must end in .safetensors, as network files do")
+    kind = "static" if static else "sequence"
+    options = NIROptions(steps, dt, reset, kind, input_bits, Scheme(synapse_bits=synapse_bits))  # type: ignore[arg-type]
+    network = import_nir(graph, output.stem, options)
+    save_network(network, output)
+    layers = ", ".join(f"{layer.n_e}" for layer in network.layers)
+    console.print(key_value_table(f"{graph}", {"layers": layers, "time steps": steps, "file": output}))
+    console.print(f"next: chandelier info|export|rtl|cosim {output}", soft_wrap=True)
+
+
 @app.command("export")
 def export_command(
     network: NetworkFile,
-    fmt: Annotated[str, typer.Option("--format", "-f", help=" | ".join(FORMATS))] = "npz",
+    fmt: Annotated[str, typer.Option("--format", "-f", help=" | ".join([*FORMATS, "nir"]))] = "npz",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="[default: beside the network]")] = None,
 ) -> None:
-    """Export the integers: *mem* (a folder of $readmemh images), *npz*, *c-header*, or *json*."""
-    if fmt not in FORMATS:
-        raise ChandelierError(f"--format must be one of {', '.join(FORMATS)}, not {fmt}")
+    """Export the integers: *mem* (a folder of $readmemh images), *npz*, *c-header*, or *json*; or a graph: *nir*."""
+    if fmt not in (*FORMATS, "nir"):
+        raise ChandelierError(f"--format must be one of {', '.join(FORMATS)}, nir, not {fmt}")
     integers = load_network(network)
-    path = output or network.with_name(integers.name + FORMATS[fmt][0])
+    path = output or network.with_name(integers.name + (".nir" if fmt == "nir" else FORMATS[fmt][0]))
     if path.resolve() == network.resolve():
         raise ChandelierError(f"--output is the network file {network} itself: choose another path")
-    export(integers, fmt, path)
+    if fmt == "nir":
+        from sw.export_nir import export_nir
+
+        export_nir(integers, path)
+    else:
+        export(integers, fmt, path)
     console.print(f"{path}", soft_wrap=True)
 
 

@@ -81,6 +81,8 @@ class TrainingConfig(_Section):
     epochs: int = Field(default=10, ge=0, le=10000)
     #: In the floating-point phase, products of synapses in bfloat16; everything else, and what is integer, is exact.
     mixed_precision: bool = False
+    #: Weights to start from in place of E-I Init: a ``float.safetensors`` of a run with the same network.
+    start: str | None = None
     #: Samples a step, of all processes together.
     batch: int = Field(default=128, ge=1, le=65536)
     learning_rate: float = Field(default=0.1, gt=0, le=10)

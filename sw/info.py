@@ -8,7 +8,7 @@ from hw.folding import DENSITY
 from hw.network import Network
 from quant.errors import ChandelierError
 from quant.maps import Window
-from quant.network import IntegerNetwork
+from quant.network import IntegerNetwork, Neurons
 from quant.widths import network_widths
 from sw.console import key_value_table
 
@@ -46,6 +46,11 @@ def _window(window: Window | None) -> str:
     return f"{height}x{width}, stride {stride[0]}x{stride[1]}, padding {padding[0]}x{padding[1]}"
 
 
+def _leak_of(neurons: Neurons) -> str:
+    tau = f"tau {2**neurons.tau_shift / neurons.leak:g}" if neurons.leak else "no leak"
+    return tau if neurons.reset == "subtract" else f"{tau}, reset {neurons.reset}"
+
+
 def _parameters(network: IntegerNetwork) -> Table:
     names = ("input map", "output map", "window", "inputs", "E, I neurons", "w_ee, w_ie", "w_ei", "g_i", "g_e")
     rows: dict[str, list[str]] = {name: [] for name in (*names, "stabilisation", "membrane", "reciprocal table")}
@@ -61,7 +66,7 @@ def _parameters(network: IntegerNetwork) -> Table:
         rows["w_ei"].append(f"u{layer.inhibition_bits}.0 / {layer.a}" if layer.n_i else "-")
         rows["g_i"].append(f"u{neurons.gain_i_bits}.0" if neurons and layer.n_i else "-")
         rows["g_e"].append(f"u{neurons.gain_e_bits}.0" if neurons else "-")
-        rows["membrane"].append(f"{neurons.membrane}, tau {2**neurons.tau_shift}" if neurons else "-")
+        rows["membrane"].append(f"{neurons.membrane}, {_leak_of(neurons)}" if neurons else "-")
         table = neurons and neurons.reciprocal
         floor = f"floor {neurons.floor}" if neurons and neurons.floor else "adaptive"
         rows["stabilisation"].append(floor if table else "-")

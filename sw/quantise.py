@@ -58,9 +58,9 @@ def _accuracy(run: Path, config: Config, dataset: Dataset, phase: str) -> float 
 def quantise_run(run: Path, path: Path | None, *, post_training: bool = False) -> Quantised:
     """Writes the integer network of a run to ``path`` (by default ``run/NAME.safetensors``, or ``NAME-post-training``).
 
-    It comes from quantisation-aware training, or, with ``post_training`` or where the run had no such phase,
-    from the floating-point weights. That the golden model and the trained network compute the same integer
-    logits is checked on the whole test set.
+    It comes from quantisation-aware training, or, with ``post_training`` or where the run had no such phase or was
+    only imported, from the floating-point weights. That the golden model and the trained network compute the same
+    integer logits is checked on the whole test set.
 
     Raises
     ------
@@ -74,7 +74,8 @@ def quantise_run(run: Path, path: Path | None, *, post_training: bool = False) -
     if path.suffix != ".safetensors":
         raise ChandelierError(f"{path} must end in .safetensors, as network files do")
     dataset = load(config.data.name)
-    phase = "float" if post_training or config.quantisation.epochs == 0 else "quantised"
+    untrained = not any((run / name).exists() for name in ("checkpoint.safetensors", "quantised.safetensors"))
+    phase = "float" if post_training or untrained or config.quantisation.epochs == 0 else "quantised"
     network = load_run_network(config, dataset, run, phase)
     if phase == "float":
         network.quantise(config.quantisation.scheme())

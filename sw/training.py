@@ -239,12 +239,14 @@ def _epoch(state: _State, config: Config, batches: Batches, progress: Progress) 
 
 
 def _start(config: Config, dataset: Dataset, run: Path, device: torch.device) -> tuple[_State, Batches]:
-    """A fresh state, E-I Init done, or the one that the run's folder holds."""
+    """A fresh state, E-I Init done or weights read, or the one that the run's folder holds."""
     generator = torch.Generator().manual_seed(config.seed)
     state = _State(build_network(config, dataset).to(device), generator, data=dataset.sha256())
     batches = Batches(config, dataset, generator)
     if (run / "checkpoint.safetensors").exists():
         state.restore(run, config)
+    elif config.training.start is not None:
+        _set_tensors(state.network, _read_tensors(path := Path(config.training.start))[0], path)
     elif config.ei.init:
         state.network.initialise(batches.first().to(device), generator)
     return state, batches

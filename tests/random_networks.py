@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from quant.formats import Format
-from quant.maps import Shape, Window, Wiring, pooled
+from quant.maps import FULLY_CONNECTED, Shape, Window, Wiring, pooled
 from quant.network import Input, IntegerNetwork, Layer, Neurons
 from quant.reciprocal import Reciprocal
 
@@ -46,9 +46,30 @@ def _neurons(rng: np.random.Generator, n_e: int, n_i: int) -> Neurons:
     )
 
 
+def _without_inhibition(
+    rng: np.random.Generator, d: int, n_e: int, neurons: Neurons | None, wiring: Wiring = FULLY_CONNECTED
+) -> Layer:
+    bits = int(rng.integers(2, 9))
+    w = (_weights(rng, (n_e, d), bits).astype(np.int16) - (1 << (bits - 1))).astype(np.int8)
+    if neurons is not None:
+        tau_shift = int(rng.integers(1, 13))
+        neurons = replace(
+            neurons,
+            g_i=np.empty(0, np.uint8),
+            reciprocal=None,
+            tau_shift=tau_shift,
+            leak=int(rng.integers((1 << tau_shift) + 1)) * int(rng.integers(4) > 0),
+            reset=("subtract", "zero", "delayed")[int(rng.integers(3))],
+        )
+    return Layer(w, w[:0], w[:, :0].view("u1"), int(rng.integers(1, 4)), bits, 1, neurons, wiring)
+
+
 def random_network(seed: int, *, largest: int = 64, depth: int = 3) -> IntegerNetwork:
-    """A network whose shapes are 1..``largest``, bits 1..8, with up to ``depth`` layers; the seed decides all."""
-    rng = np.random.default_rng(seed)
+    """A network whose shapes are 1..``largest``, bits 1..8, with up to ``depth`` layers; the seed decides all.
+
+    A quarter of the layers have no inhibition.
+    """
+    rng, plain = np.random.default_rng(seed), np.random.default_rng((seed, 1))
     sizes = [int(n) for n in rng.integers(1, largest + 1, int(rng.integers(2, depth + 1)) + 1)]
     layers = []
     for i, (d, n_e) in enumerate(pairwise(sizes)):
@@ -65,6 +86,8 @@ def random_network(seed: int, *, largest: int = 64, depth: int = 3) -> IntegerNe
                 neurons=_neurons(rng, n_e, n_i) if i < len(sizes) - 2 else None,
             )
         )
+        if plain.random() < 0.25:
+            layers[-1] = _without_inhibition(plain, d, n_e, layers[-1].neurons)
     return IntegerNetwork(
         name=f"random{seed}",
         input=Input(sizes[0], int(rng.integers(1, 9)), "static" if rng.random() < 0.5 else "sequence"),
@@ -89,14 +112,6 @@ def _wiring(rng: np.random.Generator, outputs: list[Shape], last: bool) -> tuple
         stride = (1, 1) if rng.random() < 0.5 else tuple(int(n) for n in rng.integers(1, 4, 2))
         window = Window(kernel, stride, padding)  # type: ignore[arg-type]
     return Wiring(tuple(j - 1 for j in sources), pool, window), shape  # type: ignore[arg-type]
-
-
-def _without_inhibition(rng: np.random.Generator, d: int, n_e: int, neurons: Neurons | None, wiring: Wiring) -> Layer:
-    bits = int(rng.integers(2, 9))
-    w = (_weights(rng, (n_e, d), bits).astype(np.int16) - (1 << (bits - 1))).astype(np.int8)
-    if neurons is not None:
-        neurons = replace(neurons, g_i=np.empty(0, np.uint8), reciprocal=None)
-    return Layer(w, w[:0], w[:, :0].view("u1"), int(rng.integers(1, 4)), bits, 1, neurons, wiring)
 
 
 def random_map_network(seed: int) -> IntegerNetwork:

@@ -122,10 +122,13 @@ def _currents(layer: Layer, neurons: Neurons, shape: tuple[int, int, int], x: Se
 
 
 def _lif(neurons: Neurons, v: Sequence[int], current: Sequence[int]) -> dict[str, list[int]]:
-    u = [v_n - v_n // 2**neurons.tau_shift + c_n for v_n, c_n in zip(v, current, strict=True)]
+    u = [v_n - neurons.leak * v_n // 2**neurons.tau_shift + c_n for v_n, c_n in zip(v, current, strict=True)]
+    if neurons.reset == "delayed":
+        u = [u_n - neurons.theta * int(v_n >= neurons.theta) for u_n, v_n in zip(u, v, strict=True)]
     spike = [int(u_n >= neurons.theta) for u_n in u]
-    left = [_clip(u_n - neurons.theta * s_n, neurons.membrane.width) for u_n, s_n in zip(u, spike, strict=True)]
-    return {"u": u, "v": left, "spike": spike}
+    loss = {"subtract": neurons.theta, "delayed": 0}
+    left = [u_n - s_n * loss.get(neurons.reset, u_n) for u_n, s_n in zip(u, spike, strict=True)]
+    return {"u": u, "v": [_clip(v_n, neurons.membrane.width) for v_n in left], "spike": spike}
 
 
 def reference(network: IntegerNetwork, codes: np.ndarray) -> Signals:

@@ -22,7 +22,9 @@ def random_foldings(network: IntegerNetwork, seed: int) -> list[Folding]:
     def lanes(most: int) -> int:
         return int(rng.integers(1, most + 1))
 
-    return [Folding(lanes(layer.n_e + layer.n_i), lanes(layer.n_i), lanes(layer.n_e)) for layer in network.layers]
+    return [
+        Folding(lanes(layer.n_e + layer.n_i), lanes(max(1, layer.n_i)), lanes(layer.n_e)) for layer in network.layers
+    ]
 
 
 def event_beats(network: IntegerNetwork, codes: np.ndarray) -> list[dict[str, int]]:

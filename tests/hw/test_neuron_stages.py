@@ -16,11 +16,15 @@ from hw.lif import LIFCore
 from hw.readout import Readout
 from hw.reciprocal import ReciprocalUnit
 from hw.replay import Replay
+from hw.scaling import Scaling
+from hw.serialiser import Serialiser
 from hw.stabiliser import Stabiliser
+from quant.arithmetic import Reset
 from quant.formats import Format
 from quant.reciprocal import Reciprocal
 from tests.hw.exchange import exchange
 
+RESETS: list[Reset] = ["subtract", "zero", "delayed"]
 seeds = st.integers(0, 10_000)
 stalls = st.sampled_from([0.0, 0.5])
 examples = settings(max_examples=15)
@@ -150,6 +154,53 @@ def test_divisive_inhibition(seed: int, stall: float) -> None:
 
 @examples
 @given(seed=seeds, stall=stalls)
+def test_serialiser(seed: int, stall: float) -> None:
+    rng = np.random.default_rng(seed)
+    (n, lanes), a, i_ee = _shape(rng), int(rng.integers(1, 9)), Format(int(rng.integers(2, 9)), signed=True)
+    currents = _values(rng, i_ee, (6, n))
+    dut = Serialiser(n=n, lanes=lanes, a=a, i_ee=i_ee, bal=Format.for_range(a * i_ee.min, a * i_ee.max))
+    beats = [{"i_ee": step} for step in currents.tolist()]
+    result = exchange(dut, beats, len(beats) * dut.cycles, seed=seed, stall=stall)
+    assert _frames(result.outputs, n, "bal") == (a * currents).tolist(), f"seed {seed}"
+    if not stall:
+        assert result.received[0] - result.sent[0] == Serialiser.LATENCY
+        assert all(b - a == 1 for a, b in pairwise(result.received))
+        assert all(b - a == dut.cycles for a, b in pairwise(result.sent[1:]))
+
+
+@examples
+@given(seed=seeds, stall=stalls)
+def test_scaling(seed: int, stall: float) -> None:
+    rng = np.random.default_rng(seed)
+    (n, lanes), gain_bits, membrane = (
+        _shape(rng),
+        int(rng.integers(1, 10)),
+        Format(int(rng.integers(4, 14)), signed=True),
+    )
+    bal, shift = Format(int(rng.integers(2, 16)), signed=bool(rng.integers(2))), int(rng.integers(0, 30))
+    g_e, b_e, balances = _values(rng, Format(gain_bits), (n,)), _values(rng, membrane, (n,)), _values(rng, bal, (5, n))
+    dut = Scaling(
+        lanes=lanes,
+        g_e=g_e.tolist(),
+        b_e=b_e.tolist(),
+        gain_e_bits=gain_bits,
+        shift=shift,
+        membrane=membrane,
+        bal=bal,
+        product=Format.for_range(bal.min * int(g_e.max()), bal.max * int(g_e.max())),
+    )
+    beats = _beats(lanes, bal=balances)
+    result = exchange(dut, beats, len(beats), seed=seed, stall=stall)
+    rounded = (2 * g_e * balances + 2**shift) // 2 ** (shift + 1)
+    expected = (rounded + b_e).clip(membrane.min, membrane.max)
+    assert _frames(result.outputs, n, "current") == expected.tolist(), f"seed {seed}"
+    if not stall:
+        assert result.received[0] - result.sent[0] == Scaling.LATENCY
+        assert all(b - a == 1 for a, b in pairwise(result.received))
+
+
+@examples
+@given(seed=seeds, stall=stalls)
 def test_replay(seed: int, stall: float) -> None:
     rng = np.random.default_rng(seed)
     (n, lanes), times, current = _shape(rng), int(rng.integers(2, 6)), Format(9, 4, signed=True)
@@ -168,11 +219,14 @@ def test_replay(seed: int, stall: float) -> None:
 @given(seed=seeds, stall=stalls)
 def test_lif(seed: int, stall: float) -> None:
     rng = np.random.default_rng(seed)
-    (n, lanes), steps, tau_shift = _shape(rng), int(rng.integers(1, 5)), int(rng.integers(1, 9))
+    (n, lanes), steps, tau_shift = _shape(rng), int(rng.integers(1, 5)), int(rng.integers(1, 13))
+    leak, reset = int(rng.integers((1 << tau_shift) + 1)) * int(rng.integers(4) > 0), RESETS[int(rng.integers(3))]
     membrane = Format(int(rng.integers(4, 14)), signed=True)
     theta = int(rng.integers(1, membrane.max + 1))
     currents = _values(rng, membrane, (3 * steps, n))
-    dut = LIFCore(n=n, lanes=lanes, steps=steps, membrane=membrane, tau_shift=tau_shift, theta=theta)
+    dut = LIFCore(
+        n=n, lanes=lanes, steps=steps, membrane=membrane, tau_shift=tau_shift, theta=theta, leak=leak, reset=reset
+    )
     beats = _beats(lanes, current=currents)
     result = exchange(dut, beats, len(beats), seed=seed, stall=stall)
     potentials, spikes = _frames(result.outputs, n, "v"), _frames(result.outputs, n, "spike")
@@ -180,9 +234,11 @@ def test_lif(seed: int, stall: float) -> None:
     for t in range(3 * steps):
         v = [0] * n if t % steps == 0 else v
         for k in range(n):
-            u = v[k] - v[k] // 2**tau_shift + int(currents[t, k])
+            u = v[k] - leak * v[k] // 2**tau_shift + int(currents[t, k])
+            u -= theta * (reset == "delayed" and v[k] >= theta)
             assert spikes[t][k] == (u >= theta), f"seed {seed}, step {t}, neuron {k}"
-            v[k] = max(membrane.min, min(membrane.max, u - theta * (u >= theta)))
+            loss = {"subtract": theta, "zero": u, "delayed": 0}[reset] if u >= theta else 0
+            v[k] = max(membrane.min, min(membrane.max, u - loss))
             assert potentials[t][k] == v[k], f"seed {seed}, step {t}, neuron {k}"
     if not stall:
         assert result.received[0] - result.sent[0] == LIFCore.LATENCY
@@ -218,6 +274,7 @@ DIVISIVE: dict[str, Any] = {
     "d": FORMAT,
     "product": Format(10, signed=True),
 }
+SCALING = {name: value for name, value in DIVISIVE.items() if name not in ("d", "reciprocal")}
 LIF: dict[str, Any] = {"n": 3, "lanes": 1, "steps": 1, "membrane": SIGNED, "tau_shift": 1, "theta": 1}
 
 
@@ -230,9 +287,16 @@ LIF: dict[str, Any] = {"n": 3, "lanes": 1, "steps": 1, "membrane": SIGNED, "tau_
         (lambda: DivisiveInhibition(**DIVISIVE, lanes=3), r"lanes of divisive inhibition must be 1\.\.2, not 3"),
         (lambda: DivisiveInhibition(**(DIVISIVE | {"shift": -1}), lanes=1), "shift of divisive inhibition"),
         (lambda: DivisiveInhibition(**(DIVISIVE | {"b_e": [0]}), lanes=1), "b_e of divisive inhibition must have 2"),
+        (lambda: Scaling(**SCALING, lanes=0), r"lanes of the scaling must be 1\.\.2, not 0"),
+        (lambda: Scaling(**(SCALING | {"shift": -1}), lanes=1), "shift of the scaling must not be negative"),
+        (lambda: Scaling(**(SCALING | {"b_e": [0]}), lanes=1), "b_e of the scaling must have 2"),
+        (lambda: Serialiser(n=3, lanes=4, a=1, i_ee=SIGNED, bal=SIGNED), r"lanes of the serialiser must be 1\.\.3"),
+        (lambda: Serialiser(n=3, lanes=1, a=0, i_ee=SIGNED, bal=SIGNED), "a of the serialiser must be at least 1"),
         (lambda: Replay(n=3, lanes=1, current=SIGNED, times=1), "times of the replay must be at least 2, not 1"),
         (lambda: LIFCore(**(LIF | {"theta": 8})), r"theta of the LIF core must be 1\.\.7, not 8"),
-        (lambda: LIFCore(**(LIF | {"tau_shift": 0})), r"tau_shift of the LIF core must be 1\.\.8, not 0"),
+        (lambda: LIFCore(**(LIF | {"tau_shift": 0})), r"tau_shift of the LIF core must be 1\.\.12, not 0"),
+        (lambda: LIFCore(**(LIF | {"leak": 3})), r"leak of the LIF core must be 0\.\.2, not 3"),
+        (lambda: LIFCore(**(LIF | {"reset": "never"})), "reset of the LIF core must be one of subtract, zero, delayed"),
         (lambda: LIFCore(**(LIF | {"membrane": FORMAT})), "membrane of the LIF core must be signed"),
         (
             lambda: Readout(n=3, lanes=0, steps=1, bal=SIGNED, logit=SIGNED),

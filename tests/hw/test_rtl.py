@@ -88,16 +88,17 @@ def _memory(layer: int, stage: str, memory: str) -> str:
 
 
 def test_memory_files_hold_the_weights(tmp_path: Path) -> None:
-    network = random_network(8, largest=20)
+    network = random_network(50, largest=20)
+    assert [layer.n_i > 0 for layer in network.layers] == [True, False, True]
     write_rtl(network, tmp_path, foldings=[Folding(1, 1, 1)] * len(network.layers))
     for i, layer in enumerate(network.layers):
         rows = np.concatenate([layer.w_ee, layer.w_ie]).T
-        for file, weights in (
-            (_memory(i, "accumulator", "weights"), rows),
-            (_memory(i, "population", "w_ei"), layer.w_ei),
-        ):
+        memories = {_memory(i, "accumulator", "weights"): (rows, layer.synapse_bits)}
+        if layer.n_i:
+            memories[_memory(i, "population", "w_ei")] = layer.w_ei, layer.inhibition_bits
+        for file, (weights, bits) in memories.items():
             words = [int(line, 16) for line in (tmp_path / file).read_text().splitlines()]
-            assert words[: weights.size] == weights.ravel().tolist(), file
+            assert words[: weights.size] == [int(w) % (1 << bits) for w in weights.ravel()], file
 
 
 def _inputs_exchanged(network: IntegerNetwork) -> IntegerNetwork:

@@ -4,13 +4,14 @@ import math
 from fractions import Fraction
 
 import numpy as np
+import pytest
 import torch
 from amaranth import Module, Mux, Signal, signed
 from amaranth.sim import Simulator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quant.arithmetic import leak, round_shift, saturate
+from quant.arithmetic import Reset, after_reset, integrate, leak, round_shift, saturate
 from quant.formats import Format
 
 integers = st.integers(-(1 << 40), 1 << 40)
@@ -33,12 +34,24 @@ def test_saturate_is_the_nearest_code(x: int, fmt: Format) -> None:
     assert int(saturate(torch.tensor(x), fmt, torch.where)) == expected
 
 
-@given(v=integers, tau_shift=st.integers(1, 8))
-def test_leak(v: int, tau_shift: int) -> None:
-    expected = v - math.floor(Fraction(v, 2**tau_shift))
-    assert leak(v, tau_shift) == expected
-    assert int(leak(np.int64(v), tau_shift)) == expected
-    assert int(leak(torch.tensor(v), tau_shift)) == expected
+@given(v=integers, tau_shift=st.integers(1, 12), factor=st.integers(0, 1 << 12))
+def test_leak(v: int, tau_shift: int, factor: int) -> None:
+    expected = v - math.floor(Fraction(factor * v, 2**tau_shift))
+    assert leak(v, tau_shift, factor) == expected
+    assert int(leak(np.int64(v), tau_shift, factor)) == expected
+    assert int(leak(torch.tensor(v), tau_shift, factor)) == expected
+
+
+@pytest.mark.parametrize(
+    ("reset", "potentials"),
+    # Theta 10, of which a leak of 1/4 leaves 3/4: 16 -> 6 -> 4.5; 16 -> 0; 16 -> 12 - 10.
+    [("subtract", [16, 6, 5, 5]), ("zero", [16, 0, 0, 0]), ("delayed", [16, 16, 2, 2])],
+)
+def test_resets(reset: Reset, potentials: list[int]) -> None:
+    u = integrate(0, 16, 10, 2, 1, reset)
+    v = after_reset(u, u >= 10, 10, reset)
+    later = integrate(v, 0, 10, 2, 1, reset)
+    assert [u, v, later, after_reset(later, later >= 10, 10, reset)] == potentials
 
 
 @settings(max_examples=20, deadline=None)

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from quant.network_file import save_network
+from tests.deepeisnn import mlp
 from tests.random_networks import random_network
 
 CONFIG = """
@@ -66,7 +68,9 @@ def network(tmp_path: Path) -> Path:
     return tmp_path / "n.safetensors"
 
 
-@pytest.mark.parametrize("verb", ["train", "quantize", "export", "rtl", "cosim", "info", "doctor", "data"])
+@pytest.mark.parametrize(
+    "verb", ["train", "quantize", "import", "import-nir", "export", "rtl", "cosim", "info", "doctor", "data"]
+)
 def test_every_verb_has_a_help_page(tmp_path: Path, verb: str) -> None:
     result = _run(verb, "--help", cwd=tmp_path)
     assert result.returncode == 0 and "Usage:" in result.stdout
@@ -76,6 +80,22 @@ def test_every_verb_has_a_help_page(tmp_path: Path, verb: str) -> None:
 def test_train_and_quantize_leave_what_they_say(project: Path) -> None:
     assert len((project / "runs/t/metrics.jsonl").read_text().splitlines()) == 4
     assert {p.name for p in project.iterdir()} == {"t.toml", "runs", "t.safetensors"}
+
+
+def test_a_network_of_the_reference_goes_all_the_way(tmp_path: Path) -> None:
+    network = mlp(64, (12, 8), 10)
+    torch.save({"model_state_dict": network.state, "config": network.config}, tmp_path / "c.pth")
+    first = _run("import", "c.pth", "-o", "all/n", "--data", "digits", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "next: chandelier quantize all/n" in first.stdout
+    assert "or:   chandelier train all/n/config.json --runs all" in first.stdout
+    for phase in ("after training", "quantisation-aware training"):
+        for arguments in (("quantize", "all/n"), ("export", "all/n/n.safetensors"), ("info", "all/n/n.safetensors")):
+            result = _run(*arguments, cwd=tmp_path)
+            assert result.returncode == 0, result.stderr
+            assert arguments[0] != "quantize" or phase in result.stdout
+        result = _run("train", "all/n/config.json", "--runs", "all", cwd=tmp_path)
+        assert result.returncode == 0 and "quantised accuracy" in result.stdout, result.stderr
 
 
 def test_a_seed_of_its_own(project: Path) -> None:
@@ -144,6 +164,11 @@ def test_importing_says_what_it_reads_and_what_is_wrong(tmp_path: Path) -> None:
         (("train", "nan.toml"), ("nan.npz", "x_test[1, 2] is nan")),
         (("train", "labels.toml"), ("y_test holds the label 7",)),
         (("quantize", "runs/nothing"), ("runs/nothing is not there",)),
+        (
+            ("import", "nothing.pth", "-o", "runs/n", "--data", "digits"),
+            ("nothing.pth is not there: give a checkpoint",),
+        ),
+        (("import", "bad.toml", "-o", "runs/n", "--data", "digits"), ("bad.toml is not a checkpoint as torch.save",)),
         (("export", "nothing.safetensors"), ("nothing.safetensors is not there",)),
         (("export", "bad.toml"), ("bad.toml is not a network file",)),
         (("export", "n.safetensors", "--format", "vhdl"), ("--format must be one of mem, npz, c-header, json",)),

@@ -1,0 +1,69 @@
+"""The memory of the neurons' gains and biases, read beat by beat."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from amaranth import Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hw.layouts import index_of
+from quant.formats import Format
+
+__all__ = ["ParameterMemory"]
+
+
+class ParameterMemory(wiring.Component):
+    """``data`` are gain and bias of the neurons of the beat that comes; ``taken`` says that it does.
+
+    ``ready`` is low in the first cycle after a reset: the first word is read then.
+
+    Parameters
+    ----------
+    lanes : int, >= 1
+        Neurons in a beat.
+    g_e : sequence of int
+        Of ``gain_e_bits`` bits, unsigned.
+    b_e : sequence of int
+        As many, in the format ``membrane``.
+    gain_e_bits : int, 1..16
+    membrane : Format, signed
+    """
+
+    taken: Signal
+    ready: Signal
+    data: Any
+
+    def __init__(
+        self,
+        *,
+        lanes: int,
+        g_e: Sequence[int] | np.ndarray,
+        b_e: Sequence[int] | np.ndarray,
+        gain_e_bits: int,
+        membrane: Format,
+    ) -> None:
+        neurons = [{"g_e": int(g), "b_e": int(b)} for g, b in zip(g_e, b_e, strict=True)]
+        neurons += [{"g_e": 0, "b_e": 0}] * (-len(neurons) % lanes)
+        self._contents = [neurons[k : k + lanes] for k in range(0, len(neurons), lanes)]
+        neuron = data.StructLayout({"g_e": unsigned(gain_e_bits), "b_e": signed(membrane.width)})
+        self._layout = data.ArrayLayout(neuron, lanes)
+        super().__init__({"taken": In(1), "ready": Out(1), "data": Out(self._layout)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        beats = len(self._contents)
+        memory: Any = Memory(shape=self._layout, depth=max(2, beats), init=self._contents)
+        m.submodules.memory = memory
+        port = memory.read_port()
+        beat, next_beat = Signal(index_of(beats)), Signal(index_of(beats))
+        m.d.comb += [
+            next_beat.eq(Mux(self.taken, Mux(beat == beats - 1, 0, beat + 1), beat)),
+            # Always one ahead: the data are there when the beat comes.
+            port.addr.eq(next_beat),
+            self.data.eq(port.data),
+        ]
+        m.d.sync += [beat.eq(next_beat), self.ready.eq(1)]
+        return m
