@@ -15,13 +15,15 @@ from quant.errors import ChandelierError
 from quant.exact import convolve, divide, exact_dtype, lif_step, reciprocal, scale, stabilise, sum_pool
 from quant.maps import NETWORK_INPUT
 from quant.network import IntegerNetwork, Layer, Neurons
-from quant.widths import network_widths
+from quant.widths import LayerWidths, network_widths
 
 __all__ = ["SIGNALS", "GoldenModel", "Trace"]
 
 #: Everything that can be recorded. In dataflow order; ``r`` and ``e`` are the reciprocal's entry and exponent.
 SIGNALS = ("i_ee", "i_ie", "bal", "d", "divisor", "r", "e", "current", "u", "v", "spike", "logits", "class")
 
+#: Factor of a leak up to which a potential of 24 bits times it fits 32 bits.
+_SMALL_LEAK = 64
 #: Values of the largest map that a batch may have.
 _BATCH_VALUES = 1 << 23
 
@@ -47,40 +49,46 @@ def _float(array: np.ndarray, dtype: torch.dtype) -> Tensor:
 class _LayerModel:
     """One layer's tensors, and its step on maps (samples, steps, h, w, c)."""
 
-    def __init__(self, layer: Layer, x_max: int) -> None:
+    def __init__(self, layer: Layer, widths: LayerWidths, x_max: int) -> None:
         self.layer = layer
+        d = () if widths.d is None else (widths.d.max,)
         weights = np.concatenate([layer.w_ee, layer.w_ie]).astype(np.int64)
         self.dtype = exact_dtype(x_max * int(np.abs(weights).sum(1).max()))
         self.weights = _float(weights, self.dtype)
-        self.w_ei = _float(layer.w_ei, torch.float64).T
+        self.balance_dtype = exact_dtype(max(widths.bal.max, -widths.bal.min, layer.a * widths.i_ee.max, *d))
+        self.w_ei = _float(layer.w_ei, self.balance_dtype).T
         if layer.neurons is not None:
-            self.g_i = _float(layer.neurons.g_i, torch.float64)
+            self.g_i = _float(layer.neurons.g_i, self.balance_dtype)
             self.g_e = torch.from_numpy(layer.neurons.g_e.astype(np.int64))
             self.b_e = torch.from_numpy(layer.neurons.b_e.astype(np.int64))
 
     def balance(self, x: Tensor) -> dict[str, Tensor]:
-        """``i_ee``, ``i_ie`` and ``bal`` of inputs (..., h, w, c), float64 integers."""
+        """``i_ee``, ``i_ie`` and ``bal`` of inputs (..., h, w, c), floating-point integers."""
         layer = self.layer
         # A library may convolve by a transform, exact only after rounding.
-        currents = convolve(x.to(self.dtype), self.weights, layer.wiring.window).round().double()
+        currents = convolve(x.to(self.dtype), self.weights, layer.wiring.window).round().to(self.balance_dtype)
         i_ee, i_ie = currents.split((layer.n_e, layer.n_i), dim=-1)
         return {"i_ee": i_ee, "i_ie": i_ie, "bal": layer.a * i_ee - i_ie @ self.w_ei}
 
-    def current(self, signals: dict[str, Tensor], neurons: Neurons) -> dict[str, Tensor]:
-        """``d`` to ``current``, from what :meth:`balance` gave; without I neurons only ``current``."""
+    def current(self, signals: dict[str, Tensor], neurons: Neurons, record: Collection[str]) -> dict[str, Tensor]:
+        """``d`` to ``current``, from what :meth:`balance` gave; ``r`` and ``e`` only if they are to be recorded."""
         bal, table = signals["bal"], neurons.reciprocal
         if table is None:
             return {"current": scale(self.g_e * bal.long(), neurons.shift, self.b_e, neurons.membrane)}
         d = (self.g_i * signals["i_ie"]) @ self.w_ei
         divisor = stabilise(d, neurons.floor)
-        r, e = reciprocal(divisor, table)
         current = divide(bal, divisor, self.g_e, self.b_e, neurons.shift, table, neurons.membrane)
-        r, e = (torch.where(divisor > 0, value, 0) for value in (r, e))  # unused, and undefined, where D is 0
-        return {"d": d, "divisor": divisor, "r": r, "e": e, "current": current}
+        result = {"d": d, "divisor": divisor, "current": current}
+        if not {"r", "e"}.isdisjoint(record):
+            r, e = (torch.where(divisor > 0, value, 0) for value in reciprocal(divisor, table))  # undefined for D = 0
+            result |= {"r": r, "e": e}
+        return result
 
 
 def _lif(currents: Tensor, steps: int, neurons: Neurons) -> dict[str, Tensor]:
     """``u``, ``v`` and ``spike`` of every step, from currents (samples, steps or 1, h, w, n)."""
+    if neurons.leak <= _SMALL_LEAK:
+        currents = currents.int()
     v = torch.zeros_like(currents[:, 0])
     record: dict[str, list[Tensor]] = {"u": [], "v": [], "spike": []}
     for current in currents.expand(-1, steps, -1, -1, -1).unbind(1):
@@ -102,8 +110,8 @@ class GoldenModel:
 
     def __init__(self, network: IntegerNetwork) -> None:
         self.network = network
-        network_widths(network)  # refuses what would not be exact
-        self._layers = [_LayerModel(layer, network.input_max(i)) for i, layer in enumerate(network.layers)]
+        widths = network_widths(network)  # refuses what would not be exact
+        self._layers = [_LayerModel(layer, widths[i], network.input_max(i)) for i, layer in enumerate(network.layers)]
         self._last_use = {source: i for i, layer in enumerate(network.layers) for source in layer.wiring.sources_of(i)}
 
     def check_codes(self, codes: np.ndarray) -> None:
@@ -148,7 +156,7 @@ class GoldenModel:
             signals = model.balance(x)
             neurons = model.layer.neurons
             if neurons is not None:
-                signals |= model.current(signals, neurons)
+                signals |= model.current(signals, neurons, record)
                 signals |= _lif(signals["current"], self.network.steps, neurons)
                 maps[i] = signals["spike"].to(torch.uint8)
             else:
