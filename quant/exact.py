@@ -119,7 +119,7 @@ def lif_step(
     factor: int = 1,
     reset: Reset = "subtract",
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One step of the LIF neuron: ``u`` before the reset, the spike, the next membrane potential; of the type of ``v``."""
+    """One step of the LIF neuron: ``u`` before the reset, the spike, the next potential; all of the type of ``v``."""
     u = integrate(v, current, theta, tau_shift, factor, reset, torch.where)
     spike = u >= theta
     return u, spike.to(u.dtype), _saturate(after_reset(u, spike, theta, reset, torch.where), membrane)
