@@ -129,7 +129,7 @@ def golden(case: Case, progress: Update) -> str:
         with torch.no_grad():
             network(x)
 
-    floating, integer = rounds(f"forward {case[0]}", progress, forward, lambda: model.run(codes))
+    floating, integer = rounds(f"forward {case[0]}", progress, forward, lambda: model.classify(codes))
     rates = f"{len(x) / median(floating):.0f} | {len(x) / median(integer):.0f} | {ratio(floating, integer):.2f}"
     return f"| {case[0]} | {rates} |"
 

@@ -39,5 +39,5 @@ def test_losses_of_training_are_ours() -> None:
 def test_other_training_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     forward = ReferenceNetwork.forward
     monkeypatch.setattr(ReferenceNetwork, "forward", lambda self, x: 2 * forward(self, x))
-    with pytest.raises(ChandelierError, match="logits are .* apart and losses .*, where 1e-09 is allowed"):
+    with pytest.raises(ChandelierError, match=r"logits are .* apart and losses .*, where 1e-09 is allowed"):
         sameness(CASES[0])
