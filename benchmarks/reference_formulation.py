@@ -71,7 +71,7 @@ class _Layer(nn.Module):
     def _channels_first(self, w: Tensor) -> Tensor:
         size = self.window.kernel if self.window else self.shape[:2]
         kernel = w.detach().unflatten(1, (*size, self.shape[2])).permute(0, 3, 1, 2)
-        return kernel.clone() if self.window else kernel.flatten(1)
+        return (kernel if self.window else kernel.flatten(1)).clone(memory_format=torch.contiguous_format)
 
     def _synapse(self, x: Tensor, w: Tensor) -> Tensor:
         if self.window is None:

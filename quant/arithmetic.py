@@ -33,9 +33,11 @@ def _choose(condition: Any, then: Any, otherwise: Any) -> Any:
 def saturate(x: Any, fmt: Format, select: Select = _choose) -> Any:
     """The code of ``fmt`` nearest to ``x``.
 
-    ``select(condition, then, otherwise)`` is the choice of the number system at hand: ``numpy.where``,
-    ``torch.where``, Amaranth's ``Mux``, or, by default, Python's own.
+    ``select(condition, then, otherwise)`` is the choice of the number system at hand: Amaranth's ``Mux`` or, by
+    default, Python's own. Arrays and tensors clip themselves.
     """
+    if hasattr(x, "clip"):
+        return x.clip(fmt.min, fmt.max)
     return select(x < fmt.min, fmt.min, select(x > fmt.max, fmt.max, x))
 
 

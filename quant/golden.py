@@ -12,20 +12,18 @@ import torch
 from torch import Tensor
 
 from quant.errors import ChandelierError
-from quant.exact import convolve, divide, exact_dtype, lif_step, reciprocal, scale, stabilise, sum_pool
+from quant.exact import convolve, divide, exact_dtype, lif_step, reciprocal, scale, stabilise, state_dtype, sum_pool
 from quant.maps import NETWORK_INPUT
 from quant.network import IntegerNetwork, Layer, Neurons
-from quant.widths import LayerWidths, network_widths
+from quant.widths import network_widths
 
 __all__ = ["SIGNALS", "GoldenModel", "Trace"]
 
 #: Everything that can be recorded. In dataflow order; ``r`` and ``e`` are the reciprocal's entry and exponent.
 SIGNALS = ("i_ee", "i_ie", "bal", "d", "divisor", "r", "e", "current", "u", "v", "spike", "logits", "class")
 
-#: Factor of a leak up to which a potential of 24 bits times it fits 32 bits.
-_SMALL_LEAK = 64
-#: Values of the largest map that a batch may have.
-_BATCH_VALUES = 1 << 23
+#: Values of the largest map that a batch may have: more are slower, since every step of a layer goes through memory.
+_BATCH_VALUES = 1 << 21
 
 
 @dataclass
@@ -49,54 +47,61 @@ def _float(array: np.ndarray, dtype: torch.dtype) -> Tensor:
 class _LayerModel:
     """One layer's tensors, and its step on maps (samples, steps, h, w, c)."""
 
-    def __init__(self, layer: Layer, widths: LayerWidths, x_max: int) -> None:
+    def __init__(self, layer: Layer, x_max: int) -> None:
         self.layer = layer
-        d = () if widths.d is None else (widths.d.max,)
         weights = np.concatenate([layer.w_ee, layer.w_ie]).astype(np.int64)
-        self.dtype = exact_dtype(x_max * int(np.abs(weights).sum(1).max()))
+        largest = x_max * np.abs(weights).sum(1).astype(np.float64)
+        #: Of currents, and of balance and denominator, whose terms all have one sign up to ``a * i_ee - i_ei``.
+        self.dtype = exact_dtype(int(largest.max()))
+        i_ei = layer.w_ei.astype(np.float64) @ largest[layer.n_e :]
+        gain = 1 if layer.neurons is None else int(layer.neurons.g_i.max(initial=1))
+        self.wide = exact_dtype(int(max(layer.a * largest[: layer.n_e].max(), i_ei.max() * max(1, gain))))
         self.weights = _float(weights, self.dtype)
-        self.balance_dtype = exact_dtype(max(widths.bal.max, -widths.bal.min, layer.a * widths.i_ee.max, *d))
-        self.w_ei = _float(layer.w_ei, self.balance_dtype).T
+        self.w_ei = _float(layer.w_ei, self.wide).T
         if layer.neurons is not None:
-            self.g_i = _float(layer.neurons.g_i, self.balance_dtype)
+            self.w_sh = _float(layer.w_ei * layer.neurons.g_i.astype(np.int64), self.wide).T
             self.g_e = torch.from_numpy(layer.neurons.g_e.astype(np.int64))
             self.b_e = torch.from_numpy(layer.neurons.b_e.astype(np.int64))
 
     def balance(self, x: Tensor) -> dict[str, Tensor]:
         """``i_ee``, ``i_ie`` and ``bal`` of inputs (..., h, w, c), floating-point integers."""
         layer = self.layer
-        # A library may convolve by a transform, exact only after rounding.
-        currents = convolve(x.to(self.dtype), self.weights, layer.wiring.window).round().to(self.balance_dtype)
-        i_ee, i_ie = currents.split((layer.n_e, layer.n_i), dim=-1)
-        return {"i_ee": i_ee, "i_ie": i_ie, "bal": layer.a * i_ee - i_ie @ self.w_ei}
+        currents = convolve(x.to(self.dtype), self.weights, layer.wiring.window)
+        if layer.wiring.window:  # a library may convolve by a transform, exact only after rounding
+            currents = currents.round_()
+        i_ee, i_ie = currents.to(self.wide).split((layer.n_e, layer.n_i), dim=-1)
+        bal = torch.addmm(i_ee.flatten(end_dim=-2), i_ie.flatten(end_dim=-2), self.w_ei, beta=layer.a, alpha=-1)
+        return {"i_ee": i_ee, "i_ie": i_ie, "bal": bal.view_as(i_ee)}
 
-    def current(self, signals: dict[str, Tensor], neurons: Neurons, record: Collection[str]) -> dict[str, Tensor]:
-        """``d`` to ``current``, from what :meth:`balance` gave; ``r`` and ``e`` only if they are to be recorded."""
+    def current(self, signals: dict[str, Tensor], neurons: Neurons) -> dict[str, Tensor]:
+        """``d``, ``divisor`` and ``current`` from what :meth:`balance` gave; without I neurons only ``current``."""
         bal, table = signals["bal"], neurons.reciprocal
         if table is None:
             return {"current": scale(self.g_e * bal.long(), neurons.shift, self.b_e, neurons.membrane)}
-        d = (self.g_i * signals["i_ie"]) @ self.w_ei
+        d = signals["i_ie"] @ self.w_sh
         divisor = stabilise(d, neurons.floor)
         current = divide(bal, divisor, self.g_e, self.b_e, neurons.shift, table, neurons.membrane)
-        result = {"d": d, "divisor": divisor, "current": current}
-        if not {"r", "e"}.isdisjoint(record):
-            r, e = (torch.where(divisor > 0, value, 0) for value in reciprocal(divisor, table))  # undefined for D = 0
-            result |= {"r": r, "e": e}
-        return result
+        return {"d": d, "divisor": divisor, "current": current}
 
 
-def _lif(currents: Tensor, steps: int, neurons: Neurons) -> dict[str, Tensor]:
-    """``u``, ``v`` and ``spike`` of every step, from currents (samples, steps or 1, h, w, n)."""
-    if neurons.leak <= _SMALL_LEAK:
-        currents = currents.int()
+def _reciprocals(signals: dict[str, Tensor], neurons: Neurons) -> dict[str, Tensor]:
+    """``r`` and ``e`` of the divisors, if there are any."""
+    if neurons.reciprocal is None:
+        return {}
+    return dict(zip(("r", "e"), reciprocal(signals["divisor"], neurons.reciprocal), strict=True))
+
+
+def _lif(currents: Tensor, steps: int, neurons: Neurons, record: Collection[str]) -> dict[str, Tensor]:
+    """``spike`` of every step, and ``u`` and ``v`` on request, from currents (samples, steps or 1, h, w, n)."""
+    currents = currents.to(state_dtype(neurons.membrane, neurons.leak))
+    dynamics = (neurons.membrane, neurons.tau_shift, neurons.theta, neurons.leak, neurons.reset)
     v = torch.zeros_like(currents[:, 0])
-    record: dict[str, list[Tensor]] = {"u": [], "v": [], "spike": []}
+    signals: dict[str, list[Tensor]] = {name: [] for name in ("u", "v", "spike") if name == "spike" or name in record}
     for current in currents.expand(-1, steps, -1, -1, -1).unbind(1):
-        dynamics = (neurons.membrane, neurons.tau_shift, neurons.theta, neurons.leak, neurons.reset)
         u, spike, v = lif_step(v, current, *dynamics)
-        for name, value in zip(record, (u, v, spike), strict=True):
-            record[name].append(value)
-    return {name: torch.stack(values, 1) for name, values in record.items()}
+        for name, values in signals.items():
+            values.append({"u": u, "v": v, "spike": spike}[name])
+    return {name: torch.stack(values, 1) for name, values in signals.items()}
 
 
 class GoldenModel:
@@ -110,8 +115,8 @@ class GoldenModel:
 
     def __init__(self, network: IntegerNetwork) -> None:
         self.network = network
-        widths = network_widths(network)  # refuses what would not be exact
-        self._layers = [_LayerModel(layer, widths[i], network.input_max(i)) for i, layer in enumerate(network.layers)]
+        network_widths(network)  # refuses what would not be exact
+        self._layers = [_LayerModel(layer, network.input_max(i)) for i, layer in enumerate(network.layers)]
         self._last_use = {source: i for i, layer in enumerate(network.layers) for source in layer.wiring.sources_of(i)}
 
     def check_codes(self, codes: np.ndarray) -> None:
@@ -151,14 +156,17 @@ class GoldenModel:
         maps = {NETWORK_INPUT: x.unsqueeze(1) if self.network.input.kind == "static" else x}
         for i, model in enumerate(self._layers):
             sources = model.layer.wiring.sources_of(i)
-            x = sum_pool(torch.stack([maps[j].to(model.dtype) for j in sources]).sum(0), model.layer.wiring.pool)
+            first, *others = (maps[j].to(model.dtype) for j in sources)
+            x = sum_pool(sum(others, first), model.layer.wiring.pool)
             maps = {j: spikes for j, spikes in maps.items() if self._last_use.get(j, 0) > i}
             signals = model.balance(x)
             neurons = model.layer.neurons
             if neurons is not None:
-                signals |= model.current(signals, neurons, record)
-                signals |= _lif(signals["current"], self.network.steps, neurons)
-                maps[i] = signals["spike"].to(torch.uint8)
+                signals |= model.current(signals, neurons)
+                if "r" in record or "e" in record:
+                    signals |= _reciprocals(signals, neurons)
+                signals |= _lif(signals["current"], self.network.steps, neurons, record)
+                maps[i] = signals["spike"]
             else:
                 logits = signals["bal"].sum(1).long()
                 classes = first_argmax(logits.flatten(1))

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from benchmarks.reference_formulation import ReferenceNetwork
+from benchmarks.speed import CASES, sameness
+from quant.errors import ChandelierError
 from quant.network import Input
 from sw.network import SpikingNetwork
 
@@ -28,3 +30,14 @@ def test_logits_and_gradients_are_ours(hidden: list[int | str]) -> None:
                 torch.testing.assert_close(its.norm(), mine.norm(), rtol=1e-7, atol=1e-9)
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+def test_losses_of_training_are_ours() -> None:
+    assert sameness(CASES[0]).startswith("| 784-128-10")
+
+
+def test_other_training_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = ReferenceNetwork.forward
+    monkeypatch.setattr(ReferenceNetwork, "forward", lambda self, x: 2 * forward(self, x))
+    with pytest.raises(ChandelierError, match=r"logits are .* apart and losses .*, where 1e-09 is allowed"):
+        sameness(CASES[0])

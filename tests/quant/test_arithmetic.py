@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quant.arithmetic import Reset, after_reset, integrate, leak, round_shift, saturate
-from quant.exact import _saturate
 from quant.formats import Format
 
 integers = st.integers(-(1 << 40), 1 << 40)
@@ -33,7 +32,6 @@ def test_saturate_is_the_nearest_code(x: int, fmt: Format) -> None:
     assert saturate(x, fmt) == expected
     assert int(saturate(np.array(x), fmt, np.where)) == expected
     assert int(saturate(torch.tensor(x), fmt, torch.where)) == expected
-    assert int(_saturate(torch.tensor(x), fmt)) == expected
 
 
 @given(v=integers, tau_shift=st.integers(1, 12), factor=st.integers(0, 1 << 12))
