@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d
 
 from quant.maps import Window
-from sw.layers import EILayer, EISynapses, Readout
+from sw.layers import EILayer, EISynapses, Readout, SpikingLayer
 from sw.network import SpikingNetwork
 
 __all__ = ["ReferenceNetwork"]
@@ -52,7 +52,7 @@ def _stabilised(i_sh: Tensor) -> Tensor:
 class _Layer(nn.Module):
     """``I_EE``, ``I_IE``, inhibition and division, each on its own."""
 
-    def __init__(self, layer: EILayer | Readout, pool: tuple[int, int], shape: tuple[int, int, int]) -> None:
+    def __init__(self, layer: SpikingLayer | Readout, pool: tuple[int, int], shape: tuple[int, int, int]) -> None:
         super().__init__()
         synapses = layer.synapses
         assert isinstance(synapses, EISynapses)
