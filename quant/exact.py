@@ -123,15 +123,17 @@ def divide(bal: Tensor, d: Tensor, g_e: Tensor, b_e: Tensor, shift: int, r: Reci
         ``d`` after :func:`stabilise`.
     g_e, b_e : (n_e,) int64
     """
-    largest = int(torch.linalg.vector_norm(bal, torch.inf)) if bal.numel() else 0
-    if largest * int(g_e.amax()) << r.bits >= 1 << 52:
+    least, most = bal.aminmax() if bal.numel() else (0, 0)
+    if max(-int(least), int(most)) * int(g_e.amax()) << r.bits >= 1 << 52:
         entry, exponent = reciprocal(d, r)
         # Past the width of the product every shift gives the same 0: 62 keeps it defined in 64 bits.
         return scale(g_e * bal.long() * entry, (exponent + shift).clamp(max=62), b_e, membrane).double()
     # A product below 2**52 is exact in float64, and so are its quotients by powers of two. Half added is exact up to a
     # shift of 53; beyond, the quotient is below 1/4 in magnitude, and its floor 0 however it is rounded.
     factor = _table(r, d.device).index_select(0, _places(d, r).flatten()).view_as(d)
-    current = (bal * (g_e * 2.0**-shift)).mul_(factor).add_(0.5).floor_().add_(b_e)
+    # Converted first: a product of two types takes ten times as long.
+    current = bal.to(torch.float64, copy=True).mul_(g_e.double() * 2.0**-shift).mul_(factor)
+    current = current.add_(0.5).floor_().add_(b_e.double())
     return current.clamp_(membrane.min, membrane.max)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from quant.errors import ChandelierError
-from quant.exact import convolve, lif_step, stabilise
+from quant.exact import convolve, lif_step, stabilise, state_dtype
 from quant.formats import Format
 from quant.maps import FULLY_CONNECTED, Shape, Wiring
 from quant.network import Layer
@@ -74,18 +74,18 @@ class _DivisiveCurrent(torch.autograd.Function):
     def forward(
         ctx: Any, bal: Tensor, d: Tensor, gain: Tensor, bias: Tensor, exact: Callable[[Tensor, Tensor], Tensor] | None
     ) -> Tensor:
-        inverse = torch.where(d > 0, 1 / d, 0)
+        inverse = d.reciprocal().nan_to_num_(posinf=0.0)
         ratio = bal * inverse
         ctx.save_for_backward(ratio, inverse, gain)
-        return ratio * gain + bias if exact is None else exact(bal, d).to(bias.dtype)
+        return torch.addcmul(bias, ratio, gain) if exact is None else exact(bal, d).to(bias.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
         ratio, inverse, gain = ctx.saved_tensors
         d_current = gradients[0].to(ratio.dtype)
-        d_bal = d_current * gain * inverse
+        d_bal = (d_current * gain).mul_(inverse)
         leading = tuple(range(d_current.ndim - 1))
-        return d_bal, -d_bal * ratio, (d_current * ratio).sum(leading), d_current.sum(leading), None
+        return d_bal, (d_bal * ratio).neg_(), (d_current * ratio).sum(leading), d_current.sum(leading), None
 
 
 def currents(x: Tensor, w: Tensor, wiring: Wiring, *, exact: bool, mixed: bool = False) -> Tensor:
@@ -99,6 +99,12 @@ def currents(x: Tensor, w: Tensor, wiring: Wiring, *, exact: bool, mixed: bool =
     result = convolve(x.to(w.dtype), w, wiring.window)
     # A library may convolve by a transform, exact only after rounding.
     return straight_through(result, result.round()) if exact and wiring.window else result
+
+
+def _balance(i_ee: Tensor, i_ie: Tensor, w_ei: Tensor, a: int = 1) -> Tensor:
+    """``a * I_EE - W_EI I_IE`` as one product of matrices."""
+    rows = (i_ee.flatten(end_dim=-2), i_ie.flatten(end_dim=-2))
+    return torch.addmm(*rows, w_ei.T, beta=a, alpha=-1).view_as(i_ee)
 
 
 class Synapses(Protocol):
@@ -201,12 +207,12 @@ class EISynapses(nn.Module):
         if self.quantiser is None:
             both = currents(x, torch.cat([self.w_ee, self.w_ie]), self.wiring, exact=False)
             i_ee, i_ie = both.split(sizes, dim=-1)
-            return i_ie, i_ee - i_ie @ w_ei.T, w_ei, 1.0
+            return i_ie, _balance(i_ee, i_ie, w_ei), w_ei, 1.0
         w_ee, w_ie, step, i_max = self.quantiser.synapses(self.w_ee, self.w_ie, self.x_max)
         w_ei, a = self.quantiser.inhibition(w_ei, i_max)
         both = currents(x, torch.cat([w_ee, w_ie]), self.wiring, exact=True)
         i_ee, i_ie = both.to(w_ei.dtype).split(sizes, dim=-1)
-        return i_ie, a * i_ee - i_ie @ w_ei.T, w_ei, step / a
+        return i_ie, _balance(i_ee, i_ie, w_ei, a), w_ei, step / a
 
     def balance(self, x: Tensor) -> tuple[Tensor, Tensor | float]:
         """``bal`` (..., h', w', n_e) of inputs (..., h, w, c), and the scale of it, as of :meth:`forward`."""
@@ -304,10 +310,10 @@ class EILayer(SpikingLayer):
         i_ie, bal, w_ei, scale = self.synapses(x)
         quantiser = self.synapses.quantiser
         if quantiser is None:
-            d = self._denominator((self.g_i * i_ie) @ w_ei.T, self.floor)
+            d = self._denominator(i_ie @ (w_ei * self.g_i).T, self.floor)
             return _DivisiveCurrent.apply(bal, d, self.g_e, self.b_e, None)
         g_i, gain_step = quantiser.gain_i(self.g_i)
-        d = self._denominator((g_i.to(i_ie.dtype) * i_ie) @ w_ei.T, self._integer_floor(scale * gain_step))
+        d = self._denominator(i_ie @ (w_ei * g_i.to(w_ei.dtype)).T, self._integer_floor(scale * gain_step))
         exact = quantiser.neurons(self.g_e, self.b_e, gain_step, quantiser.scheme.reciprocal.bits).divided
         return _DivisiveCurrent.apply(bal, d, self.g_e / gain_step, self.b_e, exact)
 
@@ -349,32 +355,33 @@ class _Integrate(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (u,) = ctx.saved_tensors
-        s = torch.sigmoid(_Integrate.SLOPE * (u - 1))
-        d_u = gradients[0] * (_Integrate.SLOPE * s * (1 - s))
+        s = u.sub(1).mul_(_Integrate.SLOPE).sigmoid_()
+        d_u = torch.addcmul(s, s, s, value=-1).mul_(_Integrate.SLOPE).mul_(gradients[0])
         for t in range(len(u) - 2, -1, -1):  # the reset is detached
-            d_u[t] += ctx.decay * d_u[t + 1]
+            d_u[t].add_(d_u[t + 1], alpha=ctx.decay)
         return d_u, None, None
 
 
 def _integrate(current: Tensor, tau_shift: int) -> tuple[Tensor, Tensor]:
     """``u`` before the reset and the spikes, of every step."""
-    us, spikes, v = [], [], torch.zeros_like(current[0])
-    for step in current.unbind(0):
-        us.append(v * (1 - 2.0**-tau_shift) + step)
-        spikes.append((us[-1] >= 1).to(current.dtype))
-        v = us[-1] - spikes[-1]
-    return torch.stack(us), torch.stack(spikes)
+    us, spikes = (torch.empty(current.shape, dtype=current.dtype, device=current.device) for _ in range(2))
+    v = torch.zeros_like(us[0])
+    for step, u, spike in zip(current.unbind(0), us.unbind(0), spikes.unbind(0), strict=True):
+        torch.add(step, v, alpha=1 - 2.0**-tau_shift, out=u)
+        torch.ge(u, 1, out=spike)
+        v = u - spike
+    return us, spikes
 
 
 def _integrate_codes(membrane: Format, current: Tensor, tau_shift: int) -> tuple[Tensor, Tensor]:
     """The same in the golden model's integers, of currents that are multiples of the membrane format's step."""
-    codes = (current * (1 << membrane.frac)).to(torch.int32)
+    codes = (current * (1 << membrane.frac)).to(state_dtype(membrane))
     us, spikes, v = [], [], torch.zeros_like(codes[0])
     for step in codes.unbind(0):
         u, spike, v = lif_step(v, step, membrane, tau_shift, 1 << membrane.frac)
         us.append(u)
         spikes.append(spike)
-    return torch.stack(us).to(current.dtype) * membrane.step, torch.stack(spikes).to(current.dtype)
+    return torch.stack(us).to(current.dtype).mul_(membrane.step), torch.stack(spikes).to(current.dtype)
 
 
 class LIF(nn.Module):

@@ -1,0 +1,62 @@
+"""The steps of a layer on tensors against the same on Python integers, at the edges of the types that they run in."""
+
+import numpy as np
+import pytest
+import torch
+
+from quant.arithmetic import Reset, after_reset, integrate, round_shift, saturate
+from quant.exact import divide, lif_step, stabilise, state_dtype
+from quant.formats import Format
+from quant.reciprocal import Reciprocal
+
+MEMBRANE = Format(24, 8, signed=True)
+
+
+def _wide(rng: np.random.Generator, bits: int, size: int) -> np.ndarray:
+    """Integers of every width up to ``bits``, ones just below powers of two among them."""
+    values = rng.integers(0, 1 << 62, size) >> rng.integers(62 - bits, 62, size)
+    return np.where(rng.random(size) < 0.1, (1 << rng.integers(0, bits + 1, size)) - 1, values)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("index_bits", "bits"), [(0, 2), (4, 8), (8, 12), (12, 24)])
+@pytest.mark.parametrize("product_bits", [24, 51, 52, 61])
+def test_division_is_that_of_integers(dtype: torch.dtype, index_bits: int, bits: int, product_bits: int) -> None:
+    rng, r, size = np.random.default_rng(product_bits + bits), Reciprocal(index_bits, bits), 4000
+    most = 24 if dtype == torch.float32 else 52
+    bal_bits = max(1, min(most, product_bits - bits - 8))
+    bal = _wide(rng, bal_bits, size) * rng.choice([-1, 1], size)
+    d = _wide(rng, most, size) * (rng.random(size) < 0.95)
+    g_e, b_e = rng.integers(0, 256, size), rng.integers(MEMBRANE.min, MEMBRANE.max + 1, size)
+    for shift in (0, 7, 30, 40):
+        tensors = (torch.from_numpy(bal).to(dtype), torch.from_numpy(d).to(dtype))
+        found = divide(*tensors, torch.from_numpy(g_e), torch.from_numpy(b_e), shift, r, MEMBRANE)
+        expected = [
+            saturate(round_shift(g * x * r.entry(y), shift + r.exponent(y)) + b, MEMBRANE) if y else b
+            for x, y, g, b in zip(*(v.tolist() for v in (bal, d, g_e, b_e)), strict=True)
+        ]
+        assert found.long().tolist() == expected
+
+
+@pytest.mark.parametrize("width", [4, 10, 14, 15, 24])
+@pytest.mark.parametrize("reset", ["subtract", "zero", "delayed"])
+@pytest.mark.parametrize(("tau_shift", "factor"), [(1, 1), (3, 0), (4, 7), (12, 4095), (12, 4096)])
+def test_neurons_do_not_overflow_their_type(width: int, reset: Reset, tau_shift: int, factor: int) -> None:
+    membrane, rng = Format(width, 1, signed=True), np.random.default_rng(width)
+    edges = [membrane.min, membrane.min + 1, -1, 0, 1, membrane.max - 1, membrane.max]
+    v, current = (c.ravel() for c in np.meshgrid(edges, [*edges, *rng.integers(membrane.min, membrane.max, 20)]))
+    dtype = state_dtype(membrane, factor)
+    for theta in (1, membrane.max):
+        tensors = (torch.from_numpy(v).to(dtype), torch.from_numpy(current).to(dtype))
+        found = lif_step(*tensors, membrane, tau_shift, theta, factor, reset)
+        for x, i, u, spike, after in zip(v.tolist(), current.tolist(), *(f.tolist() for f in found), strict=True):
+            exact = integrate(x, i, theta, tau_shift, factor, reset)
+            left = saturate(after_reset(exact, exact >= theta, theta, reset), membrane)
+            assert (u, spike, after) == (exact, int(exact >= theta), left)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_stabilisation_replaces_zeros_alone(dtype: torch.dtype) -> None:
+    d = torch.tensor([[0, 7, 3, 1 << 23], [0, 0, 0, 0], [0, 0, 0, 5], [2, 9, 4, 2]], dtype=dtype)
+    expected = [[3, 7, 3, 1 << 23], [0, 0, 0, 0], [5, 5, 5, 5], [2, 9, 4, 2]]
+    assert stabilise(d[:, None, None]).flatten(1).tolist() == expected
