@@ -65,17 +65,15 @@ class DivisiveInhibition(wiring.Component):
         d: Format,
         product: Format,
     ) -> None:
-        if len(g_e) != len(b_e):
-            raise ValueError(f"b_e of divisive inhibition must have {len(g_e)} values like g_e, not {len(b_e)}")
-        if not 1 <= lanes <= len(g_e):
-            raise ValueError(f"lanes of divisive inhibition must be 1..{len(g_e)}, not {lanes}")
+        self._parameters = ParameterMemory(
+            "divisive inhibition", lanes=lanes, g_e=g_e, b_e=b_e, gain_e_bits=gain_e_bits, membrane=membrane
+        )
         if shift < 0:
             raise ValueError(f"shift of divisive inhibition must not be negative, and is {shift}")
         self._shift, self._membrane, self._product = shift, membrane, product
         self._unit = ReciprocalUnit(lanes=lanes, bal=bal, d=d, reciprocal=reciprocal)
         # signed: |g_e * bal| is at most |g_e * bal * R|, which is proven
         self._gained = Format(min(product.width, bal.width + gain_e_bits), signed=bal.signed)
-        self._parameters = ParameterMemory(lanes=lanes, g_e=g_e, b_e=b_e, gain_e_bits=gain_e_bits, membrane=membrane)
         super().__init__(
             {
                 "i": In(stream.Signature(frame_layout(lanes, bal=bal, d=d))),

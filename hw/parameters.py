@@ -22,14 +22,21 @@ class ParameterMemory(wiring.Component):
 
     Parameters
     ----------
-    lanes : int, >= 1
-        Neurons in a beat.
+    of : str
+        The stage that it belongs to, for errors.
+    lanes : int, 1..n
+        Neurons in a beat; n is the length of ``g_e``.
     g_e : sequence of int
         Of ``gain_e_bits`` bits, unsigned.
     b_e : sequence of int
         As many, in the format ``membrane``.
     gain_e_bits : int, 1..16
     membrane : Format, signed
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range; the line names it and the stage.
     """
 
     taken: Signal
@@ -38,6 +45,7 @@ class ParameterMemory(wiring.Component):
 
     def __init__(
         self,
+        of: str,
         *,
         lanes: int,
         g_e: Sequence[int] | np.ndarray,
@@ -45,6 +53,10 @@ class ParameterMemory(wiring.Component):
         gain_e_bits: int,
         membrane: Format,
     ) -> None:
+        if len(g_e) != len(b_e):
+            raise ValueError(f"b_e of {of} must have {len(g_e)} values like g_e, not {len(b_e)}")
+        if not 1 <= lanes <= len(g_e):
+            raise ValueError(f"lanes of {of} must be 1..{len(g_e)}, not {lanes}")
         neurons = [{"g_e": int(g), "b_e": int(b)} for g, b in zip(g_e, b_e, strict=True)]
         neurons += [{"g_e": 0, "b_e": 0}] * (-len(neurons) % lanes)
         self._contents = [neurons[k : k + lanes] for k in range(0, len(neurons), lanes)]

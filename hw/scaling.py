@@ -60,14 +60,12 @@ class Scaling(wiring.Component):
         bal: Format,
         product: Format,
     ) -> None:
-        if len(g_e) != len(b_e):
-            raise ValueError(f"b_e of the scaling must have {len(g_e)} values like g_e, not {len(b_e)}")
-        if not 1 <= lanes <= len(g_e):
-            raise ValueError(f"lanes of the scaling must be 1..{len(g_e)}, not {lanes}")
+        self._parameters = ParameterMemory(
+            "the scaling", lanes=lanes, g_e=g_e, b_e=b_e, gain_e_bits=gain_e_bits, membrane=membrane
+        )
         if shift < 0:
             raise ValueError(f"shift of the scaling must not be negative, and is {shift}")
         self._shift, self._membrane, self._product = shift, membrane, product
-        self._parameters = ParameterMemory(lanes=lanes, g_e=g_e, b_e=b_e, gain_e_bits=gain_e_bits, membrane=membrane)
         super().__init__(
             {
                 "i": In(stream.Signature(frame_layout(lanes, bal=bal))),

@@ -6,7 +6,7 @@ Its file is described in ``quant/network_file.py``, the widths that follow from 
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from quant.formats import Format
 from quant.maps import FULLY_CONNECTED, NETWORK_INPUT, Shape, Wiring, pooled
 from quant.reciprocal import Reciprocal
 
-__all__ = ["MOST_INPUTS", "Array", "Input", "IntegerNetwork", "Layer", "Neurons", "encode"]
+__all__ = ["MOST_INPUTS", "Array", "Input", "IntegerNetwork", "Layer", "Neurons", "encode", "signed_tensors"]
 
 Array = np.ndarray
 #: Most features of an input, and most time steps.
@@ -165,6 +165,11 @@ class Layer:
     def synapse(self) -> Format:
         """Format of a synapse: signed where there are no I neurons."""
         return Format(self.synapse_bits, signed=self.n_i == 0)
+
+
+def signed_tensors(w: Array) -> dict[str, Any]:
+    """The synapses of a layer without I neurons, of signed ``w`` (n_e, d), as arguments of :class:`Layer`."""
+    return {"w_ee": w, "w_ie": w[:0], "w_ei": w[:, :0].view(np.uint8)}
 
 
 @dataclass(frozen=True, eq=False)

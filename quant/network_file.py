@@ -22,7 +22,7 @@ from quant.network import Array, Input, IntegerNetwork, Layer, Neurons
 from quant.reciprocal import Reciprocal
 from quant.widths import network_widths
 
-__all__ = ["NAME", "VERSION", "load_network", "save_network"]
+__all__ = ["NAME", "VERSION", "check_network_path", "load_network", "save_network"]
 
 #: Version of the file format; a reader refuses a newer one.
 VERSION = 2
@@ -119,6 +119,18 @@ def _tensors(network: IntegerNetwork) -> dict[str, Array]:
         if layer.neurons is not None:
             tensors |= {f"layers.{i}.{name}": getattr(layer.neurons, name) for name in _PER_NEURON}
     return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+
+
+def check_network_path(path: Path) -> None:
+    """Refuses, before any work is done for it, a path that a network file should not have.
+
+    Raises
+    ------
+    ChandelierError
+        If it has another suffix.
+    """
+    if path.suffix != ".safetensors":
+        raise ChandelierError(f"{path} must end in .safetensors, as network files do")
 
 
 def save_network(network: IntegerNetwork, path: Path) -> None:

@@ -15,7 +15,7 @@ from quant.arithmetic import Reset
 from quant.errors import ChandelierError
 from quant.exact import convolve, sum_pool
 from quant.maps import Wiring, pooled
-from quant.network import Input, IntegerNetwork, Layer
+from quant.network import Input, IntegerNetwork, Layer, signed_tensors
 from quant.quantisers import LayerQuantiser, Scheme
 
 __all__ = ["ChainLayer", "LIFParameters", "chain_spikes", "leak_code", "quantised_chain"]
@@ -104,15 +104,20 @@ def _integer_layer(layer: ChainLayer, x_max: int, x_unit: float, scheme: Scheme)
         neurons = replace(quantiser.integer_neurons(gains, tau_shift), leak=leak, reset=layer.neurons.reset)
     elif not bool((layer.gain == layer.gain[0]).all()) or bool(layer.bias.any()):
         raise ChandelierError("a readout has one gain and no bias")
-    bits = {"synapse_bits": scheme.synapse_bits, "inhibition_bits": scheme.inhibition_bits}
-    whole = Layer(codes, codes[:0], codes[:, :0].view("u1"), 1, **bits, neurons=neurons, wiring=layer.wiring)
+    whole = Layer(
+        **signed_tensors(codes),
+        a=1,
+        synapse_bits=scheme.synapse_bits,
+        inhibition_bits=scheme.inhibition_bits,
+        neurons=neurons,
+        wiring=layer.wiring,
+    )
     return whole, float(step) * float(layer.gain[0]) * x_unit
 
 
 def _counter(n: int) -> Layer:
     """A readout whose logits are the spike counts of ``n`` neurons."""
-    w = np.eye(n, dtype=np.int8)
-    return Layer(w, w[:0], w[:, :0].view("u1"), a=1, synapse_bits=2, inhibition_bits=1)
+    return Layer(**signed_tensors(np.eye(n, dtype=np.int8)), a=1, synapse_bits=2, inhibition_bits=1)
 
 
 def quantised_chain(name: str, layers: Sequence[ChainLayer], spec: Input, steps: int, scheme: Scheme) -> IntegerNetwork:

@@ -10,9 +10,9 @@ import typer
 from typer.core import TyperGroup
 
 from quant.errors import ChandelierError
-from quant.export import FORMATS, export
+from quant.export import FORMATS
 from quant.network import IntegerNetwork
-from quant.network_file import load_network
+from quant.network_file import check_network_path, load_network, save_network
 from sw.console import console, exit_on_error, key_value_table, progress_bars, progress_line
 
 # Torch, Amaranth and cocotb are imported by the verbs that need them: --help takes no second.
@@ -163,12 +163,10 @@ def import_nir_command(
 
     What the nodes mean at a discrete time step, and which option fits which library: docs/nir.md.
     """
-    from quant.network_file import save_network
     from quant.quantisers import Scheme
     from sw.import_nir import NIROptions, import_nir
 
-    if output.suffix != ".safetensors":
-        raise ChandelierError(f"{output} must end in .safetensors, as network files do")
+    check_network_path(output)
     kind = "static" if static else "sequence"
     options = NIROptions(steps, dt, reset, kind, input_bits, Scheme(synapse_bits=synapse_bits))  # type: ignore[arg-type]
     network = import_nir(graph, output.stem, options)
@@ -178,25 +176,31 @@ def import_nir_command(
     console.print(f"next: chandelier info|export|rtl|cosim {output}", soft_wrap=True)
 
 
+def _export_nir(network: IntegerNetwork, path: Path) -> None:
+    from sw.export_nir import export_nir
+
+    export_nir(network, path)
+
+
+#: The exports of ``quant``, and the one that needs a package of its own.
+_EXPORTS = FORMATS | {"nir": (".nir", _export_nir)}
+
+
 @app.command("export")
 def export_command(
     network: NetworkFile,
-    fmt: Annotated[str, typer.Option("--format", "-f", help=" | ".join([*FORMATS, "nir"]))] = "npz",
+    fmt: Annotated[str, typer.Option("--format", "-f", help=" | ".join(_EXPORTS))] = "npz",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="[default: beside the network]")] = None,
 ) -> None:
     """Export the integers: *mem* (a folder of $readmemh images), *npz*, *c-header*, or *json*; or a graph: *nir*."""
-    if fmt not in (*FORMATS, "nir"):
-        raise ChandelierError(f"--format must be one of {', '.join(FORMATS)}, nir, not {fmt}")
+    if fmt not in _EXPORTS:
+        raise ChandelierError(f"--format must be one of {', '.join(_EXPORTS)}, not {fmt}")
+    suffix, write = _EXPORTS[fmt]
     integers = load_network(network)
-    path = output or network.with_name(integers.name + (".nir" if fmt == "nir" else FORMATS[fmt][0]))
+    path = output or network.with_name(integers.name + suffix)
     if path.resolve() == network.resolve():
         raise ChandelierError(f"--output is the network file {network} itself: choose another path")
-    if fmt == "nir":
-        from sw.export_nir import export_nir
-
-        export_nir(integers, path)
-    else:
-        export(integers, fmt, path)
+    write(integers, path)
     console.print(f"{path}", soft_wrap=True)
 
 

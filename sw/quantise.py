@@ -9,7 +9,7 @@ import torch
 from quant.errors import ChandelierError
 from quant.golden import GoldenModel
 from quant.network import IntegerNetwork
-from quant.network_file import save_network
+from quant.network_file import check_network_path, save_network
 from sw.batches import input_of
 from sw.config import Config, load_config
 from sw.data import Dataset, load
@@ -71,8 +71,7 @@ def quantise_run(run: Path, path: Path | None, *, post_training: bool = False) -
         raise ChandelierError(f"{run} is not there: 'chandelier train CONFIG' makes the folder of a run")
     config = load_config(run / CONFIG_FILE)
     path = path or run / f"{config.name}{'-post-training' if post_training else ''}.safetensors"
-    if path.suffix != ".safetensors":
-        raise ChandelierError(f"{path} must end in .safetensors, as network files do")
+    check_network_path(path)
     dataset = load(config.data.name)
     untrained = not any((run / name).exists() for name in ("checkpoint.safetensors", "quantised.safetensors"))
     phase = "float" if post_training or untrained or config.quantisation.epochs == 0 else "quantised"

@@ -8,7 +8,7 @@ from torch.nn.functional import batch_norm
 
 from quant.errors import ChandelierError
 from quant.maps import FULLY_CONNECTED, Shape, Wiring
-from quant.network import Layer
+from quant.network import Layer, signed_tensors
 from quant.quantisers import LayerQuantiser, straight_through
 from sw.layers import SpikingLayer, currents
 from sw.parallel import batch_statistics, count
@@ -53,10 +53,7 @@ class SignedSynapses(nn.Module):
             raise ChandelierError("a layer without a quantiser has no integers")
         w, _ = self.quantiser.signed_synapses(self.w_ee, self.x_max)
         codes = w.detach().to(torch.int8).cpu().numpy()
-        return {
-            "w_ee": codes,
-            "w_ie": codes[:0],
-            "w_ei": codes[:, :0].view("u1"),
+        return signed_tensors(codes) | {
             "a": 1,
             "synapse_bits": self.quantiser.scheme.synapse_bits,
             "inhibition_bits": self.quantiser.scheme.inhibition_bits,

@@ -12,7 +12,9 @@ from quant.formats import Format
 @pytest.mark.parametrize("lanes", [1, 2, 3, 7])
 def test_words_come_round(lanes: int) -> None:
     g_e, b_e = [3, 1, 4, 1, 5, 9, 2], [-3, 5, -8, 7, 0, 1, -1]
-    dut: Any = ParameterMemory(lanes=lanes, g_e=g_e, b_e=b_e, gain_e_bits=4, membrane=Format(4, signed=True))
+    dut: Any = ParameterMemory(
+        "the test", lanes=lanes, g_e=g_e, b_e=b_e, gain_e_bits=4, membrane=Format(4, signed=True)
+    )
     beats = -(-len(g_e) // lanes)
     pairs = [*zip(g_e, b_e, strict=True), *[(0, 0)] * (beats * lanes - len(g_e))]
     got: list[list[tuple[int, int]]] = []
