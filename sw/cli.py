@@ -1,5 +1,6 @@
 """The command line: one verb for each thing that a user does. ``chandelier --help`` is the way in."""
 
+import os
 import re
 import sys
 from dataclasses import replace
@@ -40,6 +41,11 @@ class _OneLineErrors(TyperGroup):
                 # An option without its value comes without a context, but never without a verb before it.
                 path = error.ctx.command_path if error.ctx else " ".join(["chandelier", *sys.argv[1:2]])
                 raise ChandelierError(f"{said[0].lower()}{said[1:]} (type: {path} --help)") from None
+        if not code and "TORCHELASTIC_RUN_ID" in os.environ:
+            # One of two processes was seen to abort at its end, all work done, where a native thread was torn down.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
         sys.exit(code)
 
     def invoke(self, ctx: Any) -> Any:

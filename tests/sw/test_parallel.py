@@ -43,11 +43,12 @@ batch = 32
 epochs = 2
 """
 SCRIPT = f"""
-import sys
+import os, sys
 from pathlib import Path
 sys.path.insert(0, {str(ROOT)!r})
 from tests.sw.test_parallel import train_in_float64
 train_in_float64(sys.argv[1], Path(sys.argv[2]))
+os._exit(0)  # as the command line ends
 """
 
 # The command line, but the second process fails at its fifth step, once.
