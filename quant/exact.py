@@ -74,6 +74,8 @@ def stabilise(d: Tensor, floor: int | Tensor = 0) -> Tensor:
     """
     if isinstance(floor, Tensor) or floor:
         return d.clamp(min=floor)
+    if d.numel() == 0 or d.amin() > 0:
+        return d
     none = torch.finfo(d.dtype).max
     zero = _mask(torch.eq, d, 0)
     smallest = torch.add(d, zero, alpha=none).flatten(-3).amin(-1)[..., None, None, None]
