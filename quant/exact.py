@@ -160,7 +160,8 @@ def lif_step(
     """
 
     def select(condition: Tensor, then: int | Tensor, otherwise: int | Tensor) -> Tensor:
-        return otherwise + condition.to(v.dtype) * (then - otherwise)
+        chosen = condition.to(v.dtype) * (then - otherwise)
+        return chosen if isinstance(otherwise, int) and otherwise == 0 else chosen + otherwise
 
     u = integrate(v, current, theta, tau_shift, factor, reset, select)
     spike = _mask(torch.ge, u, theta)
