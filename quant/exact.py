@@ -93,6 +93,10 @@ def _places(d: Tensor, r: Reciprocal) -> Tensor:
     return bits.sub_((bias << r.index_bits) - 1).clamp_(min=0)
 
 
+#: Values that stay in a processor's cache while a division takes its steps.
+_CACHED = 1 << 16
+
+
 @cache
 def _table(r: Reciprocal, device: torch.device) -> Tensor:
     """Of every place the factor ``R / 2**e``, float64, which holds it exactly; 0 for a ``d`` of 0."""
@@ -117,7 +121,7 @@ def scale(product: Tensor, shift: int | Tensor, b_e: Tensor, membrane: Format) -
 
 
 def divide(bal: Tensor, d: Tensor, g_e: Tensor, b_e: Tensor, shift: int, r: Reciprocal, membrane: Format) -> Tensor:
-    """``I = sat(round_shift(g_e * bal * R, shift + e) + b_e)``, and ``b_e`` where ``d`` is 0; float64 integers.
+    """``I = sat(round_shift(g_e * bal * R, shift + e) + b_e)``, and ``b_e`` where ``d`` is 0; :func:`state_dtype`.
 
     Parameters
     ----------
@@ -129,14 +133,19 @@ def divide(bal: Tensor, d: Tensor, g_e: Tensor, b_e: Tensor, shift: int, r: Reci
     if max(-int(least), int(most)) * int(g_e.amax()) << r.bits >= 1 << 52:
         entry, exponent = reciprocal(d, r)
         # Past the width of the product every shift gives the same 0: 62 keeps it defined in 64 bits.
-        return scale(g_e * bal.long() * entry, (exponent + shift).clamp(max=62), b_e, membrane).double()
+        return scale(g_e * bal.long() * entry, (exponent + shift).clamp(max=62), b_e, membrane).to(state_dtype(membrane))
     # A product below 2**52 is exact in float64, and so are its quotients by powers of two. Half added is exact up to a
     # shift of 53; beyond, the quotient is below 1/4 in magnitude, and its floor 0 however it is rounded.
-    factor = _table(r, d.device).index_select(0, _places(d, r).flatten()).view_as(d)
-    # Converted first: a product of two types takes ten times as long.
-    current = bal.to(torch.float64, copy=True).mul_(g_e.double() * 2.0**-shift).mul_(factor)
-    current = current.add_(0.5).floor_().add_(b_e.double())
-    return current.clamp_(membrane.min, membrane.max)
+    table, gain, bias = _table(r, d.device), g_e.double() * 2.0**-shift, b_e.double()
+    current = torch.empty(bal.shape, dtype=state_dtype(membrane), device=d.device)
+    rows = max(1, _CACHED // bal.shape[-1]) if d.device.type == "cpu" else max(1, bal.numel())
+    parts = (values.flatten(end_dim=-2).split(rows) for values in (bal, d, current))
+    for part, divisor, result in zip(*parts, strict=True):
+        factor = table.index_select(0, _places(divisor, r).flatten()).view_as(divisor)
+        # Converted first: a product of two types takes ten times as long.
+        quotient = part.to(torch.float64, copy=True).mul_(gain).mul_(factor).add_(0.5).floor_()
+        result.copy_(quotient.add_(bias).clamp_(membrane.min, membrane.max))
+    return current
 
 
 def state_dtype(membrane: Format, factor: int = 1) -> torch.dtype:

@@ -23,7 +23,7 @@ __all__ = ["SIGNALS", "GoldenModel", "Trace"]
 SIGNALS = ("i_ee", "i_ie", "bal", "d", "divisor", "r", "e", "current", "u", "v", "spike", "logits", "class")
 
 #: Values of the largest map that a batch may have: more are slower, since every step of a layer goes through memory.
-_BATCH_VALUES = 1 << 21
+_BATCH_VALUES = 1 << 22
 
 
 @dataclass

@@ -98,7 +98,7 @@ class NeuronCodes:
     scheme: Scheme
 
     def divided(self, bal: Tensor, d: Tensor) -> Tensor:
-        """The exact current of integers ``bal`` and ``d`` (..., n_e), in units of the threshold, float64."""
+        """The exact current of integers ``bal`` and ``d`` (..., n_e), in units of the threshold, floating point."""
         scheme = self.scheme
         codes = divide(bal, d, self.g_e, self.b_e, self.shift, scheme.reciprocal, scheme.membrane)
         return codes * scheme.membrane.step
