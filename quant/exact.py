@@ -133,7 +133,8 @@ def divide(bal: Tensor, d: Tensor, g_e: Tensor, b_e: Tensor, shift: int, r: Reci
     if max(-int(least), int(most)) * int(g_e.amax()) << r.bits >= 1 << 52:
         entry, exponent = reciprocal(d, r)
         # Past the width of the product every shift gives the same 0: 62 keeps it defined in 64 bits.
-        return scale(g_e * bal.long() * entry, (exponent + shift).clamp(max=62), b_e, membrane).to(state_dtype(membrane))
+        wide = scale(g_e * bal.long() * entry, (exponent + shift).clamp(max=62), b_e, membrane)
+        return wide.to(state_dtype(membrane))
     # A product below 2**52 is exact in float64, and so are its quotients by powers of two. Half added is exact up to a
     # shift of 53; beyond, the quotient is below 1/4 in magnitude, and its floor 0 however it is rounded.
     table, gain, bias = _table(r, d.device), g_e.double() * 2.0**-shift, b_e.double()
