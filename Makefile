@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit format cosim-random cosim-mnist nir-check figures speed clean
+.PHONY: help setup demo test lint types unit format cosim-random cosim-mnist nir-check figures depth speed clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,8 +56,11 @@ nir-check: setup ## slow: graphs of snnTorch and Norse, fetched from PyPI, spike
 figures: setup ## slow: every accuracy in docs/results.md
 	$(BIN)/python benchmarks/figures.py
 
+depth: setup ## slow: MLP-2 to MLP-16 on MNIST, with and without E-I Init and each part of E-I Prop
+	$(BIN)/python -m benchmarks.depth
+
 speed: setup ## training against the paper's formulation, the golden model against the float model
-	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python -m benchmarks.speed
 
 clean: ## remove what was generated, the environment included
 	rm -rf $(VENV) .venv-nir build demo runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -118,7 +118,7 @@ def processes(device: torch.device) -> Iterator[None]:
     try:
         yield
         with _losing_others():
-            dist.barrier()  # the first one may still be writing, and gloo aborts processes that leave it behind
+            dist.barrier()  # one that left while another was still busy was seen to abort
         failed = False
     finally:
         # After an error, NCCL would wait for the others; gloo does not, and aborts if it is left open.

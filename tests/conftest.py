@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from hypothesis import settings
 
 # Tests run side by side, one on each core: more threads than that only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -10,3 +11,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--networks", type=int, default=16, help="random networks to co-simulate (make cosim-random: 200)")
+
+
+# How long an example takes says something about the machine, and nothing about the code.
+settings.register_profile("chandelier", deadline=None)
+settings.load_profile("chandelier")

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -88,8 +89,8 @@ def _memory(layer: int, stage: str, memory: str) -> str:
 
 
 def test_memory_files_hold_the_weights(tmp_path: Path) -> None:
-    network = random_network(50, largest=20)
-    assert [layer.n_i > 0 for layer in network.layers] == [True, False, True]
+    networks = (random_network(seed, largest=20) for seed in count())
+    network = next(n for n in networks if [layer.n_i > 0 for layer in n.layers] == [True, False, True])
     write_rtl(network, tmp_path, foldings=[Folding(1, 1, 1)] * len(network.layers))
     for i, layer in enumerate(network.layers):
         rows = np.concatenate([layer.w_ee, layer.w_ie]).T
