@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for when this file is what
 
 from benchmarks.reference_formulation import ReferenceNetwork
 from quant.errors import ChandelierError
-from quant.golden import GoldenModel
+from quant.golden import GoldenModel, first_argmax
 from quant.network import Input
 from quant.quantisers import Scheme
 from sw.console import Update, exit_on_error, progress_bars
@@ -118,16 +118,16 @@ def training(case: Case, progress: Update) -> str:
 
 
 def golden(case: Case, progress: Update) -> str:
-    """A line: samples a second of the float model's forward pass, and of the golden model."""
+    """A line: samples a second of the float model, from the same codes to classes, and of the golden model."""
     network, x = build(case)
     quantised = deepcopy(network)
     quantised.quantise(Scheme())
     model, codes = GoldenModel(quantised.integer_network("speed")), x.to(torch.uint8).numpy()
     network.eval()
 
-    def forward() -> None:
+    def forward() -> Tensor:
         with torch.no_grad():
-            network(x)
+            return first_argmax(network(torch.from_numpy(codes).float()))
 
     floating, integer = rounds(f"forward {case[0]}", progress, forward, lambda: model.classify(codes))
     rates = f"{len(x) / median(floating):.0f} | {len(x) / median(integer):.0f} | {ratio(floating, integer):.2f}"

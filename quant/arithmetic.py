@@ -46,7 +46,7 @@ def leak(v: Any, tau_shift: int, factor: int = 1) -> Any:
 
     With ``factor`` 0 nothing leaks; with ``2**tau_shift`` nothing is left.
     """
-    return v - ((factor * v) >> tau_shift)
+    return v - ((v if factor == 1 else factor * v) >> tau_shift)
 
 
 def integrate(

@@ -74,6 +74,8 @@ def stabilise(d: Tensor, floor: int | Tensor = 0) -> Tensor:
     """
     if isinstance(floor, Tensor) or floor:
         return d.clamp(min=floor)
+    if d.device.type == "cpu" and (d.numel() == 0 or d.amin() > 0):  # a look at values would make a GPU wait
+        return d
     none = torch.finfo(d.dtype).max
     zero = _mask(torch.eq, d, 0)
     smallest = torch.add(d, zero, alpha=none).flatten(-3).amin(-1)[..., None, None, None]
@@ -89,6 +91,10 @@ def _places(d: Tensor, r: Reciprocal) -> Tensor:
     fraction, bias, integer = (23, 127, torch.int32) if d.dtype == torch.float32 else (52, 1023, torch.int64)
     bits = d.contiguous().view(integer) >> (fraction - r.index_bits)
     return bits.sub_((bias << r.index_bits) - 1).clamp_(min=0)
+
+
+#: Values that stay in a processor's cache while a division takes its steps.
+_CACHED = 1 << 16
 
 
 @cache
@@ -115,7 +121,7 @@ def scale(product: Tensor, shift: int | Tensor, b_e: Tensor, membrane: Format) -
 
 
 def divide(bal: Tensor, d: Tensor, g_e: Tensor, b_e: Tensor, shift: int, r: Reciprocal, membrane: Format) -> Tensor:
-    """``I = sat(round_shift(g_e * bal * R, shift + e) + b_e)``, and ``b_e`` where ``d`` is 0; float64 integers.
+    """``I = sat(round_shift(g_e * bal * R, shift + e) + b_e)``, and ``b_e`` where ``d`` is 0; :func:`state_dtype`.
 
     Parameters
     ----------
@@ -127,14 +133,20 @@ def divide(bal: Tensor, d: Tensor, g_e: Tensor, b_e: Tensor, shift: int, r: Reci
     if max(-int(least), int(most)) * int(g_e.amax()) << r.bits >= 1 << 52:
         entry, exponent = reciprocal(d, r)
         # Past the width of the product every shift gives the same 0: 62 keeps it defined in 64 bits.
-        return scale(g_e * bal.long() * entry, (exponent + shift).clamp(max=62), b_e, membrane).double()
+        wide = scale(g_e * bal.long() * entry, (exponent + shift).clamp(max=62), b_e, membrane)
+        return wide.to(state_dtype(membrane))
     # A product below 2**52 is exact in float64, and so are its quotients by powers of two. Half added is exact up to a
     # shift of 53; beyond, the quotient is below 1/4 in magnitude, and its floor 0 however it is rounded.
-    factor = _table(r, d.device).index_select(0, _places(d, r).flatten()).view_as(d)
-    # Converted first: a product of two types takes ten times as long.
-    current = bal.to(torch.float64, copy=True).mul_(g_e.double() * 2.0**-shift).mul_(factor)
-    current = current.add_(0.5).floor_().add_(b_e.double())
-    return current.clamp_(membrane.min, membrane.max)
+    table, gain, bias = _table(r, d.device), g_e.double() * 2.0**-shift, b_e.double()
+    current = torch.empty(bal.shape, dtype=state_dtype(membrane), device=d.device)
+    rows = max(1, _CACHED // bal.shape[-1]) if d.device.type == "cpu" else max(1, bal.numel())
+    parts = (values.flatten(end_dim=-2).split(rows) for values in (bal, d, current))
+    for part, divisor, result in zip(*parts, strict=True):
+        factor = table.index_select(0, _places(divisor, r).flatten()).view_as(divisor)
+        # Converted first: a product of two types takes ten times as long.
+        quotient = part.to(torch.float64, copy=True).mul_(gain).mul_(factor).add_(0.5).floor_()
+        result.copy_(quotient.add_(bias).clamp_(membrane.min, membrane.max))
+    return current
 
 
 def state_dtype(membrane: Format, factor: int = 1) -> torch.dtype:
@@ -158,7 +170,8 @@ def lif_step(
     """
 
     def select(condition: Tensor, then: int | Tensor, otherwise: int | Tensor) -> Tensor:
-        return otherwise + condition.to(v.dtype) * (then - otherwise)
+        chosen = condition.to(v.dtype) * (then - otherwise)
+        return chosen if isinstance(otherwise, int) and otherwise == 0 else chosen + otherwise
 
     u = integrate(v, current, theta, tau_shift, factor, reset, select)
     spike = _mask(torch.ge, u, theta)

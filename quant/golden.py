@@ -23,7 +23,7 @@ __all__ = ["SIGNALS", "GoldenModel", "Trace"]
 SIGNALS = ("i_ee", "i_ie", "bal", "d", "divisor", "r", "e", "current", "u", "v", "spike", "logits", "class")
 
 #: Values of the largest map that a batch may have: more are slower, since every step of a layer goes through memory.
-_BATCH_VALUES = 1 << 21
+_BATCH_VALUES = 1 << 22
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Trace:
 
 
 def _float(array: np.ndarray, dtype: torch.dtype) -> Tensor:
-    return torch.from_numpy(array.astype(np.float64)).to(dtype)
+    return torch.from_numpy(array.astype(np.float64)).to(dtype).contiguous()
 
 
 class _LayerModel:
@@ -57,9 +57,9 @@ class _LayerModel:
         gain = 1 if layer.neurons is None else int(layer.neurons.g_i.max(initial=1))
         self.wide = exact_dtype(int(max(layer.a * largest[: layer.n_e].max(), i_ei.max() * max(1, gain))))
         self.weights = _float(weights, self.dtype)
-        self.w_ei = _float(layer.w_ei, self.wide).T
+        self.w_ei = _float(layer.w_ei.T, self.wide)
         if layer.neurons is not None:
-            self.w_sh = _float(layer.w_ei * layer.neurons.g_i.astype(np.int64), self.wide).T
+            self.w_sh = _float((layer.w_ei * layer.neurons.g_i.astype(np.int64)).T, self.wide)
             self.g_e = torch.from_numpy(layer.neurons.g_e.astype(np.int64))
             self.b_e = torch.from_numpy(layer.neurons.b_e.astype(np.int64))
 
@@ -70,6 +70,7 @@ class _LayerModel:
         if layer.wiring.window:  # a library may convolve by a transform, exact only after rounding
             currents = currents.round_()
         i_ee, i_ie = currents.to(self.wide).split((layer.n_e, layer.n_i), dim=-1)
+        i_ie = i_ie.contiguous()  # a factor of two products
         bal = torch.addmm(i_ee.flatten(end_dim=-2), i_ie.flatten(end_dim=-2), self.w_ei, beta=layer.a, alpha=-1)
         return {"i_ee": i_ee, "i_ie": i_ie, "bal": bal.view_as(i_ee)}
 

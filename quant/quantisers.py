@@ -6,7 +6,7 @@ golden model computes, since the steps of a layer are those of ``quant/exact.py`
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -98,7 +98,7 @@ class NeuronCodes:
     scheme: Scheme
 
     def divided(self, bal: Tensor, d: Tensor) -> Tensor:
-        """The exact current of integers ``bal`` and ``d`` (..., n_e), in units of the threshold, float64."""
+        """The exact current of integers ``bal`` and ``d`` (..., n_e), in units of the threshold, floating point."""
         scheme = self.scheme
         codes = divide(bal, d, self.g_e, self.b_e, self.shift, scheme.reciprocal, scheme.membrane)
         return codes * scheme.membrane.step
@@ -109,10 +109,29 @@ class NeuronCodes:
         return codes * self.scheme.membrane.step
 
 
+class _Codes(torch.autograd.Function):
+    """``round(x / step)`` in least..most; the gradient passes where it did not saturate.
+
+    Written out because the gradient of ``clamp`` takes longer than the rest of a small layer.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, step: Tensor, most: int, least: int) -> Tensor:
+        scaled = x / step
+        codes = scaled.clamp(least, most)
+        ctx.save_for_backward(scaled, torch.eq(codes, scaled, out=torch.empty_like(codes)), step)
+        return codes.round_()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+        scaled, inside, step = ctx.saved_tensors
+        d_x = (gradients[0] * inside).div_(step)
+        return d_x, -(d_x * scaled).sum() if ctx.needs_input_grad[1] else None, None, None
+
+
 def _codes(x: Tensor, step: Tensor, most: int, least: int = 0) -> Tensor:
-    """``round(x / step)`` in least..most; the gradient passes where it did not saturate."""
-    scaled = (x / step).clamp(least, most)
-    return straight_through(scaled, scaled.round())
+    """Codes of ``x``: see :class:`_Codes`."""
+    return _Codes.apply(x, step, most, least)
 
 
 def _require_finite(name: str, x: Tensor) -> None:

@@ -101,12 +101,6 @@ def currents(x: Tensor, w: Tensor, wiring: Wiring, *, exact: bool, mixed: bool =
     return straight_through(result, result.round()) if exact and wiring.window else result
 
 
-def _parts(both: Tensor, sizes: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """``I_EE``, and ``I_IE`` in memory of its own, since it is a factor of several products."""
-    i_ee, i_ie = both.split(sizes, dim=-1)
-    return i_ee, i_ie.contiguous()
-
-
 def _row_major(w: Tensor) -> Tensor:
     """The transpose of ``w``, of which autograd takes the gradient the quick way round: five times as fast."""
     return w.T.contiguous()
@@ -201,6 +195,16 @@ class EISynapses(nn.Module):
         self.w_ei.fill_(1 / self.n_i)
         return float(spread**0.5 / (mean * self.d**0.5))
 
+    def _currents(self, x: Tensor, w_ee: Tensor, w_ie: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """``I_EE`` and ``I_IE``, computed in the type of the weights; exact integers with a quantiser."""
+        exact = self.quantiser is not None
+        if self.wiring.window is None:  # two products take as long as one, and the weights need not be copied
+            i_ee, i_ie = (currents(x, w, self.wiring, exact=exact) for w in (w_ee, w_ie))
+        else:
+            both = currents(x, torch.cat([w_ee, w_ie]), self.wiring, exact=exact)
+            i_ee, i_ie = both.split((self.n_e, self.n_i), dim=-1)
+        return i_ee.to(dtype), i_ie.to(dtype).contiguous()  # I_IE is a factor of several products
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | float]:
         """``I_IE``, ``bal``, the ``W_EI`` that was used, and the scale of ``bal``.
 
@@ -216,13 +220,11 @@ class EISynapses(nn.Module):
             bal, i_ie = both.split(sizes, dim=-1)
             return i_ie, bal, w_ei, 1.0
         if self.quantiser is None:
-            both = currents(x, torch.cat([self.w_ee, self.w_ie]), self.wiring, exact=False)
-            i_ee, i_ie = _parts(both, sizes)
+            i_ee, i_ie = self._currents(x, self.w_ee, self.w_ie, w_ei.dtype)
             return i_ie, _balance(i_ee, i_ie, w_ei), w_ei, 1.0
         w_ee, w_ie, step, i_max = self.quantiser.synapses(self.w_ee, self.w_ie, self.x_max)
         w_ei, a = self.quantiser.inhibition(w_ei, i_max)
-        both = currents(x, torch.cat([w_ee, w_ie]), self.wiring, exact=True)
-        i_ee, i_ie = _parts(both.to(w_ei.dtype), sizes)
+        i_ee, i_ie = self._currents(x, w_ee, w_ie, w_ei.dtype)
         return i_ie, _balance(i_ee, i_ie, w_ei, a), w_ei, step / a
 
     def balance(self, x: Tensor) -> tuple[Tensor, Tensor | float]:
@@ -308,7 +310,7 @@ class EILayer(SpikingLayer):
                 d = stabilise(i_sh)
             case "floor":
                 d = stabilise(i_sh, floor)
-        return straight_through(i_sh, d) if prop.straight_through else d
+        return straight_through(i_sh, d) if prop.straight_through and d is not i_sh else d
 
     def _integer_floor(self, unit: Tensor) -> Tensor:
         """The floor in units of an integer denominator; 0 if there is none."""
