@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, prod
 
 from hw.accumulator import SynapseAccumulator
 from hw.divisive import DivisiveInhibition
 from hw.folding import Folding, check_foldings
+from hw.geometry import Walk, walk_of
 from hw.lif import LIFCore
+from hw.packing import ceil_div
 from hw.population import PopulationUnit
 from hw.readout import Readout
 from hw.scaling import Scaling
@@ -16,7 +18,7 @@ from hw.stabiliser import Stabiliser
 from quant.errors import ChandelierError
 from quant.network import IntegerNetwork, Layer
 
-__all__ = ["LayerCycles", "Prediction", "layer_cycles", "predict_cycles"]
+__all__ = ["LayerCycles", "Prediction", "inputs", "layer_cycles", "predict_cycles"]
 
 #: Cycles from the marker's arrival to the currents of a step, in the synapse stage.
 _SYNAPSES = SynapseAccumulator.LATENCY
@@ -73,9 +75,23 @@ class Prediction:
         return max(self.stages, key=lambda stage: self.stages[stage])
 
 
-def layer_cycles(layer: Layer, folding: Folding) -> LayerCycles:
-    """The terms of one layer."""
-    return LayerCycles(event=folding.words(layer), marker=1, group=folding.chunks(layer), beats=folding.groups(layer))
+def inputs(network: IntegerNetwork, index: int) -> int:
+    """Most events that a layer can get in a time step."""
+    walk = walk_of(network, index)
+    return prod(walk.source) if walk else network.layers[index].d
+
+
+def layer_cycles(layer: Layer, folding: Folding, walk: Walk | None = None) -> LayerCycles:
+    """The terms of one layer; with a walk an estimate, as if every input were seen by as many rows of outputs."""
+    words, group, beats = folding.words(layer), folding.chunks(layer), folding.groups(layer)
+    if walk is None:
+        return LayerCycles(event=words, marker=1, group=group, beats=beats)
+    return LayerCycles(
+        event=words * ceil_div(walk.rows, walk.row_step),
+        marker=walk.output[0] * walk.columns,
+        group=group,
+        beats=beats * prod(walk.output),
+    )
 
 
 def _balance_delay(layer: Layer) -> int:
@@ -90,10 +106,10 @@ def _neuron_delay(layer: Layer, terms: LayerCycles) -> int:
     return Scaling.LATENCY + LIFCore.LATENCY - (terms.beats - 1)
 
 
-def _encoder_cycles(layer: Layer, folding: Folding, spikes: float) -> float:
+def _encoder_cycles(folding: Folding, neurons: int, beats: int, spikes: float) -> float:
     """Of a frame: a cycle for each spike, for each silent beat (as likely as independent spikes make it), and one."""
-    silent = (1 - spikes / layer.n_e) ** folding.neuron_lanes
-    return spikes + (folding.groups(layer) - 1) * silent + 1
+    silent = (1 - spikes / neurons) ** folding.neuron_lanes
+    return spikes + (beats - 1) * silent + 1
 
 
 def _stages(
@@ -101,14 +117,18 @@ def _stages(
 ) -> dict[tuple[int, str], float]:
     stages: dict[tuple[int, str], float] = {}
     for i, (layer, folding) in enumerate(zip(network.layers, foldings, strict=True)):
-        terms, sets, steps = layer_cycles(layer, folding), network.layer_steps(i), network.steps
+        walk = walk_of(network, i)
+        terms, sets, steps = layer_cycles(layer, folding, walk), network.layer_steps(i), network.steps
+        if walk:
+            stages[i, "map"] = sets * walk.visits
         stages[i, "synapses"] = sets * (events[i] * terms.event + terms.marker)
         stages[i, "population" if layer.n_i else "serialiser"] = sets * terms.population
         if layer.neurons is None:
             stages[i, "readout"] = steps * terms.beats + 1
         else:
             stages[i, "neurons"] = steps * terms.beats
-            stages[i, "encoder"] = steps * _encoder_cycles(layer, folding, events[i + 1])
+            neurons = prod(network.maps[i][1])
+            stages[i, "encoder"] = steps * _encoder_cycles(folding, neurons, terms.beats, events[i + 1])
     return stages
 
 
@@ -121,7 +141,7 @@ def _latency(network: IntegerNetwork, foldings: Sequence[Folding], events: Seque
     pace = events[0] + 1
     arrivals = [(step * pace, step * pace + events[0]) for step in range(network.layer_steps(0))]
     for i, (layer, folding) in enumerate(zip(network.layers, foldings, strict=True)):
-        terms = layer_cycles(layer, folding)
+        terms = layer_cycles(layer, folding, walk_of(network, i))
         work = events[i] * terms.event
         frames, taken = [], -inf
         for first, marker in arrivals:
@@ -131,7 +151,7 @@ def _latency(network: IntegerNetwork, foldings: Sequence[Folding], events: Seque
         if layer.neurons is None:
             break
         arrivals, fires, sent = [], -inf, -inf
-        pace = _encoder_cycles(layer, folding, events[i + 1])
+        pace = _encoder_cycles(folding, prod(network.maps[i][1]), terms.beats, events[i + 1])
         for step in range(network.steps):
             fires = max(frames[min(step, len(frames) - 1)] + _neuron_delay(layer, terms), fires + terms.beats, sent)
             sent = fires + pace
@@ -153,7 +173,7 @@ def predict_cycles(
     foldings : sequence of Folding
         One for each layer.
     events_per_step : sequence of float
-        One for each layer, the mean over the time steps: 0..d of the layer.
+        One for each layer, the mean over the time steps: 0 to all inputs, before they are pooled.
 
     Raises
     ------
@@ -165,8 +185,9 @@ def predict_cycles(
         raise ChandelierError(
             f"{len(network.layers)} layers need as many numbers of events, not {len(events_per_step)}"
         )
-    for i, (layer, events) in enumerate(zip(network.layers, events_per_step, strict=True)):
-        if not 0 <= events <= layer.d:
-            raise ChandelierError(f"events of layer {i} must be 0..{layer.d}, not {events}")
+    for i, events in enumerate(events_per_step):
+        most = inputs(network, i)
+        if not 0 <= events <= most:
+            raise ChandelierError(f"events of layer {i} must be 0..{most}, not {events}")
     stages = _stages(network, foldings, events_per_step)
     return Prediction(max(stages.values()), _latency(network, foldings, events_per_step), stages)

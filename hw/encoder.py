@@ -10,7 +10,7 @@ from hw.layouts import event_layout, frame_layout, index_of
 from hw.packing import ceil_div
 from quant.formats import Format
 
-__all__ = ["EventEncoder"]
+__all__ = ["EventEncoder", "index_bits"]
 
 
 class EventEncoder(wiring.Component):
@@ -56,7 +56,7 @@ class EventEncoder(wiring.Component):
         beat, next_beat = Signal(index_of(self._beats)), Signal(index_of(self._beats))
         lowest, others = Signal(self._lanes), Signal(self._lanes)
         sent, done = Signal(), Signal()
-        lane = [lowest_bit.any() for lowest_bit in _index_bits(lowest)]
+        lane = [lowest_bit.any() for lowest_bit in index_bits(lowest)]
         out: Any = self.o.p
         m.d.comb += [
             lowest.eq(pending & -pending),
@@ -84,7 +84,7 @@ class EventEncoder(wiring.Component):
         return m
 
 
-def _index_bits(one_hot: Signal) -> list[Value]:
+def index_bits(one_hot: Signal) -> list[Value]:
     """For each bit of an index, the places of ``one_hot`` whose index has it set."""
     places = range(len(one_hot))
     return [Cat(one_hot[k] for k in places if k >> bit & 1) for bit in range((len(one_hot) - 1).bit_length())]

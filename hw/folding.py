@@ -1,13 +1,15 @@
 """The folding: how many lanes each stage of each layer has."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hw.geometry import walk_of
 from hw.packing import ceil_div
 from quant.errors import ChandelierError
 from quant.network import IntegerNetwork, Layer
 
-__all__ = ["Folding", "check_foldings", "default_foldings"]
+__all__ = ["Folding", "check_foldings", "default_foldings", "row_synapses"]
 
 #: A row of weights up to this wide is read in one cycle.
 ROW_BITS = 1024
@@ -24,11 +26,11 @@ class Folding:
     Parameters
     ----------
     synapse_lanes : int, 1..n_e+n_i
-        Synapses.
+        Synapses; of a convolution up to as many times that as there are outputs of a row that an input contributes to.
     population_lanes : int, 1..n_i
         I neurons per E neuron in the population unit; 1 in a layer without inhibition, which has none.
     neuron_lanes : int, 1..n_e
-        E neurons, in the population unit and all that follows.
+        E neurons, in the population unit and all that follows; of a convolution a divisor of ``n_e``.
     """
 
     synapse_lanes: int
@@ -37,7 +39,7 @@ class Folding:
 
     def words(self, layer: Layer) -> int:
         """Weight words of an input's row: cycles of an event in the synapse stage."""
-        return ceil_div(layer.n_e + layer.n_i, self.synapse_lanes)
+        return ceil_div(row_synapses(layer), self.synapse_lanes)
 
     def chunks(self, layer: Layer) -> int:
         """Cycles of a group of E neurons in the population unit, or in the serialiser."""
@@ -46,6 +48,13 @@ class Folding:
     def groups(self, layer: Layer) -> int:
         """Groups of E neurons: beats of a frame."""
         return ceil_div(layer.n_e, self.neuron_lanes)
+
+
+def row_synapses(layer: Layer) -> int:
+    """Synapses of an input: to all neurons, and in a convolution to those of all outputs of a row that it reaches."""
+    window = layer.wiring.window
+    taps = ceil_div(window.kernel[1], window.stride[1]) if window else 1
+    return taps * (layer.n_e + layer.n_i)
 
 
 def check_foldings(network: IntegerNetwork, foldings: Sequence[Folding]) -> None:
@@ -61,7 +70,7 @@ def check_foldings(network: IntegerNetwork, foldings: Sequence[Folding]) -> None
         raise ChandelierError(f"{len(network.layers)} layers need as many foldings, not {len(foldings)}")
     for i, (layer, folding) in enumerate(zip(network.layers, foldings, strict=True)):
         limits = {
-            "synapse_lanes": layer.n_e + layer.n_i,
+            "synapse_lanes": row_synapses(layer),
             "population_lanes": max(1, layer.n_i),
             "neuron_lanes": layer.n_e,
         }
@@ -69,10 +78,15 @@ def check_foldings(network: IntegerNetwork, foldings: Sequence[Folding]) -> None
             lanes = getattr(folding, name)
             if not 1 <= lanes <= most:
                 raise ChandelierError(f"{name} of layer {i} must be 1..{most}, not {lanes}")
+        if layer.wiring.window and layer.n_e % folding.neuron_lanes:
+            raise ChandelierError(
+                f"neuron_lanes of layer {i} must divide the {layer.n_e} neurons of a pixel, and {folding.neuron_lanes} "
+                "does not"
+            )
 
 
 def _synapse_lanes(layer: Layer) -> int:
-    synapses = layer.n_e + layer.n_i
+    synapses = row_synapses(layer)
     return ceil_div(synapses, ceil_div(synapses * layer.synapse_bits, ROW_BITS))
 
 
@@ -85,23 +99,35 @@ def _multipliers(folding: Folding, layer: Layer) -> int:
     return 2 * lanes[0] * lanes[1] + lanes[1] + 2 * lanes[0] if layer.n_i else lanes[0]
 
 
-def _balanced(layer: Layer, sets: int, steps: int, target: int, budget: int) -> Folding:
+def _synapse_cycles(network: IntegerNetwork, index: int) -> float:
+    """Of a sample in the widest sensible synapse stage, which each input passes as often as rows of outputs see it."""
+    layer, walk = network.layers[index], walk_of(network, index)
+    words = Folding(_synapse_lanes(layer), 1, 1).words(layer)
+    inputs = math.prod(walk.shape) * walk.rows / walk.row_step if walk else layer.d
+    events, markers = max(1, round(DENSITY * inputs)), walk.output[0] * walk.columns if walk else 1
+    return network.layer_steps(index) * max(events * words + markers, walk.visits if walk else 0)
+
+
+def _balanced(network: IntegerNetwork, index: int, target: float, budget: int) -> Folding:
     """The cheapest folding whose population unit and neurons take at most ``target`` cycles a sample.
 
     If the multipliers do not suffice, the fastest that they pay for.
     """
+    layer, pixels = network.layers[index], math.prod(network.maps[index][1][:2])
 
     def cycles(folding: Folding) -> float:
-        groups = folding.groups(layer)
-        return max(sets * groups * folding.chunks(layer), steps * encoder_cycles(folding, groups))
+        beats = pixels * folding.groups(layer)
+        population = network.layer_steps(index) * beats * folding.chunks(layer)
+        return max(population, network.steps * encoder_cycles(folding, beats))
 
-    def encoder_cycles(folding: Folding, groups: int) -> float:
-        return DENSITY * layer.n_e + groups * (1 - DENSITY) ** folding.neuron_lanes + 1
+    def encoder_cycles(folding: Folding, beats: int) -> float:
+        return DENSITY * layer.n_e * pixels + beats * (1 - DENSITY) ** folding.neuron_lanes + 1
 
     candidates = [
         Folding(_synapse_lanes(layer), population, neurons)
         for neurons in range(1, min(layer.n_e, budget) + 1)
         for population in range(1, min(max(1, layer.n_i), budget) + 1)
+        if not (layer.wiring.window and layer.n_e % neurons)
     ]
     affordable = [f for f in candidates if _multipliers(f, layer) <= budget]
     fast = [f for f in affordable if cycles(f) <= target]
@@ -130,12 +156,6 @@ def default_foldings(network: IntegerNetwork, *, multipliers: int = MULTIPLIERS)
     if multipliers < least:
         raise ChandelierError(f"multipliers of a layer must be at least {least}, not {multipliers}")
 
-    def synapse_cycles(i: int, layer: Layer) -> int:
-        events = max(1, round(DENSITY * layer.d))
-        return network.layer_steps(i) * (events * Folding(_synapse_lanes(layer), 1, 1).words(layer) + 1)
-
-    target = max(synapse_cycles(i, layer) for i, layer in enumerate(network.layers))
-    return tuple(
-        _balanced(layer, network.layer_steps(i), network.steps, target, multipliers)
-        for i, layer in enumerate(network.layers)
-    )
+    layers = range(len(network.layers))
+    target = max(_synapse_cycles(network, i) for i in layers)
+    return tuple(_balanced(network, i, target, multipliers) for i in layers)

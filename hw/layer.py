@@ -1,5 +1,6 @@
 """One layer as an engine of its own: events in, events out, or, of the readout, results."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,21 +11,27 @@ from amaranth.lib.wiring import In, Out
 from hw.accumulator import SynapseAccumulator
 from hw.divisive import DivisiveInhibition
 from hw.encoder import EventEncoder
+from hw.floor import FloorStabiliser
 from hw.folding import Folding
+from hw.geometry import Walk
 from hw.layouts import event_layout, result_layout
 from hw.lif import LIFCore
+from hw.placer import EventPlacer
 from hw.population import PopulationUnit
 from hw.readout import Readout
 from hw.replay import Replay
 from hw.scaling import Scaling
+from hw.scanner import MapScanner
 from hw.serialiser import Serialiser
+from hw.splitter import WordSplitter
 from hw.stabiliser import Stabiliser
+from hw.window_accumulator import WindowAccumulator
 from quant.network import Layer
 from quant.widths import LayerWidths
 
 __all__ = ["LayerEngine", "chain"]
 
-_WEIGHTS = {"accumulator": "synapses", "population": "inhibition"}
+_MEMORIES = {"placer": "pixels", "scanner": "maps", "accumulator": "synapses", "population": "inhibition"}
 #: Any component with streams ``i`` and ``o``.
 Stage = Any
 
@@ -59,25 +66,40 @@ def _population(layer: Layer, widths: LayerWidths, folding: Folding) -> Populati
     )
 
 
-def _synapse_stages(layer: Layer, widths: LayerWidths, folding: Folding) -> dict[str, Stage]:
-    accumulator = SynapseAccumulator(
-        w_ee=layer.w_ee,
-        w_ie=layer.w_ie,
-        synapse=layer.synapse,
-        value_bits=widths.x.width,
-        i_ee=widths.i_ee,
-        i_ie=widths.i_ie,
-        lanes=folding.synapse_lanes,
-    )
+def _synapse_stages(
+    layer: Layer, widths: LayerWidths, folding: Folding, walk: Walk | None, event_bits: int
+) -> dict[str, Stage]:
+    """From events to currents; a layer that sees its sources through a window first gathers them in a map."""
+    shared: dict[str, Any] = {
+        "w_ee": layer.w_ee,
+        "w_ie": layer.w_ie,
+        "synapse": layer.synapse,
+        "value_bits": widths.x.width,
+        "i_ee": widths.i_ee,
+        "i_ie": widths.i_ie,
+        "lanes": folding.synapse_lanes,
+    }
+    if walk is None:
+        return {"accumulator": SynapseAccumulator(**shared)}
+    inputs, sum_bits = walk.column_words * walk.lanes, widths.x.width
+    return {
+        "placer": EventPlacer(walk=walk, value_bits=event_bits),
+        "scanner": MapScanner(walk=walk, value_bits=event_bits, sum_bits=sum_bits),
+        "splitter": WordSplitter(inputs=inputs, lanes=walk.lanes, value_bits=sum_bits),
+        "accumulator": WindowAccumulator(walk=walk, **shared),
+    }
+
+
+def _balance_stages(layer: Layer, widths: LayerWidths, folding: Folding) -> dict[str, Stage]:
+    """From currents to balance and denominator."""
     if layer.n_i:
-        return {"accumulator": accumulator, "population": _population(layer, widths, folding)}
+        return {"population": _population(layer, widths, folding)}
     lanes = folding.neuron_lanes
-    serialiser = Serialiser(n=layer.n_e, lanes=lanes, a=layer.a, i_ee=widths.i_ee, bal=widths.bal)
-    return {"accumulator": accumulator, "serialiser": serialiser}
+    return {"serialiser": Serialiser(n=layer.n_e, lanes=lanes, a=layer.a, i_ee=widths.i_ee, bal=widths.bal)}
 
 
-def _current_stages(layer: Layer, widths: LayerWidths, lanes: int) -> dict[str, Stage]:
-    """From balance, and denominator if there is one, to the current."""
+def _current_stages(layer: Layer, widths: LayerWidths, lanes: int, n: int) -> dict[str, Stage]:
+    """From balance, and denominator if there is one, to the current, of ``n`` neurons."""
     neurons = layer.neurons
     assert neurons is not None and widths.product is not None
     shared: dict[str, Any] = {
@@ -93,21 +115,29 @@ def _current_stages(layer: Layer, widths: LayerWidths, lanes: int) -> dict[str, 
     if neurons.reciprocal is None:
         return {"scaling": Scaling(**shared)}
     assert widths.d is not None
+    stabiliser: Stage = (
+        FloorStabiliser(lanes=lanes, bal=widths.bal, d=widths.d, floor=neurons.floor)
+        if neurons.floor
+        else Stabiliser(n=n, lanes=lanes, bal=widths.bal, d=widths.d)
+    )
     return {
-        "stabiliser": Stabiliser(n=layer.n_e, lanes=lanes, bal=widths.bal, d=widths.d),
+        "stabiliser": stabiliser,
         "divisive": DivisiveInhibition(reciprocal=neurons.reciprocal, d=widths.d, **shared),
     }
 
 
-def _hidden_stages(layer: Layer, widths: LayerWidths, folding: Folding, replays: int, steps: int) -> dict[str, Stage]:
+def _hidden_stages(
+    layer: Layer, widths: LayerWidths, folding: Folding, n: int, replays: int, steps: int
+) -> dict[str, Stage]:
+    """From balances to the events of the layer's ``n`` neurons, all pixels together."""
     neurons, lanes = layer.neurons, folding.neuron_lanes
     assert neurons is not None
-    stages = _current_stages(layer, widths, lanes)
+    stages = _current_stages(layer, widths, lanes, n)
     if replays > 1:
-        stages["replay"] = Replay(n=layer.n_e, lanes=lanes, current=neurons.membrane, times=replays)
+        stages["replay"] = Replay(n=n, lanes=lanes, current=neurons.membrane, times=replays)
     return stages | {
         "lif": LIFCore(
-            n=layer.n_e,
+            n=n,
             lanes=lanes,
             steps=steps,
             membrane=neurons.membrane,
@@ -116,12 +146,14 @@ def _hidden_stages(layer: Layer, widths: LayerWidths, folding: Folding, replays:
             leak=neurons.leak,
             reset=neurons.reset,
         ),
-        "encoder": EventEncoder(n=layer.n_e, lanes=lanes, membrane=neurons.membrane),
+        "encoder": EventEncoder(n=n, lanes=lanes, membrane=neurons.membrane),
     }
 
 
 class LayerEngine(wiring.Component):
     """A layer: a chain of ``stages``, each a component with streams ``i`` and ``o``, working at the same time.
+
+    A convolution computes its pixels one after the other; what they all are of a time step is a frame.
 
     Parameters
     ----------
@@ -132,26 +164,45 @@ class LayerEngine(wiring.Component):
         Time steps of a sample whose input arrives: one, where the input is static.
     steps : int, >= 1
         Time steps of a sample.
+    walk : Walk, optional
+        How the layer sees the map of its sources; without it, all neurons see all of one source.
+    event_bits : int, 1..8
+        Bits of the value of an input event.
     """
 
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, layer: Layer, widths: LayerWidths, folding: Folding, *, sets: int, steps: int) -> None:
-        self.layer, self.folding, self.sets, self.steps = layer, folding, sets, steps
-        self.stages = _synapse_stages(layer, widths, folding)
+    def __init__(
+        self,
+        layer: Layer,
+        widths: LayerWidths,
+        folding: Folding,
+        *,
+        sets: int,
+        steps: int,
+        walk: Walk | None = None,
+        event_bits: int,
+    ) -> None:
+        self.layer, self.folding, self.walk, self.sets, self.steps = layer, folding, walk, sets, steps
+        #: Pixels of the layer's map.
+        self.pixels = math.prod(walk.output) if walk else 1
+        self.stages = _synapse_stages(layer, widths, folding, walk, event_bits)
+        self.stages |= _balance_stages(layer, widths, folding)
+        n = self.pixels * layer.n_e
         if layer.neurons is not None:
-            self.stages |= _hidden_stages(layer, widths, folding, steps // sets, steps)
-            result = event_layout(layer.n_e, 1)
+            self.stages |= _hidden_stages(layer, widths, folding, n, steps // sets, steps)
+            result = event_layout(n, 1)
         else:
             assert widths.logit is not None
             self.stages["readout"] = Readout(
-                n=layer.n_e, lanes=folding.neuron_lanes, steps=steps, bal=widths.bal, logit=widths.logit
+                n=n, lanes=folding.neuron_lanes, steps=steps, bal=widths.bal, logit=widths.logit
             )
-            result = result_layout(layer.n_e, widths.logit)
+            result = result_layout(n, widths.logit)
+        inputs = math.prod(walk.source) if walk else layer.d
         super().__init__(
             {
-                "i": In(stream.Signature(event_layout(layer.d, widths.x.width))),
+                "i": In(stream.Signature(event_layout(inputs, event_bits))),
                 "o": Out(stream.Signature(result)),
             }
         )
@@ -159,15 +210,16 @@ class LayerEngine(wiring.Component):
     @property
     def memory_bits(self) -> dict[str, int]:
         """Bits of each memory, queues and pipelines not counted. The reciprocal's is read by every lane."""
-        bits = {name: self.stages[stage].memory_bits for stage, name in _WEIGHTS.items() if stage in self.stages}
+        bits = {name: self.stages[stage].memory_bits for stage, name in _MEMORIES.items() if stage in self.stages}
         neurons = self.layer.neurons
         if neurons is not None:
             slots, width = self.folding.groups(self.layer) * self.folding.neuron_lanes, neurons.membrane.width
-            bits |= {"gains_and_biases": slots * (neurons.gain_e_bits + width), "potentials": slots * width}
+            bits |= {"gains_and_biases": slots * (neurons.gain_e_bits + width)}
+            bits |= {"potentials": self.pixels * slots * width}
             if (table := neurons.reciprocal) is not None:
                 bits["reciprocal"] = len(table.table) * table.bits
         if "replay" in self.stages:
-            bits["currents"] = slots * width
+            bits["currents"] = self.pixels * slots * width
         return bits
 
     def elaborate(self, platform: object) -> Module:

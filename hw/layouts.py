@@ -5,7 +5,16 @@ from amaranth.lib import data
 
 from quant.formats import Format
 
-__all__ = ["accumulator_layout", "event_layout", "frame_layout", "index_of", "result_layout", "shape_of"]
+__all__ = [
+    "accumulator_layout",
+    "event_layout",
+    "frame_layout",
+    "index_of",
+    "place_layout",
+    "result_layout",
+    "shape_of",
+    "word_layout",
+]
 
 
 def shape_of(fmt: Format) -> Shape:
@@ -24,6 +33,16 @@ def event_layout(sources: int, value_bits: int) -> data.StructLayout:
     The end of a step is a beat of its own, whose index and value mean nothing. A silent source sends nothing.
     """
     return data.StructLayout({"index": index_of(sources), "value": value_bits, "last": 1})
+
+
+def place_layout(depth: int, lanes: int, value_bits: int) -> data.StructLayout:
+    """An event of a map: what is added to which lane of which word, or, with ``last`` set, the end of the time step."""
+    return data.StructLayout({"word": index_of(depth), "lane": index_of(lanes), "value": value_bits, "last": 1})
+
+
+def word_layout(inputs: int, lanes: int, value_bits: int) -> data.StructLayout:
+    """``lanes`` inputs side by side, from ``index`` on; ``last`` says that a column of ``inputs`` ends here."""
+    return data.StructLayout({"index": index_of(inputs), "values": data.ArrayLayout(value_bits, lanes), "last": 1})
 
 
 def accumulator_layout(i_ee: Format, n_e: int, i_ie: Format | None = None, n_i: int = 0) -> data.StructLayout:

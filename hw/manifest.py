@@ -185,7 +185,9 @@ class Manifest(_Strict):
             raise ChandelierError(f"{path}: {where}: {first['msg']}; generate the design again") from None
 
 
-def payload_fields(layout: data.ArrayLayout | data.StructLayout, neurons: int | None = None) -> list[PayloadField]:
+def payload_fields(
+    layout: data.ArrayLayout | data.StructLayout, neurons: int | None = None, pixels: int = 1
+) -> list[PayloadField]:
     """The fields of a payload of ``hw.layouts``.
 
     Parameters
@@ -193,7 +195,9 @@ def payload_fields(layout: data.ArrayLayout | data.StructLayout, neurons: int | 
     layout
         A struct of scalars and arrays, or, for frames, an array of structs.
     neurons : int, optional
-        Elements in all, where the payload is a beat of a frame; without it as many as are in one beat.
+        Elements of a pixel, where the payload is a beat of a frame; without it as many as are in one beat.
+    pixels : int
+        Of a frame.
     """
     fields = []
     struct, frame_lanes = (layout.elem_shape, layout.length) if isinstance(layout, data.ArrayLayout) else (layout, 1)
@@ -209,7 +213,7 @@ def payload_fields(layout: data.ArrayLayout | data.StructLayout, neurons: int | 
                 width=element.width,
                 signed=element.signed,
                 lanes=lanes,
-                neurons=neurons or lanes,
+                neurons=pixels * (neurons or lanes),
             )
         )
     return fields

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.cycles import layer_cycles
 from hw.folding import Folding, check_foldings, default_foldings
+from hw.geometry import walk_of
 from hw.layer import LayerEngine, chain
 from hw.layouts import event_layout, result_layout
 from hw.manifest import (
@@ -41,17 +42,11 @@ _PROBED: Mapping[str, Mapping[str, str]] = {
 def _check_supported(network: IntegerNetwork) -> None:
     """Refuses what has a golden model, and no hardware yet."""
     for i, layer in enumerate(network.layers):
-        wires, floor = layer.wiring, layer.neurons and layer.neurons.floor
-        found = {
-            "is a convolution": wires.window is not None,
-            "pools": wires.pool != (1, 1),
-            "adds up several layers": wires.sources_of(i) != (i - 1,),
-            "stabilises by a floor": bool(floor),
-        }
-        for what in (what for what, is_so in found.items() if is_so):
+        if (sources := layer.wiring.sources_of(i)) != (i - 1,):
+            wires = ", ".join(map(str, sources))
             raise ChandelierError(
-                f"layers.{i} of {network.name} {what}, and there is no hardware for that yet: "
-                "only fully connected layers, without inhibition or stabilised adaptively, become RTL"
+                f"layers.{i} of {network.name} adds up layers {wires}, and there is no hardware for that yet: "
+                "only networks whose layers follow each other, without residual sums, become RTL"
             )
 
 
@@ -83,7 +78,13 @@ class Network(wiring.Component):
         check_foldings(network, self.foldings)
         widths = network_widths(network)
         self.engines = [
-            LayerEngine(*parts, sets=network.layer_steps(i), steps=network.steps)
+            LayerEngine(
+                *parts,
+                sets=network.layer_steps(i),
+                steps=network.steps,
+                walk=walk_of(network, i),
+                event_bits=1 if i else network.input.bits,
+            )
             for i, parts in enumerate(zip(network.layers, widths, self.foldings, strict=True))
         ]
         logit = widths[-1].logit
@@ -101,7 +102,8 @@ class Network(wiring.Component):
     @property
     def description(self) -> str:
         """Shape and folding in a line."""
-        shape = "-".join(str(n) for n in [self.network.input.features, *(e.layer.n_e for e in self.engines)])
+        maps = [self.network.input.map, *(output for _, output in self.network.maps)]
+        shape = "-".join("x".join(str(n) for n in shape if n > 1) or "1" for shape in maps)
         lanes = ", ".join(f"{f.synapse_lanes}/{f.population_lanes}/{f.neuron_lanes}" for f in self.foldings)
         return f"E-I network {shape}, {self.network.steps} steps, lanes {lanes}"
 
@@ -123,7 +125,7 @@ class Network(wiring.Component):
                 if name not in _PROBED:
                     continue
                 layout, path = stage.o.p.shape(), f"layer{i}.{name}"
-                fields = payload_fields(layout, None if name == "accumulator" else engine.layer.n_e)
+                fields = payload_fields(layout, None if name == "accumulator" else engine.layer.n_e, engine.pixels)
                 yield Probe(
                     layer=i,
                     name=name,
@@ -161,7 +163,7 @@ class Network(wiring.Component):
                     n_i=engine.layer.n_i,
                     d=engine.layer.d,
                     folding=FoldingEntry(**asdict(engine.folding)),
-                    cycles=asdict(layer_cycles(engine.layer, engine.folding)),
+                    cycles=asdict(layer_cycles(engine.layer, engine.folding, engine.walk)),
                     memory_bits=engine.memory_bits,
                 )
                 for engine in self.engines

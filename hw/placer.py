@@ -1,0 +1,97 @@
+"""The placer: finds out where in a map's memory an event belongs."""
+
+from typing import Any
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hw.division import divide
+from hw.geometry import Walk
+from hw.layouts import event_layout, index_of, place_layout
+
+__all__ = ["EventPlacer"]
+
+
+class EventPlacer(wiring.Component):
+    """From the index ``(y * width + x) * channels + channel`` of an event to the word and lane of its pooled input.
+
+    What no window sees, and what pooling drops at the edge, ends here. A beat a cycle, ``LATENCY`` cycles:
+    division by the channels, and a table of the pixels.
+
+    Parameters
+    ----------
+    walk : Walk
+    value_bits : int, 1..8
+        Bits of the value of an event.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
+    """
+
+    #: Cycles from a beat in to the same beat out.
+    LATENCY = 2
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, *, walk: Walk, value_bits: int) -> None:
+        if not 1 <= value_bits <= 8:
+            raise ValueError(f"value_bits of the placer must be 1..8, not {value_bits}")
+        self._walk = walk
+        height, width, channels = walk.source
+        super().__init__(
+            {
+                "i": In(stream.Signature(event_layout(height * width * channels, value_bits))),
+                "o": Out(stream.Signature(place_layout(walk.depth, walk.lanes, value_bits))),
+            }
+        )
+
+    @property
+    def memory_bits(self) -> int:
+        """Bits of the table of pixels."""
+        return len(self._walk.places()) * self._entry.size
+
+    @property
+    def _entry(self) -> data.StructLayout:
+        return data.StructLayout({"word": index_of(self._walk.depth), "kept": 1})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        walk, event, out = self._walk, self.i.p, self.o.p
+        places = [{"word": place or 0, "kept": place is not None} for place in walk.places()]
+        table: Any = Memory(shape=self._entry, depth=max(2, len(places)), init=places)
+        m.submodules.pixels = table
+        read = table.read_port()
+        pixel, channel = divide(event.index, walk.source[2])
+        split: Any = Signal(data.StructLayout({"pixel": index_of(len(places)), "channel": index_of(walk.source[2])}))
+        values = [Signal(event.value.shape(), name=f"value{k}") for k in range(2)]
+        valid, last = (Signal(2, name=name) for name in ("valid", "last"))
+        found = Signal(split.channel.shape())
+        group, lane = divide(found, walk.lanes) if walk.groups > 1 else (0, found)
+        advance = Signal()
+        m.d.comb += [
+            self.o.valid.eq(valid[1] & (last[1] | read.data.kept)),
+            advance.eq(self.o.ready | ~self.o.valid),
+            self.i.ready.eq(advance),
+            read.addr.eq(split.pixel),
+            read.en.eq(advance),
+            out.word.eq(read.data.word + group),
+            out.lane.eq(lane),
+            out.value.eq(values[1]),
+            out.last.eq(last[1]),
+        ]
+        with m.If(advance):
+            m.d.sync += [
+                valid.eq(valid << 1 | self.i.valid),
+                last.eq(last << 1 | event.last),
+                split.pixel.eq(pixel),
+                split.channel.eq(Mux(event.last, 0, channel)),
+                found.eq(split.channel),
+                values[0].eq(event.value),
+                values[1].eq(values[0]),
+            ]
+        return m

@@ -1,0 +1,186 @@
+"""The scanner: sums up the events of a step in a map, and visits it window by window."""
+
+from typing import Any
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hw.geometry import Walk
+from hw.layouts import index_of, place_layout, word_layout
+
+__all__ = ["MapScanner"]
+
+
+class MapScanner(wiring.Component):
+    """Gathers a map of ``x``, then hands on its words in the order of ``walk``, while the next step's is gathered.
+
+    Values of events at the same place add up: this is what pooling and the sum of several layers are. Words come with
+    the index of their first input in the column (``Walk.weight_rows``), also those that are zero. Each is zeroed
+    with its last visit. Events are taken at one a cycle; the marker takes 2 cycles, and waits until the step before
+    is done with. A map takes ``walk.visits`` cycles, a word a cycle, and one more; its first word leaves
+    ``LATENCY`` cycles after the marker came.
+
+    Parameters
+    ----------
+    walk : Walk
+    value_bits : int, >= 1
+        Bits of the value of an event.
+    sum_bits : int, >= value_bits
+        Bits of a sum.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
+    """
+
+    #: Cycles from the marker's arrival to the first word of the map.
+    LATENCY = 4
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, *, walk: Walk, value_bits: int, sum_bits: int) -> None:
+        if not 1 <= value_bits <= sum_bits:
+            raise ValueError(f"value_bits of the scanner must be 1..{sum_bits}, not {value_bits}")
+        self._walk = walk
+        self._word = data.ArrayLayout(sum_bits, walk.lanes)
+        super().__init__(
+            {
+                "i": In(stream.Signature(place_layout(walk.depth, walk.lanes, value_bits))),
+                "o": Out(stream.Signature(word_layout(walk.column_words * walk.lanes, walk.lanes, sum_bits))),
+            }
+        )
+
+    @property
+    def memory_bits(self) -> int:
+        """Bits of both maps."""
+        return 2 * self._walk.depth * self._word.size
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.steps = steps = _Steps(self._walk)
+        gathering, full, busy = Signal(), Signal(), Signal()  # which map; it waits to be visited; the other one is
+        swap, scan_advance = full & ~busy, Signal()
+        m.d.comb += [steps.start.eq(swap), steps.advance.eq(scan_advance), busy.eq(steps.busy)]
+        with m.If(swap):
+            m.d.sync += gathering.eq(~gathering)
+
+        # Gathering: read, and a cycle later add and write. A word that is just being written is read as it will be.
+        adding: Any = Signal(self.i.p.shape())
+        added, taken = Signal(), self.i.valid & self.i.ready
+        m.d.comb += self.i.ready.eq(~full)
+        m.d.sync += [adding.eq(self.i.p), added.eq(taken & ~self.i.p.last)]
+        with m.If(swap | taken):
+            m.d.sync += full.eq(taken & self.i.p.last)
+
+        # Visiting: address -> word -> out, and zero with the last visit.
+        visit: Any = Signal(steps.o.shape())
+        visited = Signal()
+        m.d.comb += scan_advance.eq(self.o.ready | ~visited)
+        with m.If(scan_advance):
+            m.d.sync += [visit.eq(steps.o), visited.eq(steps.valid)]
+
+        halves = [self._map(m, name) for name in ("map0", "map1")]
+        for half, (read, write) in enumerate(halves):
+            gathers = gathering == half
+            sums = [Mux(adding.lane == k, adding.value, 0) + old for k, old in enumerate(read.data)]
+            m.d.comb += [
+                read.addr.eq(Mux(gathers, self.i.p.word, steps.o.word)),
+                read.en.eq(Mux(gathers, taken, scan_advance)),
+                write.addr.eq(Mux(gathers, adding.word, visit.word)),
+                write.en.eq(Mux(gathers, added, visited & visit.clear & self.o.ready)),
+            ]
+            m.d.comb += [new.eq(Mux(gathers, total, 0)) for new, total in zip(write.data, sums, strict=True)]
+        m.d.comb += [
+            self.o.valid.eq(visited),
+            self.o.p.index.eq(visit.index),
+            self.o.p.last.eq(visit.last),
+            self.o.p["values"].eq(Mux(gathering, halves[0][0].data.as_value(), halves[1][0].data.as_value())),
+        ]
+        return m
+
+    def _map(self, m: Module, name: str) -> tuple[Any, Any]:
+        """One of the two memories: its ports."""
+        memory: Any = Memory(shape=self._word, depth=max(2, self._walk.depth), init=[])
+        m.submodules[name] = memory
+        write = memory.write_port()
+        return memory.read_port(transparent_for=(write,)), write
+
+
+class _Steps(wiring.Component):
+    """The addresses of a walk, one each cycle in which ``advance`` is high, from the cycle after ``start`` on.
+
+    ``busy`` falls when the last word has left the scanner.
+    """
+
+    start: Signal
+    advance: Signal
+    busy: Signal
+    valid: Signal
+    o: Any
+
+    def __init__(self, walk: Walk) -> None:
+        self._walk = walk
+        super().__init__(
+            {
+                "start": In(1),
+                "advance": In(1),
+                "busy": Out(1),
+                "valid": Out(1),
+                "o": Out(
+                    data.StructLayout(
+                        {
+                            "word": index_of(walk.depth),
+                            "index": index_of(walk.column_words * walk.lanes),
+                            "last": 1,
+                            "clear": 1,
+                        }
+                    )
+                ),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        walk = self._walk
+        # From the innermost on: word of the pixel, row of the window, column of pixels in two levels, row of outputs.
+        counts = (walk.groups, walk.rows, walk.phases, walk.columns, walk.output[0])
+        strides = (1, walk.row_words, walk.groups, walk.phases * walk.groups, walk.row_step * walk.row_words)
+        running, ending = Signal(), Signal(2)
+        moved = running & self.advance
+        ends, offsets = [], []
+        for level, (count, stride) in enumerate(zip(counts, strides, strict=True)):
+            number = Signal(index_of(count), name=f"number{level}")
+            offset = Signal(index_of(walk.depth), name=f"offset{level}")
+            end = number == count - 1
+            with m.If(moved):
+                m.d.sync += [number.eq(Mux(end, 0, number + 1)), offset.eq(Mux(end, 0, offset + stride))]
+            moved = moved & end
+            ends.append(end)
+            offsets.append(offset)
+            if level == 1:
+                first_rows = number < walk.row_step
+        column_end = ends[0] & ends[1] & ends[2]
+        all_ends = column_end & ends[3] & ends[4]
+        index = Signal(self.o.index.shape())
+        with m.If(running & self.advance):
+            m.d.sync += index.eq(Mux(column_end, 0, index + walk.lanes))
+            with m.If(all_ends):
+                m.d.sync += running.eq(0)
+        with m.If(self.advance):
+            m.d.sync += [
+                self.valid.eq(running),
+                self.o.word.eq(sum(offsets[1:], offsets[0])),
+                self.o.index.eq(index),
+                self.o.last.eq(column_end),
+                self.o.clear.eq(first_rows | ends[4]),
+                ending.eq(ending << 1 | (running & all_ends)),
+            ]
+            with m.If(ending[1]):
+                m.d.sync += self.busy.eq(0)
+        with m.If(self.start):
+            m.d.sync += [running.eq(1), self.busy.eq(1)]
+        return m

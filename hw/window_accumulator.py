@@ -1,0 +1,170 @@
+"""The synapse stage of a convolution: turns the events of a window's columns into the input of every neuron."""
+
+from typing import Any
+
+import numpy as np
+from amaranth import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.accumulator import QUEUE_DEPTH
+from hw.geometry import Walk
+from hw.layouts import accumulator_layout, event_layout, index_of, shape_of
+from hw.packing import ceil_div, packed_memory
+from quant.formats import Format
+
+__all__ = ["WindowAccumulator"]
+
+
+class WindowAccumulator(wiring.Component):
+    """``i_ee[n] = sum_j w_ee[n, j] * x[j]`` and ``i_ie`` likewise, of the neurons of one pixel after the other.
+
+    The ``walk.taps`` outputs that a column contributes to stand side by side, with accumulators for all their neurons.
+    An event ``(j, x)`` of a column takes its row of weights to all of them through ``lanes`` multipliers, a word a
+    cycle: ``words`` cycles. The marker that ends the column takes one: the currents of the output that is finished
+    leave in one beat, and what the others have moves up. A column of ``events`` events therefore takes
+    ``cycles(events)`` cycles, unless the taker of the currents is not ready. The first ``walk.discarded`` columns of
+    a row finish nothing. Latency from marker to currents: ``LATENCY`` cycles.
+
+    Parameters
+    ----------
+    walk : Walk
+    w_ee : (n_e, d), in the format ``synapse``
+    w_ie : (n_i, d), likewise; ``n_i`` may be 0
+    synapse : Format, 1..8 bits
+        Signed in a layer without inhibition.
+    value_bits : int, >= 1
+        Bits of the value of an event: of the pooled input.
+    i_ee, i_ie : Format
+        Of the results; they must hold every sum that the weights allow.
+    lanes : int, 1..taps*(n_e+n_i)
+        Synapses computed in a cycle.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+
+    #: Cycles from the marker's arrival to the currents: 2 in the queue, 3 in the pipeline.
+    LATENCY = 5
+
+    def __init__(
+        self,
+        *,
+        walk: Walk,
+        w_ee: np.ndarray,
+        w_ie: np.ndarray,
+        synapse: Format,
+        value_bits: int,
+        i_ee: Format,
+        i_ie: Format,
+        lanes: int,
+    ) -> None:
+        n_e, n_i = len(w_ee), len(w_ie)
+        most = walk.taps * (n_e + n_i)
+        if not 1 <= lanes <= most:
+            raise ValueError(f"lanes of the window's synapse stage must be 1..{most}, not {lanes}")
+        if not 1 <= synapse.width <= 8:
+            raise ValueError(f"synapse bits of the window's synapse stage must be 1..8, not {synapse.width}")
+        if value_bits < 1:
+            raise ValueError(f"value_bits of the window's synapse stage must be at least 1, not {value_bits}")
+        self.words = ceil_div(most, lanes)
+        self._walk, self._rows = walk, walk.weight_rows(np.concatenate([w_ee, w_ie]))
+        self._synapse, self._value_bits, self._lanes = synapse, value_bits, lanes
+        self._widths = [i_ee.width] * n_e + [i_ie.width] * n_i
+        super().__init__(
+            {
+                "i": In(stream.Signature(event_layout(len(self._rows), value_bits))),
+                "o": Out(stream.Signature(accumulator_layout(i_ee, n_e, i_ie, n_i))),
+            }
+        )
+
+    def cycles(self, events: int) -> int:
+        """Cycles from one pixel's currents to the next pixel's, whose last column has that many events."""
+        return events * self.words + 1
+
+    @property
+    def memory_bits(self) -> int:
+        """Bits of the weight memory."""
+        return len(self._rows) * self.words * self._lanes * self._synapse.width
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=self.i.p.shape().size, depth=QUEUE_DEPTH)
+        m.submodules.weights = weights = packed_memory(self._rows, self._lanes, self._synapse)
+        read = weights.read_port()
+        m.d.comb += [
+            queue.w_data.eq(self.i.p),
+            queue.w_en.eq(self.i.valid),
+            self.i.ready.eq(queue.w_rdy),
+        ]
+
+        # The pipeline of the synapse stage: event and word number -> word of weights -> products -> accumulators.
+        stage = data.StructLayout({"valid": 1, "last": 1, "value": self._value_bits})
+        issued: Any = Signal(stage)
+        fetched: Any = Signal(stage)
+        weighted: Any = Signal(stage)
+        multiplied: Any = Signal(stage)
+        synapses: Any = Signal(read.data.shape())
+        product = Format(self._synapse.width + self._value_bits, signed=self._synapse.signed)
+        products: Any = Signal(data.ArrayLayout(shape_of(product), self._lanes))
+        event = data.View(self.i.p.shape(), queue.r_data)
+        word, advance = Signal(index_of(self.words)), Signal()
+        last_word = word == self.words - 1
+        m.d.comb += [
+            issued.valid.eq(queue.r_rdy & ~event.last),
+            issued.last.eq(queue.r_rdy & event.last),
+            issued.value.eq(event.value),
+            queue.r_en.eq(advance & (event.last | last_word)),
+            read.addr.eq(event.index * self.words + word),
+            read.en.eq(advance),
+        ]
+        with m.If(advance):
+            m.d.sync += [fetched.eq(issued), weighted.eq(fetched), multiplied.eq(weighted), synapses.eq(read.data)]
+            m.d.sync += [products[lane].eq(synapses[lane] * weighted.value) for lane in range(self._lanes)]
+            with m.If(issued.valid):
+                m.d.sync += word.eq(Mux(last_word, 0, word + 1))
+
+        end = multiplied.last & advance
+        counts, row_end = self._columns(m, end)
+        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.o.valid.eq(multiplied.last & counts)]
+        finished = self._accumulate(m, products, turn=multiplied.valid, move=end, clear=end & row_end)
+        currents = [current for population, _ in self.o.p.shape() for current in self.o.p[population]]
+        m.d.comb += [current.eq(total) for current, total in zip(currents, finished, strict=True)]
+        return m
+
+    def _columns(self, m: Module, end: Value) -> tuple[Value, Value]:
+        """Counts the columns of a row: whether this one finishes an output, and whether it is the last."""
+        column = Signal(index_of(self._walk.columns))
+        row_end = column == self._walk.columns - 1
+        with m.If(end):
+            m.d.sync += column.eq(Mux(row_end, 0, column + 1))
+        return column >= self._walk.discarded, row_end
+
+    def _accumulate(self, m: Module, products: Any, *, turn: Value, move: Value, clear: Value) -> list[Value]:
+        """The accumulators, in a ring for each lane, at whose head the product is added as it turns.
+
+        Between events the rings are home: accumulator ``k`` is element ``k // lanes`` of ring ``k % lanes``, and the
+        first ones are those of the output that is finished: they are returned.
+        """
+        neurons = len(self._widths)
+        total = self._walk.taps * neurons
+        rings: list[Any] = []
+        for lane in range(self._lanes):
+            width = max(self._widths[k % neurons] for k in range(lane, total, self._lanes))
+            rings.append(Signal(data.ArrayLayout(unsigned(width), self.words), name=f"ring_{lane}"))
+        home = [rings[k % self._lanes][k // self._lanes] for k in range(self.words * self._lanes)]
+        moved = [home[k + neurons] if k + neurons < total else 0 for k in range(len(home))]
+        for lane, ring in enumerate(rings):
+            width = ring[0].shape().width
+            with m.If(clear):
+                m.d.sync += ring.eq(0)
+            with m.Elif(move):
+                m.d.sync += [ring[k].eq(moved[k * self._lanes + lane]) for k in range(self.words)]
+            with m.Elif(turn):
+                m.d.sync += ring.eq(Cat(ring.as_value()[width:], (ring[0] + products[lane])[:width]))
+        return home[:neurons]
