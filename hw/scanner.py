@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth import Module, Mux, Signal
+from amaranth import Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -162,7 +162,7 @@ class _Steps(wiring.Component):
             ends.append(end)
             offsets.append(offset)
             if level == 1:
-                first_rows = number < walk.row_step
+                not_again = number < walk.row_step if walk.row_step < walk.rows else Const(1)
         column_end = ends[0] & ends[1] & ends[2]
         all_ends = column_end & ends[3] & ends[4]
         index = Signal(self.o.index.shape())
@@ -176,7 +176,7 @@ class _Steps(wiring.Component):
                 self.o.word.eq(sum(offsets[1:], offsets[0])),
                 self.o.index.eq(index),
                 self.o.last.eq(column_end),
-                self.o.clear.eq(first_rows | ends[4]),
+                self.o.clear.eq(not_again | ends[4]),
                 ending.eq(ending << 1 | (running & all_ends)),
             ]
             with m.If(ending[1]):
