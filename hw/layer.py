@@ -196,7 +196,7 @@ class LayerEngine(wiring.Component):
         else:
             assert widths.logit is not None
             self.stages["readout"] = Readout(
-                n=n, lanes=folding.neuron_lanes, steps=steps, bal=widths.bal, logit=widths.logit
+                n=n, lanes=folding.neuron_lanes, steps=sets, bal=widths.bal, logit=widths.logit
             )
             result = result_layout(n, widths.logit)
         inputs = math.prod(walk.source) if walk else layer.d

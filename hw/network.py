@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from amaranth import Module
 from amaranth.lib import stream, wiring
@@ -10,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from hw.cycles import layer_cycles
 from hw.folding import Folding, check_foldings, default_foldings
 from hw.geometry import walk_of
-from hw.layer import LayerEngine, chain
+from hw.layer import LayerEngine
 from hw.layouts import event_layout, result_layout
 from hw.manifest import (
     FoldingEntry,
@@ -21,7 +22,9 @@ from hw.manifest import (
     Probe,
     payload_fields,
 )
+from hw.routing import EventFork, EventMerge
 from quant.errors import ChandelierError
+from quant.maps import NETWORK_INPUT
 from quant.network import IntegerNetwork
 from quant.widths import network_widths
 
@@ -39,19 +42,18 @@ _PROBED: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def _check_supported(network: IntegerNetwork) -> None:
-    """Refuses what has a golden model, and no hardware yet."""
-    for i, layer in enumerate(network.layers):
-        if (sources := layer.wiring.sources_of(i)) != (i - 1,):
-            wires = ", ".join(map(str, sources))
+def _check_read(network: IntegerNetwork) -> None:
+    """Refuses layers that are there for nothing: nothing would wait for them."""
+    read = {source for i, layer in enumerate(network.layers) for source in layer.wiring.sources_of(i)}
+    for i in range(len(network.layers) - 1):
+        if i not in read:
             raise ChandelierError(
-                f"layers.{i} of {network.name} adds up layers {wires}, and there is no hardware for that yet: "
-                "only networks whose layers follow each other, without residual sums, become RTL"
+                f"layers.{i} of {network.name} is read by no other layer: RTL is of networks without it"
             )
 
 
 class Network(wiring.Component):
-    """The engines of all layers in a row; they work on different samples and time steps at the same time.
+    """The engines of all layers; they work on different samples and time steps at the same time.
 
     Stream ``i`` takes the non-zero inputs of a time step as events, in any order, and then a marker
     (``hw.layouts.event_layout``); a static input has one marker a sample. Stream ``o`` gives one result a sample.
@@ -65,14 +67,14 @@ class Network(wiring.Component):
     Raises
     ------
     ChandelierError
-        If a folding does not fit its layer, or there is no hardware for a layer.
+        If a folding does not fit its layer, or nobody reads a layer.
     """
 
     i: stream.Interface
     o: stream.Interface
 
     def __init__(self, network: IntegerNetwork, foldings: Sequence[Folding] | None = None) -> None:
-        _check_supported(network)
+        _check_read(network)
         self.network = network
         self.foldings = default_foldings(network) if foldings is None else tuple(foldings)
         check_foldings(network, self.foldings)
@@ -83,7 +85,7 @@ class Network(wiring.Component):
                 sets=network.layer_steps(i),
                 steps=network.steps,
                 walk=walk_of(network, i),
-                event_bits=1 if i else network.input.bits,
+                event_bits=network.input.bits if NETWORK_INPUT in network.layers[i].wiring.sources_of(i) else 1,
             )
             for i, parts in enumerate(zip(network.layers, widths, self.foldings, strict=True))
         ]
@@ -97,7 +99,35 @@ class Network(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        return chain(self, {f"layer{i}": engine for i, engine in enumerate(self.engines)})
+        m = Module()
+        for i, engine in enumerate(self.engines):
+            m.submodules[f"layer{i}"] = engine
+        sinks = [self._sinks(m, i) for i in range(len(self.engines))]
+        for j in range(NETWORK_INPUT, len(self.engines) - 1):
+            self._distribute(m, j, [own[j] for own in sinks if j in own])
+        wiring.connect(m, self.engines[-1].o, wiring.flipped(self.o))
+        return m
+
+    def _sinks(self, m: Module, index: int) -> dict[int, Any]:
+        """The stream into a layer for each of its sources."""
+        engine, sources = self.engines[index], self.network.layers[index].wiring.sources_of(index)
+        if len(sources) == 1:
+            return {sources[0]: engine.i}
+        m.submodules[f"merge{index}"] = merge = EventMerge(event=engine.i.p.shape(), inputs=len(sources))
+        wiring.connect(m, merge.o, engine.i)
+        return dict(zip(sources, merge.i, strict=True))
+
+    def _distribute(self, m: Module, source: int, takers: Sequence[Any]) -> None:
+        """Connects the events of a layer, or of the input, with all who take them."""
+        stream_out = wiring.flipped(self.i) if source == NETWORK_INPUT else self.engines[source].o
+        if len(takers) == 1:
+            wiring.connect(m, stream_out, takers[0])
+        else:
+            name = "fork_input" if source == NETWORK_INPUT else f"fork{source}"
+            m.submodules[name] = fork = EventFork(event=stream_out.p.shape(), outputs=len(takers))
+            wiring.connect(m, stream_out, fork.i)
+            for taker, end in zip(takers, fork.o, strict=True):
+                wiring.connect(m, end, taker)
 
     @property
     def description(self) -> str:
