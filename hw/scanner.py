@@ -19,8 +19,8 @@ class MapScanner(wiring.Component):
     Values of events at the same place add up: this is what pooling and the sum of several layers are. Words come with
     the index of their first input in the column (``Walk.weight_rows``), also those that are zero. Each is zeroed
     with its last visit. Events are taken at one a cycle; the marker takes 2 cycles, and waits until the step before
-    is done with. A map takes ``walk.visits`` cycles, a word a cycle, and one more; its first word leaves
-    ``LATENCY`` cycles after the marker came.
+    is done with. Words leave at one a cycle, the first one ``LATENCY`` cycles after the marker came; a map takes
+    ``cycles`` cycles.
 
     Parameters
     ----------
@@ -53,6 +53,11 @@ class MapScanner(wiring.Component):
                 "o": Out(stream.Signature(word_layout(walk.column_words * walk.lanes, walk.lanes, sum_bits))),
             }
         )
+
+    @property
+    def cycles(self) -> int:
+        """Cycles from the first word of a map to that of the next, if it has been gathered."""
+        return self._walk.visits + self.LATENCY - 1
 
     @property
     def memory_bits(self) -> int:

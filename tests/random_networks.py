@@ -107,7 +107,7 @@ def _wiring(rng: np.random.Generator, outputs: list[Shape], last: bool) -> tuple
     shape = pooled(shape, pool)  # type: ignore[arg-type]
     window = None
     if not last and rng.random() < 0.8:
-        kernel = tuple(int(rng.integers(1, min(4, n) + 1)) for n in shape[:2])
+        kernel = tuple(int(rng.integers(1, min(5, n) + 1)) for n in shape[:2])
         padding = tuple(int(rng.integers(0, k)) for k in kernel)
         stride = (1, 1) if rng.random() < 0.5 else tuple(int(n) for n in rng.integers(1, 4, 2))
         window = Window(kernel, stride, padding)  # type: ignore[arg-type]
@@ -115,8 +115,19 @@ def _wiring(rng: np.random.Generator, outputs: list[Shape], last: bool) -> tuple
 
 
 def random_map_network(seed: int) -> IntegerNetwork:
-    """A small network of convolutions, poolings and residual sums; a quarter of its layers have no inhibition."""
+    """A small network of convolutions, poolings and residual sums; a quarter of its layers have no inhibition.
+
+    Every layer is read by another one.
+    """
     rng = np.random.default_rng(seed)
+    while True:
+        network = _map_network(rng, f"maps{seed}")
+        read = {j for i, layer in enumerate(network.layers) for j in layer.wiring.sources_of(i)}
+        if len(read) == len(network.layers):  # the network's input, and all layers but the last
+            return network
+
+
+def _map_network(rng: np.random.Generator, name: str) -> IntegerNetwork:
     shape = (int(rng.integers(1, 8)), int(rng.integers(1, 8)), int(rng.integers(1, 4)))
     outputs: list[Shape] = [shape]
     layers = []
@@ -139,7 +150,7 @@ def random_map_network(seed: int) -> IntegerNetwork:
         outputs.append(wiring.output(pooled_map, n_e))
     kind = "static" if rng.random() < 0.5 else "sequence"
     spec = Input(int(np.prod(shape)), int(rng.integers(1, 9)), kind, shape=shape)  # type: ignore[arg-type]
-    return IntegerNetwork(f"maps{seed}", spec, tuple(layers), int(rng.integers(1, 4)), 1.0)
+    return IntegerNetwork(name, spec, tuple(layers), int(rng.integers(1, 4)), 1.0)
 
 
 def random_codes(network: IntegerNetwork, samples: int, seed: int) -> np.ndarray:

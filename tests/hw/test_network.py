@@ -1,15 +1,20 @@
 """Whole networks in Amaranth's simulator: every intermediate of every layer against the plain-Python reference."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.folding import Folding
+from hw.folding import Folding, row_synapses
 from hw.manifest import PayloadField
 from hw.network import Network
-from quant.network import IntegerNetwork
+from quant.errors import ChandelierError
+from quant.maps import NETWORK_INPUT, Wiring
+from quant.network import IntegerNetwork, Layer
 from tests.hw.exchange import exchange
-from tests.random_networks import random_codes, random_network
+from tests.random_networks import random_codes, random_map_network, random_network
 from tests.reference import reference
 
 SAMPLES = 3
@@ -22,8 +27,13 @@ def random_foldings(network: IntegerNetwork, seed: int) -> list[Folding]:
     def lanes(most: int) -> int:
         return int(rng.integers(1, most + 1))
 
+    def neuron_lanes(layer: Layer) -> int:
+        if layer.wiring.window is None:
+            return lanes(layer.n_e)
+        return int(rng.choice([k for k in range(1, layer.n_e + 1) if layer.n_e % k == 0]))
+
     return [
-        Folding(lanes(layer.n_e + layer.n_i), lanes(max(1, layer.n_i)), lanes(layer.n_e)) for layer in network.layers
+        Folding(lanes(row_synapses(layer)), lanes(max(1, layer.n_i)), neuron_lanes(layer)) for layer in network.layers
     ]
 
 
@@ -52,7 +62,25 @@ def decode(beats: list[int], field: PayloadField) -> list[list[int]]:
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 100_000), stall=st.sampled_from([0.0, 0.4]))
 def test_every_signal(seed: int, stall: float) -> None:
-    network = random_network(seed, largest=9)
+    _check_every_signal(random_network(seed, largest=9), seed, stall)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 100_000), stall=st.sampled_from([0.0, 0.4]))
+def test_every_signal_of_maps(seed: int, stall: float) -> None:
+    _check_every_signal(random_map_network(seed), seed, stall)
+
+
+def test_a_layer_that_nobody_reads_is_refused() -> None:
+    network = random_network(0, largest=4)
+    first, *rest = network.layers
+    unread = replace(network, layers=(first, replace(first, wiring=Wiring((NETWORK_INPUT,))), *rest))
+    with pytest.raises(ChandelierError, match=r"^layers\.0 of random0 is read by no other layer"):
+        Network(unread)
+
+
+def _check_every_signal(network: IntegerNetwork, seed: int, stall: float) -> None:
+    """Simulates samples, and compares all that passes the probes."""
     dut = Network(network, random_foldings(network, seed))
     codes = random_codes(network, SAMPLES, seed)
     probes = list(dut.probes())

@@ -1,0 +1,123 @@
+"""The walk of a window: what is kept, visited and multiplied is what a convolution adds up, for any shape."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw.geometry import Walk, walk_of
+from quant.errors import ChandelierError
+from quant.maps import Window, pooled
+from tests.random_networks import random_map_network
+
+__all__ = ["random_walk"]
+
+
+def random_walk(rng: np.random.Generator) -> Walk:
+    """Any source, pooling, kernel of 1..5, stride and padding that fit; a fifth see all of the map."""
+    source = (int(rng.integers(1, 10)), int(rng.integers(1, 10)), int(rng.choice([1, 2, 3, 4, 33, 70])))
+    pool = (int(rng.integers(1, min(3, source[0]) + 1)), int(rng.integers(1, min(3, source[1]) + 1)))
+    if rng.random() < 0.2:
+        return Walk(source, pool)
+    shape = pooled(source, pool)
+    kernel = (int(rng.integers(1, min(5, shape[0]) + 1)), int(rng.integers(1, min(5, shape[1]) + 1)))
+    stride = (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
+    padding = (int(rng.integers(kernel[0])), int(rng.integers(kernel[1])))
+    return Walk(source, pool, Window(kernel, stride, padding))
+
+
+@dataclass
+class Visits:
+    """What comes by on a walk over ``memory`` (words, lanes): for each column, (index, value) of what is not zero."""
+
+    walk: Walk
+    memory: np.ndarray
+
+    def columns(self) -> list[list[tuple[int, int]]]:
+        walk, result = self.walk, []
+        for row in range(walk.output[0]):
+            for column in range(walk.columns):
+                events = []
+                for word in range(walk.column_words):
+                    phase, rest = divmod(word, walk.rows * walk.groups)
+                    line, group = divmod(rest, walk.groups)
+                    address = (row * walk.row_step + line) * walk.row_words
+                    address += (column * walk.phases + phase) * walk.groups + group
+                    events += [(word * walk.lanes + k, int(v)) for k, v in enumerate(self.memory[address]) if v]
+                result.append(events)
+        return result
+
+
+def _gather(walk: Walk, codes: np.ndarray) -> np.ndarray:
+    """What the memory of a map holds after the events of ``codes`` (height, width, channels)."""
+    memory = np.zeros((walk.depth, walk.lanes), np.int64)
+    for place, pixel in zip(walk.places(), codes.reshape(-1, walk.source[2]), strict=True):
+        if place is not None:
+            for channel, value in enumerate(pixel):
+                memory[place + channel // walk.lanes, channel % walk.lanes] += value
+    return memory
+
+
+def _convolved(walk: Walk, codes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The sums of all pixels and neurons, (height, width, n), by the definition."""
+    height, width, channels = walk.shape
+    (pool_y, pool_x), window = walk.pool, walk.window or Window(walk.shape[:2])
+    cut = codes[: height * pool_y, : width * pool_x].reshape(height, pool_y, width, pool_x, channels)
+    x = np.pad(cut.sum((1, 3)), [(p, p) for p in window.padding] + [(0, 0)])
+    (kernel_y, kernel_x), (stride_y, stride_x) = window.kernel, window.stride
+    rows, columns = window.output(walk.shape)
+    patches = [
+        [
+            x[r * stride_y : r * stride_y + kernel_y, c * stride_x : c * stride_x + kernel_x].ravel()
+            for c in range(columns)
+        ]
+        for r in range(rows)
+    ]
+    return np.array(patches) @ weights.T
+
+
+@settings(max_examples=200)
+@given(seed=st.integers(0, 100_000))
+def test_walk_convolves(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    walk = random_walk(rng)
+    codes = rng.integers(0, 5, walk.source) * (rng.random(walk.source) < 0.5)
+    kernel = (walk.window or Window(walk.shape[:2])).kernel
+    weights = rng.integers(-9, 10, (3, kernel[0] * kernel[1] * walk.shape[2]))
+    rows = walk.weight_rows(weights)
+    results, accumulators = [], np.zeros((walk.taps, 3), np.int64)
+    for number, column in enumerate(Visits(walk, _gather(walk, codes)).columns()):
+        for index, value in column:
+            accumulators += value * rows[index].reshape(walk.taps, 3)
+        place = number % walk.columns
+        if place >= walk.discarded:
+            results.append(accumulators[0].copy())
+        accumulators = np.concatenate([accumulators[1:], np.zeros((1, 3), np.int64)])
+        accumulators *= place < walk.columns - 1
+    assert np.array_equal(np.array(results).reshape(*walk.output, 3), _convolved(walk, codes, weights)), f"seed {seed}"
+
+
+def test_what_no_window_sees_is_not_kept() -> None:
+    walk = Walk((5, 7, 1), (1, 1), Window((1, 2), (2, 3)))
+    kept = np.array([place is not None for place in walk.places()]).reshape(5, 7)
+    assert kept.tolist() == [[y % 2 == 0 and x % 3 < 2 and x < 6 for x in range(7)] for y in range(5)]
+    assert walk.depth == 3 * 4, "rows 0, 2, 4 and columns 0, 1, 3, 4"
+
+
+def test_pooling_drops_what_is_left_at_the_edge() -> None:
+    assert Walk((3, 5, 1), (2, 2)).places() == [0, 0, 1, 1, None] * 2 + [None] * 5
+
+
+def test_weights_of_another_window_are_refused() -> None:
+    with pytest.raises(ChandelierError, match="a window of 2x2x3 takes as many weights a neuron, not 11"):
+        Walk((4, 4, 3), (1, 1), Window((2, 2))).weight_rows(np.zeros((1, 11), int))
+
+
+def test_only_layers_that_see_one_source_as_it_is_need_no_walk() -> None:
+    network = random_map_network(0)
+    for i, layer in enumerate(network.layers):
+        wires = layer.wiring
+        plain = wires.window is None and wires.pool == (1, 1) and len(wires.sources_of(i)) == 1
+        assert (walk_of(network, i) is None) == plain, f"layer {i}"

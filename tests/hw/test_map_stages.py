@@ -1,0 +1,245 @@
+"""The stages of a window, each alone: random walks, values and stalls, and the walk in plain Python as the oracle."""
+
+import gc
+import warnings
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.hdl import UnusedElaboratable
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw.floor import FloorStabiliser
+from hw.geometry import Walk
+from hw.placer import EventPlacer
+from hw.scanner import MapScanner
+from hw.splitter import WordSplitter
+from hw.window_accumulator import WindowAccumulator
+from quant.formats import Format
+from quant.maps import Window
+from tests.hw.exchange import exchange
+from tests.hw.test_geometry import Visits, random_walk
+
+STEPS = 3
+seeds = st.integers(0, 10_000)
+stalls = st.sampled_from([0.0, 0.5])
+examples = settings(max_examples=15)
+
+
+def _place(word: int, lane: int, value: int, last: int) -> dict[str, int]:
+    return {"word": word, "lane": lane, "value": value, "last": last}
+
+
+@examples
+@given(seed=seeds, stall=stalls)
+def test_placer(seed: int, stall: float) -> None:
+    rng = np.random.default_rng(seed)
+    walk = random_walk(rng)
+    places, channels = walk.places(), walk.source[2]
+    beats: list[dict[str, int]] = []
+    expected = []
+    for index in rng.integers(0, len(places) * channels, 40).tolist():
+        last, value = int(rng.random() < 0.2), int(rng.integers(8))
+        beats.append({"index": index, "value": value, "last": last})
+        place, channel = places[index // channels], index % channels
+        if last:
+            expected.append(None)
+        elif place is not None:
+            expected.append(_place(place + channel // walk.lanes, channel % walk.lanes, value, 0))
+    beats.append({"index": 0, "value": 0, "last": 1})
+    expected.append(None)
+    result = exchange(EventPlacer(walk=walk, value_bits=3), beats, len(expected), seed=seed, stall=stall)
+    assert [None if beat["last"] else beat for beat in result.outputs] == expected, f"seed {seed}"
+    if not stall:
+        assert result.received[-1] - result.sent[-1] == EventPlacer.LATENCY
+        assert all(b - a == 1 for a, b in pairwise(result.sent)), "a beat a cycle, whether it is dropped or not"
+
+
+@examples
+@given(seed=seeds, stall=stalls)
+def test_scanner(seed: int, stall: float) -> None:
+    rng = np.random.default_rng(seed)
+    walk = Walk((1, 1, 1))
+    while walk.visits > 400 or walk.visits < 2:
+        walk = random_walk(rng)
+    kept = [place for place in walk.places() if place is not None]
+    beats, words = [], []
+    for _ in range(STEPS):
+        memory = np.zeros((walk.depth, walk.lanes), np.int64)
+        for _ in range(int(rng.integers(20))):
+            word, lane, value = int(rng.choice(kept)), int(rng.integers(walk.lanes)), int(rng.integers(1, 4))
+            memory[word, lane] += value
+            beats.append(_place(word, lane, value, 0))
+        beats.append(_place(0, int(rng.integers(walk.lanes)), 3, 1))
+        words += [sorted(column) for column in Visits(walk, memory).columns()]
+    dut = MapScanner(walk=walk, value_bits=2, sum_bits=7)
+    result = exchange(dut, beats, STEPS * walk.visits, seed=seed, stall=stall)
+    ends = [beat["last"] for beat in result.outputs]
+    assert ends == [int(k % walk.column_words == walk.column_words - 1) for k in range(len(ends))]
+    columns = np.array_split(np.array(result.outputs, object), len(words))
+    for number, (column, expected) in enumerate(zip(columns, words, strict=True)):
+        got = [(beat["index"] + k, v) for beat in column for k, v in enumerate(beat["values"]) if v]
+        assert sorted(got) == expected, f"seed {seed}, column {number}"
+        assert [beat["index"] for beat in column] == [k * walk.lanes for k in range(walk.column_words)]
+    if not stall:
+        marker = next(k for k, beat in enumerate(beats) if beat["last"])
+        assert result.received[0] - result.sent[marker] == MapScanner.LATENCY
+        assert result.received[walk.visits - 1] - result.received[0] == walk.visits - 1, "a word a cycle"
+
+
+def test_maps_follow_each_other() -> None:
+    walk = Walk((6, 6, 2), (2, 2), Window((3, 3), (1, 1), (1, 1)))
+    dut = MapScanner(walk=walk, value_bits=1, sum_bits=3)
+    result = exchange(dut, [_place(0, 0, 0, 1)] * 4, 4 * walk.visits, seed=0, stall=0.0)
+    first_words = result.received[:: walk.visits]
+    assert [b - a for a, b in pairwise(first_words)] == [dut.cycles] * 3
+
+
+@examples
+@given(seed=seeds, stall=stalls)
+def test_splitter(seed: int, stall: float) -> None:
+    rng = np.random.default_rng(seed)
+    lanes, words = int(rng.integers(1, 34)), int(rng.integers(1, 5))
+    beats, expected = [], []
+    for number in range(12):
+        word, last = number % words, int(number % words == words - 1)
+        values = rng.integers(0, 8, lanes) * (rng.random(lanes) < rng.choice([0, 0.1, 1]))
+        beats.append({"index": word * lanes, "values": values.tolist(), "last": last})
+        expected += [(word * lanes + k, int(v), 0) for k, v in enumerate(values) if v]
+        expected += [(None, None, 1)] if last else []
+    dut = WordSplitter(inputs=lanes * words, lanes=lanes, value_bits=3)
+    result = exchange(dut, beats, len(expected), seed=seed, stall=stall)
+    got = [(None, None, 1) if b["last"] else (b["index"], b["value"], 0) for b in result.outputs]
+    assert got == expected, f"seed {seed}"
+
+
+def test_splitter_skips_zeros_while_it_sends() -> None:
+    beats = [{"index": 4 * k, "values": [0] * 4, "last": 0} for k in range(6)]
+    beats[0]["values"] = [1, 2, 3, 1]
+    beats[5] = {"index": 20, "values": [0, 0, 1, 0], "last": 1}
+    result = exchange(WordSplitter(inputs=24, lanes=4, value_bits=2), beats, 6, seed=0, stall=0.0)
+    assert result.received[0] - result.sent[0] == WordSplitter.LATENCY
+    # Four events hide all but one of the words of zeros.
+    assert [r - result.received[0] for r in result.received] == [0, 1, 2, 3, 5, 6]
+
+
+@examples
+@given(seed=seeds, stall=stalls)
+def test_window_accumulator(seed: int, stall: float) -> None:
+    rng = np.random.default_rng(seed)
+    walk = Walk((9, 9, 99))
+    while walk.shape[2] > 4 or walk.shape[0] * walk.shape[1] > 40:
+        walk = random_walk(rng)
+    n_e, n_i = (int(v) for v in rng.integers((1, 0), 5))
+    synapse = Format(int(rng.integers(1, 9)), signed=n_i == 0)
+    kernel = (walk.window or Window(walk.shape[:2])).kernel
+    weights = rng.integers(synapse.min, synapse.max + 1, (n_e + n_i, kernel[0] * kernel[1] * walk.shape[2]))
+    rows, largest = walk.weight_rows(weights), 7
+    low, high = (part(weights, 0).sum(1) * largest for part in (np.minimum, np.maximum))
+    dut = WindowAccumulator(
+        walk=walk,
+        w_ee=weights[:n_e],
+        w_ie=weights[n_e:],
+        synapse=synapse,
+        value_bits=3,
+        i_ee=Format.for_range(int(low[:n_e].min()), int(high[:n_e].max())),
+        i_ie=Format.for_range(0, int(high[n_e:].max(initial=0))),
+        lanes=int(rng.integers(1, walk.taps * (n_e + n_i) + 1)),
+    )
+    inputs = rng.integers(0, largest + 1, (walk.depth, walk.lanes)) * (rng.random((walk.depth, 1)) < 0.5)
+    inputs[:, walk.shape[2] :] = 0
+    beats, expected, events = [], [], []
+    sums = np.zeros((walk.taps, n_e + n_i), np.int64)
+    for number, column in enumerate(Visits(walk, inputs).columns()):
+        for index, value in column:
+            sums += value * rows[index].reshape(sums.shape)
+            beats.append({"index": index, "value": value, "last": 0})
+        beats.append({"index": 0, "value": 5, "last": 1})
+        if number % walk.columns >= walk.discarded:
+            expected.append(sums[0].tolist())
+            events.append(len(column))
+        sums = np.concatenate([sums[1:], np.zeros_like(sums[:1])]) * int(number % walk.columns < walk.columns - 1)
+    result = exchange(dut, beats, len(expected), seed=seed, stall=stall)
+    got = [[*currents["i_ee"], *currents.get("i_ie", [])] for currents in result.outputs]
+    # Columns at the edges bring more to outputs beside the map than to any on it: those on it are always right.
+    assert got == expected, f"seed {seed}"
+    if not stall:
+        intervals = [b - a for a, b in pairwise(result.received)]
+        neighbours = [k for k in range(1, len(events)) if k % walk.output[1]]
+        assert [intervals[k - 1] for k in neighbours] == [dut.cycles(events[k]) for k in neighbours], f"seed {seed}"
+
+
+def test_latency_of_the_window_accumulator() -> None:
+    walk = Walk((1, 1, 1))
+    w = np.ones((2, 1), int)
+    dut = WindowAccumulator(
+        walk=walk, w_ee=w, w_ie=w, synapse=Format(1), value_bits=1, i_ee=Format(1), i_ie=Format(1), lanes=2
+    )
+    result = exchange(dut, [{"index": 0, "value": 0, "last": 1}], 1, seed=0, stall=0.0)
+    assert result.received[0] - result.sent[0] == WindowAccumulator.LATENCY
+
+
+@examples
+@given(seed=seeds, stall=stalls)
+def test_floor_stabiliser(seed: int, stall: float) -> None:
+    rng = np.random.default_rng(seed)
+    lanes, bal, d = int(rng.integers(1, 5)), Format(5, signed=True), Format(int(rng.integers(1, 12)))
+    floor = int(rng.integers(1, d.max + 1))
+    beats = [
+        [
+            {"bal": int(rng.integers(-16, 16)), "d": int(rng.choice([0, d.max, rng.integers(d.max)]))}
+            for _ in range(lanes)
+        ]
+        for _ in range(20)
+    ]
+    result = exchange(FloorStabiliser(lanes=lanes, bal=bal, d=d, floor=floor), beats, 20, seed=seed, stall=stall)
+    assert result.outputs == [[x | {"d": max(x["d"], floor)} for x in beat] for beat in beats], f"seed {seed}"
+    if not stall:
+        assert result.received[0] - result.sent[0] == FloorStabiliser.LATENCY
+        assert all(b - a == 1 for a, b in pairwise(result.received))
+
+
+WALK = Walk((4, 4, 2), (1, 1), Window((3, 3)))
+WEIGHTS: dict[str, Any] = {
+    "walk": WALK,
+    "w_ee": np.zeros((3, 18), int),
+    "w_ie": np.zeros((1, 18), int),
+    "synapse": Format(2),
+    "value_bits": 1,
+    "i_ee": Format(4),
+    "i_ie": Format(4),
+    "lanes": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: EventPlacer(walk=WALK, value_bits=9), r"value_bits of the placer must be 1\.\.8, not 9"),
+        (lambda: MapScanner(walk=WALK, value_bits=4, sum_bits=3), r"value_bits of the scanner must be 1\.\.3, not 4"),
+        (lambda: WordSplitter(inputs=4, lanes=5, value_bits=1), r"lanes of the splitter must be 1\.\.4, not 5"),
+        (lambda: WordSplitter(inputs=4, lanes=4, value_bits=0), "value_bits of the splitter must be at least 1, not 0"),
+        (
+            lambda: WindowAccumulator(**(WEIGHTS | {"lanes": 13})),
+            r"lanes of the window's synapse stage must be 1\.\.12, not 13",
+        ),
+        (lambda: WindowAccumulator(**(WEIGHTS | {"synapse": Format(9)})), r"synapse bits .* must be 1\.\.8, not 9"),
+        (lambda: WindowAccumulator(**(WEIGHTS | {"value_bits": 0})), "value_bits of the window's .* at least 1, not 0"),
+        (
+            lambda: FloorStabiliser(lanes=1, bal=Format(4, signed=True), d=Format(3), floor=8),
+            r"floor of the stabiliser must be 1\.\.7",
+        ),
+        (
+            lambda: FloorStabiliser(lanes=0, bal=Format(4, signed=True), d=Format(3), floor=1),
+            "lanes of the stabiliser must be at least 1, not 0",
+        ),
+    ],
+)
+def test_parameters_out_of_range(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+    with warnings.catch_warnings():  # the half-made component is not elaborated, which Amaranth would remark on
+        warnings.simplefilter("ignore", UnusedElaboratable)
+        gc.collect()
