@@ -77,16 +77,15 @@ class EventMerge(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         turn = Signal(index_of(len(self.i)))
-        with m.Switch(turn):
-            for k, source in enumerate(self.i):
-                # The marker of the last source is that of the step; the others end here.
-                ends_here = source.p.last if k < len(self.i) - 1 else 0
-                with m.Case(k):
-                    m.d.comb += [
-                        self.o.p.eq(source.p),
-                        self.o.valid.eq(source.valid & ~ends_here),
-                        source.ready.eq(self.o.ready | ends_here),
-                    ]
-                    with m.If(source.valid & source.ready & source.p.last):
-                        m.d.sync += turn.eq(k + 1 if k < len(self.i) - 1 else 0)
+        for k, source in enumerate(self.i):
+            # The marker of the last source is that of the step; the others end here.
+            ends_here = source.p.last if k < len(self.i) - 1 else 0
+            with m.If(turn == k):
+                m.d.comb += [
+                    self.o.p.eq(source.p),
+                    self.o.valid.eq(source.valid & ~ends_here),
+                    source.ready.eq(self.o.ready | ends_here),
+                ]
+                with m.If(source.valid & source.ready & source.p.last):
+                    m.d.sync += turn.eq(k + 1 if k < len(self.i) - 1 else 0)
         return m

@@ -39,7 +39,7 @@ def test_placer(seed: int, stall: float) -> None:
     walk = random_walk(rng)
     places, channels = walk.places(), walk.source[2]
     beats: list[dict[str, int]] = []
-    expected = []
+    expected: list[dict[str, int] | None] = []
     for index in rng.integers(0, len(places) * channels, 40).tolist():
         last, value = int(rng.random() < 0.2), int(rng.integers(8))
         beats.append({"index": index, "value": value, "last": last})
@@ -108,10 +108,10 @@ def test_splitter(seed: int, stall: float) -> None:
         values = rng.integers(0, 8, lanes) * (rng.random(lanes) < rng.choice([0, 0.1, 1]))
         beats.append({"index": word * lanes, "values": values.tolist(), "last": last})
         expected += [(word * lanes + k, int(v), 0) for k, v in enumerate(values) if v]
-        expected += [(None, None, 1)] if last else []
+        expected += [(0, 0, 1)] if last else []
     dut = WordSplitter(inputs=lanes * words, lanes=lanes, value_bits=3)
     result = exchange(dut, beats, len(expected), seed=seed, stall=stall)
-    got = [(None, None, 1) if b["last"] else (b["index"], b["value"], 0) for b in result.outputs]
+    got = [(0, 0, 1) if b["last"] else (b["index"], b["value"], 0) for b in result.outputs]
     assert got == expected, f"seed {seed}"
 
 
@@ -189,7 +189,7 @@ def test_floor_stabiliser(seed: int, stall: float) -> None:
     floor = int(rng.integers(1, d.max + 1))
     beats = [
         [
-            {"bal": int(rng.integers(-16, 16)), "d": int(rng.choice([0, d.max, rng.integers(d.max)]))}
+            {"bal": int(rng.integers(-16, 16)), "d": int(rng.choice([0, d.max, int(rng.integers(d.max))]))}
             for _ in range(lanes)
         ]
         for _ in range(20)

@@ -47,7 +47,8 @@ def _sink(stream: Any, beats: list[int], count: int, stall: float, rng: random.R
 
 
 def _beat(index: int, value: int = 1, last: int = 0) -> int:
-    return EVENT.const({"index": index, "value": value, "last": last}).as_bits()
+    constant: Any = EVENT.const({"index": index, "value": value, "last": last})
+    return int(constant.as_bits())
 
 
 def _run(dut: Any, *testbenches: Any) -> None:

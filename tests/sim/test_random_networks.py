@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw.folding import Folding
+from hw.folding import Folding, row_synapses
 from hw.rtl import write_rtl
 from quant.golden import SIGNALS, GoldenModel
 from quant.network import IntegerNetwork
 from sim.cosim import Subject, cosimulate, cosimulate_many
 from tests.hw.test_network import random_foldings
-from tests.random_networks import random_codes, random_network
+from tests.random_networks import random_codes, random_map_network, random_network
 
 #: Designs in a bench: side by side they need a single build.
 TOGETHER = 8
@@ -23,8 +23,8 @@ SAMPLES = 20
 VICTIM = 1266
 
 
-def _network(seed: int) -> IntegerNetwork:
-    return random_network(seed, largest=LARGEST[seed // 4 % 4])
+def _network(seed: int, maps: bool) -> IntegerNetwork:
+    return random_map_network(seed) if maps else random_network(seed, largest=LARGEST[seed // 4 % 4])
 
 
 def _foldings(network: IntegerNetwork, seed: int) -> list[Folding]:
@@ -32,7 +32,7 @@ def _foldings(network: IntegerNetwork, seed: int) -> list[Folding]:
     if seed % 4 == 0:
         return [Folding(1, 1, 1)] * len(network.layers)
     if seed % 4 == 1:
-        return [Folding(layer.n_e + layer.n_i, max(1, layer.n_i), layer.n_e) for layer in network.layers]
+        return [Folding(row_synapses(layer), max(1, layer.n_i), layer.n_e) for layer in network.layers]
     return random_foldings(network, seed)
 
 
@@ -49,17 +49,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("seeds", batches, ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
 
 
-def test_random_networks(seeds: range, tmp_path: Path) -> None:
+@pytest.mark.parametrize("maps", [False, True], ids=["dense", "maps"])
+def test_random_networks(seeds: range, maps: bool, tmp_path: Path) -> None:
     subjects = []
     for seed in seeds:
-        network = _network(seed)
+        network = _network(seed, maps)
         codes = random_codes(network, SAMPLES, seed)
         subjects.append(_subject(network, codes, _foldings(network, seed), tmp_path / str(seed)))
     stall = (0.3, 0.0, 0.6)[seeds.start // TOGETHER % 3]
     reports = cosimulate_many(subjects, stall_probability=stall, seed=seeds.start, optimise=False)
     for seed, report in zip(seeds, reports, strict=True):
         assert report.passed, f"seed {seed}: {report}"
-        assert _compared(_network(seed)) <= report.compared.keys(), f"seed {seed}: not everything was compared"
+        assert _compared(_network(seed, maps)) <= report.compared.keys(), f"seed {seed}: not everything was compared"
 
 
 def _compared(network: IntegerNetwork) -> set[tuple[int, str]]:
