@@ -9,6 +9,7 @@ import pytest
 from hw.folding import Folding, row_synapses
 from hw.rtl import write_rtl
 from quant.golden import SIGNALS, GoldenModel
+from quant.maps import Window
 from quant.network import IntegerNetwork
 from sim.cosim import Subject, cosimulate, cosimulate_many
 from tests.hw.test_network import random_foldings
@@ -21,6 +22,9 @@ LARGEST = (64, 8, 16, 32)
 SAMPLES = 20
 #: Seed of three layers, the second without inhibition, in which nearly every weight matters to some sample.
 VICTIM = 1266
+#: Seed whose first layer has a window of 1x2 on a pooled map of 1x7x2: where all inputs are lit, every weight
+#: matters.
+WINDOW_VICTIM = 205
 
 
 def _network(seed: int, maps: bool) -> IntegerNetwork:
@@ -121,3 +125,18 @@ def test_one_wrong_weight_bit_is_found_in_its_layer(
     assert report.first is not None, f"bit {bit} of word {word} of {memory} in layer {layer} went unnoticed"
     assert report.first.layer == layer, report
     assert report.first.signal in (("bal", "d") if memory == "w_ei" else ("i_ee", "i_ie")), report
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_wrong_weight_bit_of_a_window_is_found(tmp_path: Path, seed: int) -> None:
+    network, rng = random_map_network(WINDOW_VICTIM), np.random.default_rng(seed)
+    first = network.layers[0]
+    assert first.wiring.window == Window((1, 2)) and network.maps[0][0] == (1, 7, 2)
+    codes = rng.integers(1, network.input.format.max + 1, (SAMPLES, network.input.features)).astype(np.uint8)
+    subject = _subject(network, codes, [Folding(1, 1, 1)] * len(network.layers), tmp_path)
+    assert cosimulate(tmp_path, codes, subject.golden).passed
+    word, bit = int(rng.integers(first.d * (first.n_e + first.n_i))), int(rng.integers(first.synapse_bits))
+    _flip(_memory_path(tmp_path, network, 0, "accumulator", "weights"), word, bit)
+    report = cosimulate(tmp_path, codes, subject.golden)
+    assert report.first is not None, f"bit {bit} of word {word} went unnoticed"
+    assert (report.first.layer, report.first.sample) == (0, 0) and report.first.signal in ("i_ee", "i_ie"), report
