@@ -105,7 +105,7 @@ def _stages(
         stages[i, "synapses"] = sets * (events[i] * terms.event + terms.marker)
         stages[i, "population" if layer.n_i else "serialiser"] = sets * terms.population
         if layer.neurons is None:
-            stages[i, "readout"] = steps * terms.beats + 1
+            stages[i, "readout"] = steps * terms.beats + Readout.LATENCY
         else:
             stages[i, "neurons"] = steps * terms.beats
             stages[i, "encoder"] = steps * _encoder_cycles(layer, folding, events[i + 1])
