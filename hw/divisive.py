@@ -28,7 +28,7 @@ class DivisiveInhibition(wiring.Component):
     """``I = saturate(round_shift(g_e * bal * R, shift + e) + b_e)``, ``b_e`` where ``d`` is 0 (numerics, section 3).
 
     A beat a cycle; ``LATENCY`` cycles: the reciprocal, the parameters, ``g_e * R``, times each part of ``bal``, their
-    sum, the shift, the rounding, and the rest.
+    sum, the shift in two, the rounding, and the rest.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class DivisiveInhibition(wiring.Component):
     """
 
     #: Cycles from a beat in to the same beat out.
-    LATENCY = ReciprocalUnit.LATENCY + 7
+    LATENCY = ReciprocalUnit.LATENCY + 8
 
     i: stream.Interface
     o: stream.Interface
@@ -107,15 +107,15 @@ class DivisiveInhibition(wiring.Component):
 
     def _current(self, source: Any, parameters: Any, delay: Delay) -> Value:
         """The current of one neuron, from what the reciprocal unit gives and the neuron's parameters."""
-        bal, shift = delay(source.bal, 2), delay(delay(source.e, 3) + self._shift)
+        bal, e = delay(source.bal, 2), delay(source.e, 4)
         # R is 0 where d is, and so is the product: what is left is b_e.
         factor = delay(delay(parameters.g_e) * delay(source.r))
         parts = [bal] if len(bal) <= PART + 1 else [bal[:PART], bal >> PART]
         product = delay(tree([delay(factor * part) << PART * k for k, part in enumerate(parts)], add))
-        # Rounding by many bits is a plain shift by all but one, and rounding by that one.
-        shifted = delay(_fitted(product, self._product) << 1 >> shift)
-        rounded = delay(round_shift(shifted, 1))
-        return delay(saturate(rounded + delay(parameters.b_e, 6), self._membrane, Mux))
+        # Rounding by many bits is a plain shift by all but one, in two steps here, and rounding by that one.
+        coarse = delay(_fitted(product, self._product) << 1 >> self._shift >> (e[3:] << 3))
+        rounded = delay(round_shift(delay(coarse >> delay(e[:3])), 1))
+        return delay(saturate(rounded + delay(parameters.b_e, 7), self._membrane, Mux))
 
 
 def _fitted(value: Value, fmt: Format) -> Value:

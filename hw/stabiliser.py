@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.layouts import frame_layout, index_of
 from hw.packing import ceil_div
+from hw.pipeline import pipeline
 from hw.product import reduce_levels, tree
 from quant.formats import Format
 
@@ -19,7 +20,7 @@ class Stabiliser(wiring.Component):
 
     ``bal`` passes through. Where all of a frame's ``d`` are zero, they stay so. A frame is stored until its last beat
     has come, while the frame before it leaves: a beat a cycle, the first one ``LATENCY`` cycles after the frame's last:
-    four for the smallest of a beat and of the frame, one in the store, one to leave.
+    four for the smallest of a beat and of the frame, one in the store, two to leave.
 
     Parameters
     ----------
@@ -37,7 +38,7 @@ class Stabiliser(wiring.Component):
     """
 
     #: Cycles from the last beat in to the first beat out.
-    LATENCY = 6
+    LATENCY = 7
 
     i: stream.Interface
     o: stream.Interface
@@ -68,7 +69,7 @@ class Stabiliser(wiring.Component):
         ]
         m.d.comb += minima.w_data.eq(self._smallest(m, taken, came, valid=minima.w_en))
 
-        left, turn, advance = Signal(index_of(self._beats)), stored(beats.r_data), Signal()
+        left, advance = Signal(index_of(self._beats)), Signal()
         last_out, given = left == self._beats - 1, Signal()
         m.d.comb += [
             advance.eq(self.o.ready | ~self.o.valid),
@@ -76,12 +77,13 @@ class Stabiliser(wiring.Component):
             beats.r_en.eq(given),
             minima.r_en.eq(given & last_out),
         ]
-        with m.If(advance):
-            m.d.sync += self.o.valid.eq(given)
         with m.If(given):
             m.d.sync += left.eq(Mux(last_out, 0, left + 1))
-            for before, present, after in zip(turn.beat, turn.present, self.o.p, strict=True):
-                m.d.sync += [after.bal.eq(before.bal), after.d.eq(Mux(present, before.d, minima.r_data))]
+        delay = pipeline(m, advance)
+        m.d.comb += self.o.valid.eq(delay(delay(given)))
+        turn, smallest = stored(delay(beats.r_data)), delay(minima.r_data)
+        for before, present, after in zip(turn.beat, turn.present, self.o.p, strict=True):
+            m.d.comb += [after.bal.eq(delay(before.bal)), after.d.eq(delay(Mux(present, before.d, smallest)))]
         return m
 
     def _smallest(self, m: Module, taken: Value, came: Any, *, valid: Signal) -> Value:
