@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.layouts import accumulator_layout, event_layout, index_of, shape_of
 from hw.packing import ceil_div, packed_memory
+from hw.product import narrow_product
 from quant.formats import Format
 
 __all__ = ["SynapseAccumulator"]
@@ -20,7 +21,7 @@ QUEUE_DEPTH = 16
 class SynapseAccumulator(wiring.Component):
     """``i_ee[n] = sum_j w_ee[n, j] * x[j]`` and ``i_ie[m] = sum_j w_ie[m, j] * x[j]`` over the events of a step.
 
-    An event ``(j, x)`` takes the row of weights of input ``j`` through ``lanes`` multipliers, a word a cycle:
+    An event ``(j, x)`` takes the row of weights of input ``j`` through ``lanes`` products, a word a cycle:
     ``words`` cycles. The end-of-step marker takes one: all currents leave in one beat, and the accumulators
     start again at zero. A step of ``events`` events therefore takes ``cycles(events)`` cycles, unless the taker of
     the currents is not ready. Latency from marker to currents: ``LATENCY`` cycles.
@@ -106,6 +107,7 @@ class SynapseAccumulator(wiring.Component):
         issued: Any = Signal(stage)
         fetched: Any = Signal(stage)
         weighted: Any = Signal(stage)
+        thrice = Signal(self._value_bits + 2)
         multiplied: Any = Signal(stage)
         synapses: Any = Signal(read.data.shape())
         product = Format(self._synapse.width + self._value_bits, signed=self._synapse.signed)
@@ -125,7 +127,10 @@ class SynapseAccumulator(wiring.Component):
         ]
         with m.If(advance):
             m.d.sync += [fetched.eq(issued), weighted.eq(fetched), multiplied.eq(weighted), synapses.eq(read.data)]
-            m.d.sync += [products[lane].eq(synapses[lane] * weighted.value) for lane in range(self._lanes)]
+            m.d.sync += thrice.eq(3 * fetched.value)
+            m.d.sync += [
+                products[lane].eq(narrow_product(synapses[lane], weighted.value, thrice)) for lane in range(self._lanes)
+            ]
             with m.If(issued.valid):
                 m.d.sync += word.eq(Mux(last_word, 0, word + 1))
 

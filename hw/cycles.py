@@ -124,7 +124,7 @@ def _stages(
         stages[i, "synapses"] = sets * (events[i] * terms.event + terms.marker)
         stages[i, "population" if layer.n_i else "serialiser"] = sets * terms.population
         if layer.neurons is None:
-            stages[i, "readout"] = steps * terms.beats + 1
+            stages[i, "readout"] = steps * terms.beats + Readout.LATENCY
         else:
             stages[i, "neurons"] = steps * terms.beats
             neurons = prod(network.maps[i][1])

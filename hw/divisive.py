@@ -1,15 +1,18 @@
 """Divisive inhibition: from balance and denominator to the current of the E neurons, without a divider."""
 
 from collections.abc import Sequence
+from operator import add
 from typing import Any
 
 import numpy as np
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.layouts import frame_layout, shape_of
+from hw.layouts import frame_layout
 from hw.parameters import ParameterMemory
+from hw.pipeline import Delay, pipeline
+from hw.product import tree
 from hw.reciprocal import ReciprocalUnit
 from quant.arithmetic import round_shift, saturate
 from quant.formats import Format
@@ -17,11 +20,15 @@ from quant.reciprocal import Reciprocal
 
 __all__ = ["DivisiveInhibition"]
 
+#: Bits of ``bal`` that the multiplier of a device (18 by 18, signed) takes at once.
+PART = 17
+
 
 class DivisiveInhibition(wiring.Component):
     """``I = saturate(round_shift(g_e * bal * R, shift + e) + b_e)``, ``b_e`` where ``d`` is 0 (numerics, section 3).
 
-    A beat a cycle; ``LATENCY`` cycles: the reciprocal, ``g_e * bal``, ``* R``, and the rest.
+    A beat a cycle; ``LATENCY`` cycles: the reciprocal, the parameters, ``g_e * R``, times each part of ``bal``, their
+    sum, the shift in two, the rounding, and the rest.
 
     Parameters
     ----------
@@ -46,7 +53,7 @@ class DivisiveInhibition(wiring.Component):
     """
 
     #: Cycles from a beat in to the same beat out.
-    LATENCY = ReciprocalUnit.LATENCY + 3
+    LATENCY = ReciprocalUnit.LATENCY + 8
 
     i: stream.Interface
     o: stream.Interface
@@ -72,8 +79,6 @@ class DivisiveInhibition(wiring.Component):
             raise ValueError(f"shift of divisive inhibition must not be negative, and is {shift}")
         self._shift, self._membrane, self._product = shift, membrane, product
         self._unit = ReciprocalUnit(lanes=lanes, bal=bal, d=d, reciprocal=reciprocal)
-        # signed: |g_e * bal| is at most |g_e * bal * R|, which is proven
-        self._gained = Format(min(product.width, bal.width + gain_e_bits), signed=bal.signed)
         super().__init__(
             {
                 "i": In(stream.Signature(frame_layout(lanes, bal=bal, d=d))),
@@ -85,38 +90,34 @@ class DivisiveInhibition(wiring.Component):
         m = Module()
         m.submodules.reciprocal = unit = self._unit
         m.submodules.parameters = memory = self._parameters
-        advance, gained_valid, product_valid = Signal(), Signal(), Signal()
+        advance, valids = Signal(), Signal(self.LATENCY - ReciprocalUnit.LATENCY)
         wiring.connect(m, wiring.flipped(self.i), unit.i)
         m.d.comb += [
             advance.eq(self.o.ready | ~self.o.valid),
             unit.o.ready.eq(advance),
             memory.taken.eq(unit.o.valid & advance),  # never in the first cycle: the unit has a latency
+            self.o.valid.eq(valids[-1]),
         ]
         with m.If(advance):
-            m.d.sync += [
-                gained_valid.eq(unit.o.valid),
-                product_valid.eq(gained_valid),
-                self.o.valid.eq(product_valid),
-            ]
+            m.d.sync += valids.eq(Cat(unit.o.valid, valids))
+        delay = pipeline(m, advance)
         for source, parameters, result in zip(unit.o.p, memory.data, self.o.p, strict=True):
-            self._lane(m, advance, source, parameters, result)
+            m.d.comb += result.current.eq(self._current(source, parameters, delay))
         return m
 
-    def _lane(self, m: Module, advance: Signal, source: Any, parameters: Any, result: Any) -> None:
-        """The three registers of one neuron."""
-        gained, product = Signal(shape_of(self._gained)), Signal(shape_of(self._product))
-        r, e = Signal(source.r.shape()), [Signal(source.e.shape(), name=f"e{k}") for k in range(2)]
-        b_e = [Signal(shape_of(self._membrane), name=f"b_e{k}") for k in range(2)]
-        rounded = round_shift(product, e[1] + self._shift)
-        with m.If(advance):
-            m.d.sync += [
-                gained.eq(parameters.g_e * source.bal),
-                r.eq(source.r),
-                e[0].eq(source.e),
-                b_e[0].eq(parameters.b_e),
-                # R is 0 where d is, and so is the product: what is left is b_e.
-                product.eq(gained * r),
-                e[1].eq(e[0]),
-                b_e[1].eq(b_e[0]),
-                result.current.eq(saturate(rounded + b_e[1], self._membrane, Mux)),
-            ]
+    def _current(self, source: Any, parameters: Any, delay: Delay) -> Value:
+        """The current of one neuron, from what the reciprocal unit gives and the neuron's parameters."""
+        bal, e = delay(source.bal, 2), delay(source.e, 4)
+        # R is 0 where d is, and so is the product: what is left is b_e.
+        factor = delay(delay(parameters.g_e) * delay(source.r))
+        parts = [bal] if len(bal) <= PART + 1 else [bal[:PART], bal >> PART]
+        product = delay(tree([delay(factor * part) << PART * k for k, part in enumerate(parts)], add))
+        # Rounding by many bits is a plain shift by all but one, in two steps here, and rounding by that one.
+        coarse = delay(_fitted(product, self._product) << 1 >> self._shift >> (e[3:] << 3))
+        rounded = delay(round_shift(delay(coarse >> delay(e[:3])), 1))
+        return delay(saturate(rounded + delay(parameters.b_e, 7), self._membrane, Mux))
+
+
+def _fitted(value: Value, fmt: Format) -> Value:
+    """``value``, which fits the format, in no more bits than that."""
+    return value[: fmt.width].as_signed() if fmt.signed else value[: fmt.width]

@@ -35,7 +35,7 @@ class EventEncoder(wiring.Component):
     def __init__(self, *, n: int, lanes: int, membrane: Format) -> None:
         if not 1 <= lanes <= n:
             raise ValueError(f"lanes of the event encoder must be 1..{n}, not {lanes}")
-        self._lanes, self._beats = lanes, ceil_div(n, lanes)
+        self._n, self._lanes, self._beats = n, lanes, ceil_div(n, lanes)
         super().__init__(
             {
                 "i": In(stream.Signature(frame_layout(lanes, v=membrane, spike=Format(1)))),
@@ -53,7 +53,7 @@ class EventEncoder(wiring.Component):
         m = Module()
         pending = Signal(self._lanes)  # spikes of the beat that are still to be sent
         closing = Signal()  # the beat was its frame's last, the marker is still to be sent
-        beat, next_beat = Signal(index_of(self._beats)), Signal(index_of(self._beats))
+        first, next_first = Signal(index_of(self._n)), Signal(index_of(self._n))  # neuron of the beat, and of the next
         lowest, others = Signal(self._lanes), Signal(self._lanes)
         sent, done = Signal(), Signal()
         lane = [lowest_bit.any() for lowest_bit in index_bits(lowest)]
@@ -63,7 +63,7 @@ class EventEncoder(wiring.Component):
             others.eq(pending & (pending - 1)),
             out.last.eq(~pending.any()),
             out.value.eq(1),
-            out.index.eq(beat * self._lanes + Cat(*lane)),
+            out.index.eq(first + Cat(*lane)),
             self.o.valid.eq(pending.any() | closing),
             sent.eq(self.o.valid & self.o.ready),
             done.eq(~self.o.valid | (sent & (out.last | ~(closing | others.any())))),
@@ -74,12 +74,12 @@ class EventEncoder(wiring.Component):
             with m.If(out.last):
                 m.d.sync += closing.eq(0)
         with m.If(done & self.i.valid):
-            last_beat = next_beat == self._beats - 1
+            last_beat = next_first == (self._beats - 1) * self._lanes
             m.d.sync += [
                 pending.eq(Cat(neuron.spike for neuron in self.i.p)),
                 closing.eq(last_beat),
-                beat.eq(next_beat),
-                next_beat.eq(Mux(last_beat, 0, next_beat + 1)),
+                first.eq(next_first),
+                next_first.eq(Mux(last_beat, 0, next_first + self._lanes)),
             ]
         return m
 

@@ -2,13 +2,14 @@
 
 from typing import Any, get_args
 
-from amaranth import Module, Mux, Signal, signed
-from amaranth.lib import stream, wiring
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.layouts import frame_layout, index_of
 from hw.packing import ceil_div
+from hw.pipeline import pipeline
 from quant.arithmetic import Reset, after_reset, integrate, saturate
 from quant.formats import Format
 
@@ -20,7 +21,9 @@ class LIFCore(wiring.Component):
 
     (numerics page, section 4)
 
-    ``v`` starts at 0 with each sample, that is, every ``steps`` frames. A beat a cycle, latency 1.
+    ``v`` starts at 0 with each sample, that is, every ``steps`` frames. A beat a cycle, but no frame takes less than
+    ``LATENCY`` cycles: they pass from reading a potential to writing it. One fetches ``v``, one makes ``u``, and one
+    what is left of it.
 
     Parameters
     ----------
@@ -46,7 +49,7 @@ class LIFCore(wiring.Component):
     """
 
     #: Cycles from a beat in to the same beat out.
-    LATENCY = 1
+    LATENCY = 3
 
     i: stream.Interface
     o: stream.Interface
@@ -94,32 +97,39 @@ class LIFCore(wiring.Component):
         write = memory.write_port()
         read = memory.read_port(transparent_for=(write,))
         beat, next_beat = Signal(index_of(self._beats)), Signal(index_of(self._beats))
-        step, taken, last = Signal(index_of(self._steps)), Signal(), beat == self._beats - 1
+        step, advance, taken, last = Signal(index_of(self._steps)), Signal(), Signal(), beat == self._beats - 1
+        # The beats under way, before they are written: first the one that has been fetched.
+        under_way: Any = Signal(data.ArrayLayout(data.StructLayout({"valid": 1, "beat": index_of(self._beats)}), 2))
+        conflict = Cat(other.valid & (other.beat == beat) for other in under_way).any()
         m.d.comb += [
-            self.i.ready.eq(self.o.ready | ~self.o.valid),
+            advance.eq(self.o.ready | ~self.o.valid),
+            self.i.ready.eq(advance & ~conflict),
             taken.eq(self.i.valid & self.i.ready),
-            write.en.eq(taken),
-            write.addr.eq(beat),
+            write.en.eq(advance & under_way[1].valid),
+            write.addr.eq(under_way[1].beat),
             next_beat.eq(Mux(taken, Mux(last, 0, beat + 1), beat)),
             # Always one ahead: the potentials are there when their currents come.
             read.addr.eq(next_beat),
         ]
         m.d.sync += beat.eq(next_beat)
-        with m.If(self.i.ready):
-            m.d.sync += self.o.valid.eq(self.i.valid)
+        with m.If(advance):
+            m.d.sync += [
+                under_way[0].valid.eq(taken),
+                under_way[0].beat.eq(beat),
+                under_way[1].eq(under_way[0]),
+                self.o.valid.eq(under_way[1].valid),
+            ]
         with m.If(taken & last):
             m.d.sync += step.eq(Mux(step == self._steps - 1, 0, step + 1))
+        delay = pipeline(m, advance)
         for source, before, after, result in zip(self.i.p, read.data, write.data, self.o.p, strict=True):
-            self._lane(m, taken, Mux(step == 0, 0, before.v), source.current, after, result)
+            v, current = delay(Mux(step == 0, 0, before.v)), delay(source.current)
+            sum_ = integrate(v, current, self._theta, self._tau_shift, self._leak, self._reset, Mux)
+            u = delay(sum_[: self._membrane.width + 1]).as_signed()
+            spike = u >= self._theta
+            m.d.comb += [
+                after.v.eq(saturate(after_reset(u, spike, self._theta, self._reset, Mux), self._membrane, Mux)),
+                result.v.eq(delay(after.v)),
+                result.spike.eq(delay(spike)),
+            ]
         return m
-
-    def _lane(self, m: Module, taken: Signal, v: Any, current: Any, after: Any, result: Any) -> None:
-        """One neuron: from ``v`` and ``current`` to the memory and the output."""
-        u = Signal(signed(self._membrane.width + 1))
-        spike = u >= self._theta
-        m.d.comb += [
-            u.eq(integrate(v, current, self._theta, self._tau_shift, self._leak, self._reset, Mux)),
-            after.v.eq(saturate(after_reset(u, spike, self._theta, self._reset, Mux), self._membrane, Mux)),
-        ]
-        with m.If(taken):
-            m.d.sync += [result.v.eq(after.v), result.spike.eq(spike)]

@@ -1,6 +1,7 @@
 """The population unit: from the currents of the synapse stage to each E neuron's balance and denominator."""
 
 from collections.abc import Sequence
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from amaranth.lib.wiring import In, Out
 
 from hw.layouts import accumulator_layout, frame_layout, index_of, shape_of
 from hw.packing import ceil_div, packed_memory
+from hw.pipeline import Delay, pipeline
+from hw.product import narrow_product, reduce_levels, tree
 from quant.formats import Format
 
 __all__ = ["PopulationUnit"]
@@ -44,7 +47,7 @@ class PopulationUnit(wiring.Component):
     """
 
     #: Registers that a product passes on its way: what they add to the latency.
-    PIPELINE = 5
+    PIPELINE = 7
 
     i: stream.Interface
     o: stream.Interface
@@ -104,38 +107,32 @@ class PopulationUnit(wiring.Component):
         advance = Signal()
         m.d.comb += advance.eq(~self.o.valid | self.o.ready)
 
-        def register(value: Value) -> Signal:
-            """``value``, a step of the pipeline later."""
-            held = Signal(value.shape(), name="held")
-            with m.If(advance):
-                m.d.sync += held.eq(value)
-            return held
-
+        delay = pipeline(m, advance)
         word, chunk = Signal(index_of(self.cycles)), Signal(index_of(self.chunks))
         i_ee, i_ie, issued = self._take(m, advance, word, chunk)
         m.submodules.w_ei = w_ei = self._w_ei_memory()
         w_read = w_ei.read_port()
         m.d.comb += [w_read.addr.eq(word), w_read.en.eq(advance)]
 
-        # Step by step: currents and weights -> g_i * i_ie and a * i_ee -> products -> sums -> balance, denominator.
-        chunk_i_ie = [register(i) for i in i_ie]
-        populations = {"bal": [register(i) for i in chunk_i_ie]}
+        # Step by step: currents and weights -> g_i * i_ie and a * i_ee -> three times that -> products -> sums of four
+        # -> sums -> balance, denominator.
+        chunk_i_ie = [delay(i) for i in i_ie]
+        populations = {"bal": [delay(i) for i in chunk_i_ie]}
         if self._g_i is not None:
             m.submodules.g_i = g_i = packed_memory(self._g_i[None], self._population_lanes, Format(self._gain_i_bits))
             g_read = g_i.read_port()
             m.d.comb += [g_read.addr.eq(chunk), g_read.en.eq(advance)]
-            populations["d"] = [register(g * i) for g, i in zip(g_read.data, chunk_i_ie, strict=True)]
-        weights: Any = data.View(w_read.data.shape(), register(w_read.data.as_value()))
-        flags: Any = issued
-        for _ in range(4):
-            flags = data.View(issued.shape(), register(flags.as_value()))
+            gained = [narrow_product(g, i, 3 * i) for g, i in zip(g_read.data, chunk_i_ie, strict=True)]
+            populations["d"] = [delay(value) for value in gained]
+        multiples = {
+            name: [(delay(value), delay(3 * value)) for value in values] for name, values in populations.items()
+        }
+        weights: Any = data.View(w_read.data.shape(), delay(w_read.data.as_value(), 2))
+        flags: Any = data.View(issued.shape(), delay(issued.as_value(), 6))
         for n in range(self._neuron_lanes):
             row = [weights[n * self._population_lanes + k] for k in range(self._population_lanes)]
-            sums = {
-                name: register(_tree_sum([register(w * i) for w, i in zip(row, population, strict=True)]))
-                for name, population in populations.items()
-            }
-            base = register(register(register((self._a * register(i_ee[n]))[: self._bal.width])))
+            sums = {name: _sum(row, population, delay) for name, population in multiples.items()}
+            base = delay((self._a * delay(i_ee[n]))[: self._bal.width], 5)
             out = self.o.p[n]
             with m.If(advance & flags.valid):
                 m.d.sync += out.bal.eq(Mux(flags.first, base, out.bal) - sums["bal"])
@@ -182,9 +179,7 @@ class PopulationUnit(wiring.Component):
         return packed_memory(words.reshape(self.cycles, n * p), n * p, Format(self._inhibition_bits))
 
 
-def _tree_sum(values: Sequence[Value]) -> Value:
-    """The sum as a balanced tree of adders."""
-    if len(values) == 1:
-        return values[0]
-    half = len(values) // 2
-    return _tree_sum(values[:half]) + _tree_sum(values[half:])
+def _sum(row: Sequence[Value], population: Sequence[tuple[Value, Value]], delay: Delay) -> Value:
+    """``sum_k row[k] * population[k]``, three cycles later; of each current, three times it comes along."""
+    products = [delay(narrow_product(w, *multiples)) for w, multiples in zip(row, population, strict=True)]
+    return delay(tree([delay(part) for part in reduce_levels(products, add, 2)], add))

@@ -3,12 +3,13 @@
 from itertools import pairwise
 from typing import Any
 
-from amaranth import Const, Module, Mux, Signal, Value
+from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.layouts import frame_layout, index_of, result_layout, shape_of
 from hw.packing import ceil_div
+from hw.product import tree
 from quant.formats import Format
 
 __all__ = ["Readout"]
@@ -17,8 +18,8 @@ __all__ = ["Readout"]
 class Readout(wiring.Component):
     """``logit = sum of bal over the steps``; ``class = argmax``, ties to the lowest index (numerics page, section 5).
 
-    A beat a cycle; the result stands at the output one cycle after the last beat, and takes one cycle in which no
-    beat is accepted.
+    A beat a cycle; the result stands at the output two cycles after the last beat, during which no beat is accepted:
+    one adds, one compares with the largest so far.
 
     Parameters
     ----------
@@ -37,7 +38,7 @@ class Readout(wiring.Component):
     """
 
     #: Cycles from the last beat of a sample to its result.
-    LATENCY = 1
+    LATENCY = 2
 
     i: stream.Interface
     o: stream.Interface
@@ -62,14 +63,21 @@ class Readout(wiring.Component):
         # The sums stand in a ring that turns by a group with each beat, and is home again after each frame.
         ring = [Signal(group, name=f"group{k}") for k in range(self._beats)]
         beat, step, taken = Signal(index_of(self._beats)), Signal(index_of(self._steps)), Signal()
+        finishing = Signal()  # the last beat has been added, and is being compared
         last_beat, last_step = beat == self._beats - 1, step == self._steps - 1
-        m.d.comb += [self.i.ready.eq(~self.o.valid), taken.eq(self.i.valid & self.i.ready)]
+        compare, compared_beat = Signal(), Signal(index_of(self._beats))
+        m.d.comb += [
+            self.i.ready.eq(~finishing & ~self.o.valid),
+            taken.eq(self.i.valid & self.i.ready),
+        ]
+        m.d.sync += [compare.eq(taken), compared_beat.eq(beat), finishing.eq(taken & last_beat & last_step)]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
+        with m.If(finishing):
+            m.d.sync += self.o.valid.eq(1)
         with m.If(taken):
             m.d.sync += [
                 beat.eq(Mux(last_beat, 0, beat + 1)),
-                self.o.valid.eq(last_beat & last_step),
                 *(here.eq(following) for here, following in pairwise(ring)),
             ]
             for before, after, source in zip(ring[0], ring[-1], self.i.p, strict=True):
@@ -79,16 +87,25 @@ class Readout(wiring.Component):
         result: Any = self.o.p
         logits = [logit for part in ring for logit in part][: self._n]
         m.d.comb += [mine.eq(logit) for mine, logit in zip(result.logits, logits, strict=True)]
-        m.d.comb += result["class"].eq(_first_argmax(logits))
+        best = Signal(shape_of(self._logit))
+        largest, place = self._largest(ring[-1], compared_beat, best, result["class"])
+        with m.If(compare):
+            m.d.sync += [best.eq(largest), result["class"].eq(place)]
         return m
 
+    def _largest(self, group: Any, beat: Value, best: Value, place: Value) -> tuple[Value, Value]:
+        """The largest logit of the beat and those before it in the frame, and its class; of equal ones the lowest."""
+        fill = range(self._n - (self._beats - 1) * self._lanes, self._lanes)
+        found: list[tuple[Value, Value]] = []
+        for lane, logit in enumerate(group):
+            # What fills up the last beat comes last, and is less than nothing: it is never chosen.
+            value = Mux(beat == self._beats - 1, self._logit.min, logit) if lane in fill else logit
+            found.append((value, beat * self._lanes + lane))
+        first = beat == 0
+        found.insert(0, (Mux(first, self._logit.min, best), Mux(first, 0, place)))
+        return tree(found, _larger)
 
-def _first_argmax(values: list[Value]) -> Value:
-    """Index of the largest of signed or unsigned values, of equal ones the lowest, by a tree."""
-    best: list[tuple[Value, Value]] = [(value, Const(k)) for k, value in enumerate(values)]
-    while len(best) > 1:
-        pairs = zip(best[::2], best[1::2], strict=False)
-        odd = best[-1:] if len(best) % 2 else []
-        # Of a pair, the left one has the lower index.
-        best = [(Mux(b > a, b, a), Mux(b > a, j, i)) for (a, i), (b, j) in pairs] + odd
-    return best[0][1]
+
+def _larger(a: tuple[Value, Value], b: tuple[Value, Value]) -> tuple[Value, Value]:
+    """Of two (value, class) the one with the larger value, of equal ones the first."""
+    return Mux(b[0] > a[0], b[0], a[0]), Mux(b[0] > a[0], b[1], a[1])

@@ -8,30 +8,37 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.layouts import frame_layout
+from hw.pipeline import Delay, pipeline
 from quant.formats import Format
 from quant.reciprocal import Reciprocal
 
 __all__ = ["ReciprocalUnit"]
 
 
-def _normalise(m: Module, d: Value) -> tuple[Value, Value]:
-    """``d`` shifted so that its leading one is the top bit, and the place where that was, in ``log2(width)`` steps."""
+#: Cycles of the normaliser.
+_SHIFTS = 3
+
+
+def _normalise(d: Value, delay: Delay) -> tuple[Value, Value]:
+    """``d`` shifted so that its leading one is the top bit, and the place where that was, ``_SHIFTS`` cycles later.
+
+    ``log2(width)`` shifts, each by half as many bits as the one before.
+    """
     halves = [1 << k for k in reversed(range((len(d) - 1).bit_length()))]
-    x, width = d, 2 * halves[0] if halves else 1
-    places = []
-    for half in halves:
-        shifted, any_above = Signal(width), Signal()
-        m.d.comb += any_above.eq((x >> (width - half)).any())
-        m.d.comb += shifted.eq(Mux(any_above, x, x << half))
-        places.append(any_above)
-        x = shifted
-    return x, Cat(*reversed(places))
+    width = 2 * halves[0] if halves else 1
+    x, place = d, Const(0, 0)
+    for turn in range(_SHIFTS):
+        for half in halves[turn * len(halves) // _SHIFTS : (turn + 1) * len(halves) // _SHIFTS]:
+            any_above = (x >> (width - half)).any()
+            x, place = Mux(any_above, x, x << half)[:width], Cat(any_above, place)
+        x, place = delay(x), delay(place)
+    return x, place
 
 
 class ReciprocalUnit(wiring.Component):
     """``1/d ~ r / 2**(bits + e)`` for each lane (numerics page, section 3); ``bal`` comes along.
 
-    ``r`` is 0 where ``d`` is 0. A beat a cycle; ``LATENCY`` cycles: normalise, look up.
+    ``r`` is 0 where ``d`` is 0. A beat a cycle; ``LATENCY`` cycles: normalise in three, look up in one.
 
     Parameters
     ----------
@@ -49,7 +56,7 @@ class ReciprocalUnit(wiring.Component):
     """
 
     #: Cycles from a beat in to the same beat out.
-    LATENCY = 2
+    LATENCY = _SHIFTS + 1
 
     i: stream.Interface
     o: stream.Interface
@@ -74,19 +81,21 @@ class ReciprocalUnit(wiring.Component):
         table, index_bits = self._reciprocal.table, self._reciprocal.index_bits
         memory: Any = Memory(shape=self._reciprocal.bits, depth=max(2, len(table)), init=table)
         m.submodules.table = memory
-        advance, normalised = Signal(), Signal()
-        m.d.comb += [advance.eq(self.o.ready | ~self.o.valid), self.i.ready.eq(advance)]
+        advance, valids = Signal(), Signal(_SHIFTS + 1)
+        m.d.comb += [advance.eq(self.o.ready | ~self.o.valid), self.i.ready.eq(advance), self.o.valid.eq(valids[-1])]
+
+        delay = pipeline(m, advance)
         with m.If(advance):
-            m.d.sync += [normalised.eq(self.i.valid), self.o.valid.eq(normalised)]
+            m.d.sync += valids.eq(Cat(self.i.valid, valids))
         for source, result in zip(self.i.p, self.o.p, strict=True):
             port = memory.read_port()
-            stage: Any = Signal.like(result)  # r is not used in it
-            index, present = Signal(max(1, index_bits)), Signal()
-            x, place = _normalise(m, source.d)
+            x, place = _normalise(source.d, delay)
             below = Cat(Const(0, index_bits), x)[len(x) - 1 : len(x) - 1 + index_bits]
-            m.d.comb += [port.en.eq(advance), port.addr.eq(index), result.r.eq(Mux(present, port.data, 0))]
-            known = Signal()
-            with m.If(advance):
-                m.d.sync += [index.eq(below), known.eq(source.d.any()), stage.bal.eq(source.bal), stage.e.eq(place)]
-                m.d.sync += [present.eq(known), result.bal.eq(stage.bal), result.e.eq(stage.e)]
+            m.d.comb += [
+                port.en.eq(advance),
+                port.addr.eq(below),
+                result.r.eq(Mux(delay(source.d.any(), self.LATENCY), port.data, 0)),
+                result.e.eq(delay(place)),
+                result.bal.eq(delay(source.bal, self.LATENCY)),
+            ]
         return m

@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from amaranth import Module, Mux, Signal, Value
-from amaranth.lib import fifo, stream, wiring
+from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.layouts import frame_layout, index_of
 from hw.packing import ceil_div
+from hw.pipeline import pipeline
+from hw.product import reduce_levels, tree
 from quant.formats import Format
 
 __all__ = ["Stabiliser"]
@@ -17,7 +19,8 @@ class Stabiliser(wiring.Component):
     """``d' = d where d > 0, else the smallest non-zero d of the frame`` (numerics page, section 3).
 
     ``bal`` passes through. Where all of a frame's ``d`` are zero, they stay so. A frame is stored until its last beat
-    has come, while the frame before it leaves: a beat a cycle, the first one ``LATENCY`` cycles after the frame's last.
+    has come, while the frame before it leaves: a beat a cycle, the first one ``LATENCY`` cycles after the frame's last:
+    four for the smallest of a beat and of the frame, one in the store, two to leave.
 
     Parameters
     ----------
@@ -35,7 +38,7 @@ class Stabiliser(wiring.Component):
     """
 
     #: Cycles from the last beat in to the first beat out.
-    LATENCY = 2
+    LATENCY = 7
 
     i: stream.Interface
     o: stream.Interface
@@ -51,42 +54,58 @@ class Stabiliser(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        # One frame that leaves, one that comes; three at least, as a FIFO of two would have an address of no bits.
-        m.submodules.beats = beats = fifo.SyncFIFOBuffered(width=self._layout.size, depth=max(3, 2 * self._beats))
+        # With each beat, which of its d are not zero. One frame that leaves, one that comes; three beats at least, as a
+        # FIFO of two would have an address of no bits. So no more than three minima are under way: they find room.
+        stored = data.StructLayout({"beat": self._layout, "present": self._layout.length})
+        m.submodules.beats = beats = fifo.SyncFIFOBuffered(width=stored.size, depth=max(3, 2 * self._beats))
         m.submodules.minima = minima = fifo.SyncFIFOBuffered(width=self._d.width, depth=3)
-        frames_in, frames_out = Signal(index_of(self._beats)), Signal(index_of(self._beats))
-        last_in, last_out = frames_in == self._beats - 1, frames_out == self._beats - 1
-        taken, given = self.i.valid & self.i.ready, self.o.valid & self.o.ready
-        source: Any = self.i.p
-        # One less, modulo the width: then a zero is the largest, and a plain minimum never chooses it.
-        so_far, smallest = Signal(self._d.width, init=-1), Signal(self._d.width)
+        came: Any = stored(beats.w_data)
+        taken = self.i.valid & self.i.ready
         m.d.comb += [
-            smallest.eq(_minimum([so_far, *((neuron.d - 1)[: self._d.width] for neuron in source)])),
-            self.i.ready.eq(beats.w_rdy & minima.w_rdy),
-            beats.w_data.eq(source),
+            self.i.ready.eq(beats.w_rdy),
             beats.w_en.eq(taken),
-            minima.w_data.eq(smallest + 1),
-            minima.w_en.eq(taken & last_in),
+            came.beat.eq(self.i.p),
+            came.present.eq(Cat(neuron.d.any() for neuron in self.i.p)),
         ]
-        with m.If(taken):
-            m.d.sync += [frames_in.eq(Mux(last_in, 0, frames_in + 1)), so_far.eq(Mux(last_in, -1, smallest))]
-        stored: Any = self._layout(beats.r_data)
+        m.d.comb += minima.w_data.eq(self._smallest(m, taken, came, valid=minima.w_en))
+
+        left, advance = Signal(index_of(self._beats)), Signal()
+        last_out, given = left == self._beats - 1, Signal()
         m.d.comb += [
-            self.o.valid.eq(beats.r_rdy & minima.r_rdy),
+            advance.eq(self.o.ready | ~self.o.valid),
+            given.eq(advance & beats.r_rdy & minima.r_rdy),
             beats.r_en.eq(given),
             minima.r_en.eq(given & last_out),
         ]
-        for before, after in zip(stored, self.o.p, strict=True):
-            m.d.comb += [after.bal.eq(before.bal), after.d.eq(Mux(before.d.any(), before.d, minima.r_data))]
         with m.If(given):
-            m.d.sync += frames_out.eq(Mux(last_out, 0, frames_out + 1))
+            m.d.sync += left.eq(Mux(last_out, 0, left + 1))
+        delay = pipeline(m, advance)
+        m.d.comb += self.o.valid.eq(delay(delay(given)))
+        turn, smallest = stored(delay(beats.r_data)), delay(minima.r_data)
+        for before, present, after in zip(turn.beat, turn.present, self.o.p, strict=True):
+            m.d.comb += [after.bal.eq(delay(before.bal)), after.d.eq(delay(Mux(present, before.d, smallest)))]
         return m
 
+    def _smallest(self, m: Module, taken: Value, came: Any, *, valid: Signal) -> Value:
+        """The smallest non-zero ``d`` of a frame, four cycles after its last beat; 0 if there is none."""
+        # A zero gets one more bit, on top, so that a plain minimum chooses it last.
+        keys = [Signal(self._d.width + 1, name=f"key{k}") for k in range(self._layout.length)]
+        half = [Signal(self._d.width + 1, name=f"half{k}") for k in range(ceil_div(len(keys), 4))]
+        of_beat, so_far = Signal(self._d.width + 1), Signal(self._d.width + 1, init=-1)
+        came_beats = Signal(index_of(self._beats))
+        last, valids, lasts = came_beats == self._beats - 1, Signal(3), Signal(3)
+        m.d.sync += [key.eq(Cat(n.d, ~there)) for key, n, there in zip(keys, came.beat, came.present, strict=True)]
+        m.d.sync += [part.eq(value) for part, value in zip(half, reduce_levels(keys, _minimum, 2), strict=True)]
+        m.d.sync += of_beat.eq(tree(half, _minimum))
+        m.d.sync += [valids.eq(Cat(taken, valids)), lasts.eq(Cat(last, lasts))]
+        smallest = _minimum(so_far, of_beat)
+        with m.If(taken):
+            m.d.sync += came_beats.eq(Mux(last, 0, came_beats + 1))
+        with m.If(valids[-1]):
+            m.d.sync += so_far.eq(Mux(lasts[-1], -1, smallest))
+        m.d.comb += valid.eq(valids[-1] & lasts[-1])
+        return smallest[: self._d.width]
 
-def _minimum(values: list[Value]) -> Value:
-    """The smallest of unsigned values of one width, by a tree."""
-    while len(values) > 1:
-        pairs = zip(values[::2], values[1::2], strict=False)
-        odd = values[-1:] if len(values) % 2 else []
-        values = [Mux(a < b, a, b) for a, b in pairs] + odd
-    return values[0]
+
+def _minimum(a: Value, b: Value) -> Value:
+    return Mux(b < a, b, a)

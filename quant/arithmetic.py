@@ -38,7 +38,8 @@ def saturate(x: Any, fmt: Format, select: Select = _choose) -> Any:
     """
     if hasattr(x, "clip"):
         return x.clip(fmt.min, fmt.max)
-    return select(x < fmt.min, fmt.min, select(x > fmt.max, fmt.max, x))
+    beyond = x >> (fmt.width - fmt.signed)  # of a code, nothing but its sign: a comparison of few bits
+    return select(beyond < -fmt.signed, fmt.min, select(beyond > 0, fmt.max, x))
 
 
 def leak(v: Any, tau_shift: int, factor: int = 1) -> Any:
@@ -61,7 +62,7 @@ def after_reset(u: Any, spike: Any, theta: int, reset: Reset, select: Select = _
     """The potential that ``u`` leaves for the next step, before it is saturated."""
     match reset:
         case "subtract":
-            return u - select(spike, theta, 0)
+            return select(spike, u - theta, u)  # in hardware, the subtraction does not wait for the comparison
         case "zero":
             return select(spike, 0, u)
         case "delayed":

@@ -1,0 +1,84 @@
+"""The devices that a design can be synthesised for, and what their tools call things."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from quant.errors import ChandelierError
+
+__all__ = ["DEVICES", "KINDS", "Device", "find_device"]
+
+#: Resources that are reported, on every device.
+KINDS = ("LUT", "FF", "BRAM", "DSP")
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device, or a family of them.
+
+    Parameters
+    ----------
+    part : str
+        What the figures are for.
+    synthesis : str
+        yosys' command, without the top module and the file.
+    route : tuple of str
+        The program that places and routes, and its options; empty where there is none.
+    cells : mapping of str to tuple of str
+        Of each of ``KINDS``, the cells that count: of nextpnr's utilisation, or without it of yosys' netlist.
+    """
+
+    part: str
+    synthesis: str
+    cells: Mapping[str, tuple[str, ...]]
+    route: tuple[str, ...] = ()
+
+
+def _ecp5(size: str, part: str) -> Device:
+    # Package and pins play no part: the design's four pins are placed anywhere.
+    options = (f"--{size}", "--package", "CABGA381", "--speed", "6", "--lpf-allow-unconstrained")
+    cells = {"LUT": ("TRELLIS_COMB",), "FF": ("TRELLIS_FF",), "BRAM": ("DP16KD",), "DSP": ("MULT18X18D",)}
+    return Device(f"{part}, speed grade 6", "synth_ecp5", cells, ("nextpnr-ecp5", *options))
+
+
+def _gowin(part: str, family: str, dsp: tuple[str, ...]) -> Device:
+    options = ("--device", part, "--vopt", f"family={family}")
+    cells = {"LUT": ("LUT4",), "FF": ("DFF",), "BRAM": ("BSRAM",), "DSP": dsp}
+    return Device(part, "synth_gowin", cells, ("nextpnr-himbaechel-gowin", *options))
+
+
+DEVICES: Mapping[str, Device] = {
+    "ecp5-25f": _ecp5("25k", "LFE5U-25F"),
+    "ecp5-45f": _ecp5("45k", "LFE5U-45F"),
+    "ecp5-85f": _ecp5("85k", "LFE5U-85F"),
+    "ice40-up5k": Device(
+        "iCE40 UP5K",
+        "synth_ice40 -dsp",
+        {"LUT": ("ICESTORM_LC",), "FF": (), "BRAM": ("ICESTORM_RAM",), "DSP": ("ICESTORM_DSP",)},
+        ("nextpnr-ice40", "--up5k", "--package", "sg48", "--pcf-allow-unconstrained"),
+    ),
+    "gowin-gw1nr-9": _gowin("GW1NR-LV9QN88PC6/I5", "GW1N-9C", ("MULT18X18",)),
+    "gowin-gw2a-18": _gowin("GW2A-LV18PG256C8/I7", "GW2A-18", ("MULT18X18",)),
+    "xilinx": Device(
+        "7 series, synthesised only",
+        "synth_xilinx -flatten",
+        {
+            "LUT": tuple(f"LUT{inputs}" for inputs in range(1, 7)),
+            "FF": ("FDRE", "FDSE", "FDCE", "FDPE"),
+            "BRAM": ("RAMB18E1", "RAMB36E1"),
+            "DSP": ("DSP48E1",),
+        },
+    ),
+}
+
+
+def find_device(name: str) -> Device:
+    """The device of that name.
+
+    Raises
+    ------
+    ChandelierError
+        If there is none; the line names them all.
+    """
+    if name not in DEVICES:
+        raise ChandelierError(f"--device must be one of {', '.join(DEVICES)}, not {name}")
+    return DEVICES[name]

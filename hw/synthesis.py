@@ -1,0 +1,326 @@
+"""Synthesis, placement and routing of a network: how large it becomes on a device, and how fast."""
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from amaranth.back import verilog
+
+from hw.devices import Device, find_device
+from hw.folding import Folding
+from hw.manifest import Manifest
+from hw.rtl import write_rtl
+from hw.shell import Shell
+from hw.tools import Runner, Tool, find_tool
+from quant.errors import ChandelierError
+from quant.files import replacing_directory
+from quant.network import IntegerNetwork
+
+__all__ = ["Routed", "SynthesisReport", "Usage", "WorstPath", "synthesise"]
+
+#: ``progress(what, doing)``: a program has begun something.
+Progress = Callable[[str, str], None]
+#: Name of the shell's module, and of the files made of it.
+SHELL = "chandelier_shell"
+#: Files that an earlier run may have left in the folder.
+_OWN = (
+    r"chandelier_top\.[vf]|chandelier_top\.layer\d+\.\w+\.\w+\.mem|manifest\.json|chandelier_shell\.v"
+    r"|yosys\.log|cells\.json|seed\d+\.(log|json)|synthesis\.json|vivado\.tcl"
+)
+#: A line of nextpnr's table of utilisation, as long as its numbers are not yet in a report.
+_UTILISATION = re.compile(r"^Info:\s+(\w+):\s+(\d+)/\s*(\d+)\s+\d+%$", re.MULTILINE)
+#: What yosys appends to a signal's name to name a cell that drives it.
+_CELL_SUFFIX = re.compile(r"(_[A-Z][A-Z0-9]*(_[A-Z0-9]+)*)+(_\d+)?$|_[A-Z].*$")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How many cells of a kind are used; ``available`` is ``None`` where no device was chosen."""
+
+    used: int
+    available: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.used:,}" if self.available is None else f"{self.used:,} of {self.available:,}"
+
+
+@dataclass(frozen=True)
+class WorstPath:
+    """The path that limits the clock, from register to register.
+
+    Parameters
+    ----------
+    source : str
+        The signal where it begins.
+    sink : str
+        The cell where it ends, by the signal that it drives.
+    logic, routing : float
+        Nanoseconds in cells, setup included, and between them.
+    cells : int
+        Between the two registers.
+    """
+
+    source: str
+    sink: str
+    logic: float
+    routing: float
+    cells: int
+
+    def __str__(self) -> str:
+        return f"{self.source} -> {self.sink}: {self.logic:.1f} ns logic, {self.routing:.1f} ns routing, {self.cells} cells"
+
+
+@dataclass(frozen=True)
+class Routed:
+    """What came of one seed: ``clock`` in MHz is the largest at which all paths between registers hold."""
+
+    seed: int
+    clock: float
+    path: WorstPath
+
+
+@dataclass(frozen=True)
+class SynthesisReport:
+    """What a network takes on a device, and the clocks that it reaches.
+
+    Parameters
+    ----------
+    tools : list of str
+        Name, version and origin of each program.
+    resources : dict
+        Kind -> usage, the shell's flip-flops and look-up tables included.
+    shell_flip_flops : int
+    runs : list of Routed
+        One for each seed; none where there is no routing.
+    """
+
+    network: str
+    device: str
+    part: str
+    foldings: list[Folding]
+    tools: list[str]
+    resources: dict[str, Usage]
+    shell_flip_flops: int
+    runs: list[Routed] = field(default_factory=list)
+
+    @property
+    def clocks(self) -> tuple[float, float, float] | None:
+        """Least, median and largest clock of all seeds, MHz."""
+        clocks = [run.clock for run in self.runs]
+        return (min(clocks), median(clocks), max(clocks)) if clocks else None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; clocks in MHz, times in nanoseconds."""
+        low, middle, high = self.clocks or (None, None, None)
+        return asdict(self) | {"clock": {"min": low, "median": middle, "max": high}}
+
+
+def synthesise(
+    network: IntegerNetwork,
+    directory: Path,
+    *,
+    device: str,
+    foldings: Sequence[Folding],
+    seeds: Sequence[int] = (1,),
+    clock: float = 100.0,
+    progress: Progress = lambda what, doing: None,
+) -> SynthesisReport:
+    """Generates the design, synthesises it in a shell of registers, and places and routes it once for each seed.
+
+    ``directory`` then holds the design, the logs and what the programs reported; where something goes wrong, or is
+    interrupted, no program runs on and an earlier folder stays as it was.
+
+    Parameters
+    ----------
+    device : str
+        One of ``hw.devices.DEVICES``.
+    foldings : sequence of Folding
+        One for each layer.
+    seeds : sequence of int, >= 0
+        Of the placement.
+    clock : float
+        MHz that the router aims at.
+
+    Raises
+    ------
+    ChandelierError
+        If a program is missing or refuses the design, the design does not fit the device, or the folder cannot be
+        written.
+    """
+    target = find_device(device)
+    names = ["yosys", *target.route[:1]]
+    tools = [find_tool(name) for name in names]
+    with replacing_directory(directory, _OWN) as folder, Runner() as runner:
+        manifest = write_rtl(network, folder, foldings=foldings)
+        shell = Shell(manifest)
+        (folder / f"{SHELL}.v").write_text(verilog.convert(shell, name=SHELL, emit_src=False))
+        if not target.route:
+            (folder / "vivado.tcl").write_text(_vivado_script(manifest, clock))
+        cells = _run_yosys(runner, tools[0], target, manifest, folder, progress)
+        resources, runs = _counted(target, cells), []
+        if target.route:
+            resources, runs = _route_all(runner, tools[1], target, device, folder, seeds, clock, progress)
+        report = SynthesisReport(
+            network=network.name,
+            device=device,
+            part=target.part,
+            foldings=list(foldings),
+            tools=[str(tool) for tool in tools],
+            resources=resources,
+            shell_flip_flops=shell.flip_flops,
+            runs=runs,
+        )
+        (folder / f"{SHELL}.json").unlink(missing_ok=True)  # the netlist: large, and made again in a minute
+        (folder / "synthesis.json").write_text(json.dumps(report.as_json(), indent=2) + "\n")
+    return report
+
+
+def _run_yosys(
+    runner: Runner, tool: Tool, device: Device, manifest: Manifest, folder: Path, progress: Progress
+) -> Mapping[str, int]:
+    """The netlist as ``SHELL.json``, and the number of cells of each type."""
+    progress("yosys", "synthesising")
+    script = [
+        f"read_verilog {manifest.top}.v {SHELL}.v",
+        # Aliases of the elements of arrays: yosys 0.70 takes their names for those of single bits, and ends.
+        "rename -hide */w:*[[]*",
+        f"{device.synthesis} -top {SHELL}" + (f" -json {SHELL}.json" if device.route else ""),
+        "tee -q -o cells.json stat -json",
+    ]
+    log = folder / "yosys.log"
+    if runner.run(tool, ["-p", "; ".join(script)], folder, log):
+        raise ChandelierError(f"yosys refuses the design; it says: {_complaint(log)}")
+    return parse_cells((folder / "cells.json").read_text())
+
+
+def parse_cells(text: str) -> Mapping[str, int]:
+    """Cell type -> number, from what ``stat -json`` of yosys wrote."""
+    design = json.loads(text)["design"]
+    return {str(name): int(number) for name, number in design["num_cells_by_type"].items()}
+
+
+def _counted(device: Device, cells: Mapping[str, int]) -> dict[str, Usage]:
+    return {kind: Usage(sum(cells.get(name, 0) for name in names)) for kind, names in device.cells.items() if names}
+
+
+def _route_all(
+    runner: Runner,
+    tool: Tool,
+    device: Device,
+    name: str,
+    folder: Path,
+    seeds: Sequence[int],
+    clock: float,
+    progress: Progress,
+) -> tuple[dict[str, Usage], list[Routed]]:
+    def route(seed: int) -> tuple[dict[str, Usage], Routed]:
+        progress(f"seed {seed}", "placing and routing")
+        log = folder / f"seed{seed}.log"
+        options = ["--json", f"{SHELL}.json", "--report", f"seed{seed}.json", "--seed", f"{seed}", "--freq", f"{clock}"]
+        if runner.run(tool, [*device.route[1:], *options, "--timing-allow-fail"], folder, log):
+            raise ChandelierError(_refusal(tool, device, name, log))
+        usage, routed = parse_report((folder / f"seed{seed}.json").read_text(), device, seed)
+        progress(f"seed {seed}", f"{routed.clock:.1f} MHz")
+        return usage, routed
+
+    with ThreadPoolExecutor(min(len(seeds), os.cpu_count() or 1)) as pool:
+        futures = [pool.submit(route, seed) for seed in seeds]
+        try:
+            results = [future.result() for future in futures]
+        except BaseException:
+            runner.stop()
+            raise
+    return results[0][0], [routed for _, routed in results]
+
+
+def _complaint(log: Path) -> str:
+    """The first error in a log, in one line."""
+    lines = log.read_text(errors="replace").splitlines()
+    return next((line for line in lines if re.search(r"ERROR|rror:|exhausted", line)), (lines or ["nothing"])[-1])
+
+
+def _refusal(tool: Tool, device: Device, name: str, log: Path) -> str:
+    """Why a design was not routed: what there is too much of, or what the program says."""
+    over = parse_overflow(log.read_text(errors="replace"), device)
+    if over:
+        lacking = "; ".join(
+            f"{kind}: {usage}, {usage.used - usage.available:,} too many" for kind, usage in over.items()
+        )
+        return f"the design does not fit {name} ({lacking}): choose fewer lanes, or a larger device"
+    return f"{tool.name} refuses the design; it says: {_complaint(log)}"
+
+
+def parse_overflow(text: str, device: Device) -> dict[str, Usage]:
+    """The kinds of which a design takes more than the device has, from nextpnr's log."""
+    table = {name: (int(used), int(available)) for name, used, available in _UTILISATION.findall(text)}
+    usages = _usages(device, table)
+    return {kind: usage for kind, usage in usages.items() if usage.used > (usage.available or 0)}
+
+
+def _usages(device: Device, table: Mapping[str, tuple[int, int]]) -> dict[str, Usage]:
+    found = {kind: [table[name] for name in names if name in table] for kind, names in device.cells.items()}
+    return {kind: Usage(sum(u for u, _ in of), sum(a for _, a in of)) for kind, of in found.items() if of}
+
+
+def parse_report(text: str, device: Device, seed: int) -> tuple[dict[str, Usage], Routed]:
+    """Usage, and clock with its worst path, from the report of nextpnr.
+
+    Raises
+    ------
+    ChandelierError
+        If it names no clock.
+    """
+    report = json.loads(text)
+    table = {name: (entry["used"], entry["available"]) for name, entry in report["utilization"].items()}
+    clocks = [entry["achieved"] for entry in report["fmax"].values()]
+    paths = [path for path in report["critical_paths"] if path["from"] == path["to"]]
+    if not clocks or not paths:
+        raise ChandelierError("the router's report names no clock")
+    return _usages(device, table), Routed(seed, min(clocks), _worst_path(paths[0]["path"]))
+
+
+def _worst_path(hops: Sequence[Mapping[str, Any]]) -> WorstPath:
+    time: Counter[str] = Counter()
+    for hop in hops:
+        time["routing" if hop["type"] == "routing" else "logic"] += hop["delay"]
+    nets = [hop["net"] for hop in hops if hop["type"] == "routing"]
+    sink = _CELL_SUFFIX.sub("", hops[-1]["to"]["cell"])
+    return WorstPath(
+        source=_local(nets[0] if nets else hops[0]["from"]["cell"]),
+        sink=_local(sink),
+        logic=round(time["logic"], 2),
+        routing=round(time["routing"], 2),
+        cells=sum(hop["type"] == "logic" for hop in hops),
+    )
+
+
+def _local(name: str) -> str:
+    """A name below the top module."""
+    return name.removeprefix("design.")
+
+
+def _vivado_script(manifest: Manifest, clock: float) -> str:
+    """For those who have Vivado: the same design, out of context, to a routed report."""
+    return "\n".join(
+        [
+            "# vivado -mode batch -source vivado.tcl",
+            "set part xc7a35tcpg236-1",
+            f"read_verilog {manifest.top}.v",
+            f"synth_design -mode out_of_context -flatten_hierarchy rebuilt -top {manifest.top} -part $part",
+            f"create_clock -name clk -period {1000 / clock:.3f} [get_ports clk]",
+            "opt_design",
+            "place_design",
+            "phys_opt_design",
+            "route_design",
+            "report_utilization -file vivado_utilization.rpt",
+            "report_timing_summary -file vivado_timing.rpt",
+            "",
+        ]
+    )
