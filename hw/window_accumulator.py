@@ -11,6 +11,7 @@ from hw.accumulator import QUEUE_DEPTH
 from hw.geometry import Walk
 from hw.layouts import accumulator_layout, event_layout, index_of, shape_of
 from hw.packing import ceil_div, packed_memory
+from hw.product import narrow_product
 from quant.formats import Format
 
 __all__ = ["WindowAccumulator"]
@@ -20,7 +21,7 @@ class WindowAccumulator(wiring.Component):
     """``i_ee[n] = sum_j w_ee[n, j] * x[j]`` and ``i_ie`` likewise, of the neurons of one pixel after the other.
 
     The ``walk.taps`` outputs that a column contributes to stand side by side, with accumulators for all their neurons.
-    An event ``(j, x)`` of a column takes its row of weights to all of them through ``lanes`` multipliers, a word a
+    An event ``(j, x)`` of a column takes its row of weights to all of them through ``lanes`` products, a word a
     cycle: ``words`` cycles. The marker that ends the column takes one: the currents of the output that is finished
     leave in one beat, and what the others have moves up. A column of ``events`` events therefore takes
     ``cycles(events)`` cycles, unless the taker of the currents is not ready. The first ``walk.discarded`` columns of
@@ -108,6 +109,7 @@ class WindowAccumulator(wiring.Component):
         issued: Any = Signal(stage)
         fetched: Any = Signal(stage)
         weighted: Any = Signal(stage)
+        thrice = Signal(self._value_bits + 2)
         multiplied: Any = Signal(stage)
         synapses: Any = Signal(read.data.shape())
         product = Format(self._synapse.width + self._value_bits, signed=self._synapse.signed)
@@ -125,7 +127,10 @@ class WindowAccumulator(wiring.Component):
         ]
         with m.If(advance):
             m.d.sync += [fetched.eq(issued), weighted.eq(fetched), multiplied.eq(weighted), synapses.eq(read.data)]
-            m.d.sync += [products[lane].eq(synapses[lane] * weighted.value) for lane in range(self._lanes)]
+            m.d.sync += thrice.eq(3 * fetched.value)
+            m.d.sync += [
+                products[lane].eq(narrow_product(synapses[lane], weighted.value, thrice)) for lane in range(self._lanes)
+            ]
             with m.If(issued.valid):
                 m.d.sync += word.eq(Mux(last_word, 0, word + 1))
 
