@@ -118,6 +118,8 @@ def _balanced(network: IntegerNetwork, index: int, target: float, budget: int) -
     def cycles(folding: Folding) -> float:
         beats = pixels * folding.groups(layer)
         population = network.layer_steps(index) * beats * folding.chunks(layer)
+        # Only one pixel can wait for this stage, and some have few events: without slack the synapses would wait, too.
+        population *= 1 if pixels == 1 else 2
         return max(population, network.steps * encoder_cycles(folding, beats))
 
     def encoder_cycles(folding: Folding, beats: int) -> float:
