@@ -37,7 +37,7 @@ class MapScanner(wiring.Component):
     """
 
     #: Cycles from the marker's arrival to the first word of the map.
-    LATENCY = 4
+    LATENCY = 5
 
     i: stream.Interface
     o: stream.Interface
@@ -57,7 +57,7 @@ class MapScanner(wiring.Component):
     @property
     def cycles(self) -> int:
         """Cycles from the first word of a map to that of the next, if it has been gathered."""
-        return self._walk.visits + self.LATENCY - 1
+        return self._walk.visits + 3
 
     @property
     def memory_bits(self) -> int:
@@ -81,10 +81,10 @@ class MapScanner(wiring.Component):
         with m.If(swap | taken):
             m.d.sync += full.eq(taken & self.i.p.last)
 
-        # Visiting: address -> word -> out, and zero with the last visit.
+        # Visiting: address -> word, which is zeroed with the last visit -> out.
         visit: Any = Signal(steps.o.shape())
-        visited = Signal()
-        m.d.comb += scan_advance.eq(self.o.ready | ~visited)
+        visited, out_advance = Signal(), Signal()
+        m.d.comb += [out_advance.eq(self.o.ready | ~self.o.valid), scan_advance.eq(out_advance | ~visited)]
         with m.If(scan_advance):
             m.d.sync += [visit.eq(steps.o), visited.eq(steps.valid)]
 
@@ -96,15 +96,16 @@ class MapScanner(wiring.Component):
                 read.addr.eq(Mux(gathers, self.i.p.word, steps.o.word)),
                 read.en.eq(Mux(gathers, taken, scan_advance)),
                 write.addr.eq(Mux(gathers, adding.word, visit.word)),
-                write.en.eq(Mux(gathers, added, visited & visit.clear & self.o.ready)),
+                write.en.eq(Mux(gathers, added, visited & visit.clear & out_advance)),
             ]
             m.d.comb += [new.eq(Mux(gathers, total, 0)) for new, total in zip(write.data, sums, strict=True)]
-        m.d.comb += [
-            self.o.valid.eq(visited),
-            self.o.p.index.eq(visit.index),
-            self.o.p.last.eq(visit.last),
-            self.o.p["values"].eq(Mux(gathering, halves[0][0].data.as_value(), halves[1][0].data.as_value())),
-        ]
+        with m.If(out_advance):
+            m.d.sync += [
+                self.o.valid.eq(visited),
+                self.o.p.index.eq(visit.index),
+                self.o.p.last.eq(visit.last),
+                self.o.p["values"].eq(Mux(gathering, halves[0][0].data.as_value(), halves[1][0].data.as_value())),
+            ]
         return m
 
     def _map(self, m: Module, name: str) -> tuple[Any, Any]:
@@ -118,7 +119,7 @@ class MapScanner(wiring.Component):
 class _Steps(wiring.Component):
     """The addresses of a walk, one each cycle in which ``advance`` is high, from the cycle after ``start`` on.
 
-    ``busy`` falls when the last word has left the scanner.
+    ``busy`` falls when the last word has left the map.
     """
 
     start: Signal
