@@ -87,7 +87,7 @@ def layer_cycles(layer: Layer, folding: Folding, walk: Walk | None = None) -> La
     if walk is None:
         return LayerCycles(event=words, marker=1, group=group, beats=beats)
     return LayerCycles(
-        event=words * ceil_div(walk.rows, walk.row_step),
+        event=ceil_div(words * ceil_div(walk.rows, walk.row_step), folding.events(layer)),
         marker=walk.output[0] * walk.columns,
         group=group,
         beats=beats * prod(walk.output),

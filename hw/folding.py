@@ -26,7 +26,8 @@ class Folding:
     Parameters
     ----------
     synapse_lanes : int, 1..n_e+n_i
-        Synapses; of a convolution up to as many times that as there are outputs of a row that an input contributes to.
+        Synapses; of a convolution up to as many times that as there are outputs of a row that an input contributes to;
+        with a map, a multiple of all those takes several inputs at once (``events``).
     population_lanes : int, 1..n_i
         I neurons per E neuron in the population unit; 1 in a layer without inhibition, which has none.
     neuron_lanes : int, 1..n_e
@@ -40,6 +41,10 @@ class Folding:
     def words(self, layer: Layer) -> int:
         """Weight words of an input's row: cycles of an event in the synapse stage."""
         return ceil_div(row_synapses(layer), self.synapse_lanes)
+
+    def events(self, layer: Layer) -> int:
+        """Input events that the synapse stage takes at once."""
+        return max(1, self.synapse_lanes // row_synapses(layer))
 
     def chunks(self, layer: Layer) -> int:
         """Cycles of a group of E neurons in the population unit, or in the serialiser."""
@@ -69,8 +74,9 @@ def check_foldings(network: IntegerNetwork, foldings: Sequence[Folding]) -> None
     if len(foldings) != len(network.layers):
         raise ChandelierError(f"{len(network.layers)} layers need as many foldings, not {len(foldings)}")
     for i, (layer, folding) in enumerate(zip(network.layers, foldings, strict=True)):
+        walk, row = walk_of(network, i), row_synapses(layer)
         limits = {
-            "synapse_lanes": row_synapses(layer),
+            "synapse_lanes": row * (walk.lanes if walk else 1),
             "population_lanes": max(1, layer.n_i),
             "neuron_lanes": layer.n_e,
         }
@@ -78,16 +84,17 @@ def check_foldings(network: IntegerNetwork, foldings: Sequence[Folding]) -> None
             lanes = getattr(folding, name)
             if not 1 <= lanes <= most:
                 raise ChandelierError(f"{name} of layer {i} must be 1..{most}, not {lanes}")
+        events = folding.events(layer)
+        if walk and folding.synapse_lanes > row and (folding.synapse_lanes % row or walk.lanes % events):
+            raise ChandelierError(
+                f"synapse_lanes of layer {i} must be 1..{row}, or that times a divisor of {walk.lanes}, "
+                f"not {folding.synapse_lanes}"
+            )
         if layer.wiring.window and layer.n_e % folding.neuron_lanes:
             raise ChandelierError(
                 f"neuron_lanes of layer {i} must divide the {layer.n_e} neurons of a pixel, and {folding.neuron_lanes} "
                 "does not"
             )
-
-
-def _synapse_lanes(layer: Layer) -> int:
-    synapses = row_synapses(layer)
-    return ceil_div(synapses, ceil_div(synapses * layer.synapse_bits, ROW_BITS))
 
 
 def _multipliers(folding: Folding, layer: Layer) -> int:
@@ -99,17 +106,28 @@ def _multipliers(folding: Folding, layer: Layer) -> int:
     return 2 * lanes[0] * lanes[1] + lanes[1] + 2 * lanes[0] if layer.n_i else lanes[0]
 
 
-def _synapse_cycles(network: IntegerNetwork, index: int) -> float:
-    """Of a sample in the widest sensible synapse stage, which each input passes as often as rows of outputs see it."""
+def _synapse_lanes(network: IntegerNetwork, index: int) -> list[int]:
+    """What is sensible: a row of weights in as few words as it needs, or, with a map, several rows in one word."""
     layer, walk = network.layers[index], walk_of(network, index)
-    words = Folding(_synapse_lanes(layer), 1, 1).words(layer)
+    row, bits = row_synapses(layer), layer.synapse_bits
+    lanes = [ceil_div(row, ceil_div(row * bits, ROW_BITS))]
+    events = range(2, walk.lanes + 1 if walk else 2)
+    return lanes + [row * k for k in events if walk and walk.lanes % k == 0 and row * k * bits <= ROW_BITS]
+
+
+def _synapse_cycles(network: IntegerNetwork, index: int, lanes: int) -> float:
+    """Of a sample in the synapse stage, which each input passes as often as rows of outputs see it."""
+    layer, walk, folding = network.layers[index], walk_of(network, index), Folding(lanes, 1, 1)
     inputs = math.prod(walk.shape) * walk.rows / walk.row_step if walk else layer.d
-    events, markers = max(1, round(DENSITY * inputs)), walk.output[0] * walk.columns if walk else 1
-    return network.layer_steps(index) * max(events * words + markers, walk.visits if walk else 0)
+    beats, markers = (
+        max(1, round(DENSITY * inputs)) / folding.events(layer),
+        walk.output[0] * walk.columns if walk else 1,
+    )
+    return network.layer_steps(index) * max(beats * folding.words(layer) + markers, walk.visits if walk else 0)
 
 
 def _balanced(network: IntegerNetwork, index: int, target: float, budget: int) -> Folding:
-    """The cheapest folding whose population unit and neurons take at most ``target`` cycles a sample.
+    """The cheapest folding whose stages take at most ``target`` cycles a sample.
 
     If the multipliers do not suffice, the fastest that they pay for.
     """
@@ -125,8 +143,10 @@ def _balanced(network: IntegerNetwork, index: int, target: float, budget: int) -
     def encoder_cycles(folding: Folding, beats: int) -> float:
         return DENSITY * layer.n_e * pixels + beats * (1 - DENSITY) ** folding.neuron_lanes + 1
 
+    possible = _synapse_lanes(network, index)
+    synapses = next((s for s in possible if _synapse_cycles(network, index, s) <= target), possible[-1])
     candidates = [
-        Folding(_synapse_lanes(layer), population, neurons)
+        Folding(synapses, population, neurons)
         for neurons in range(1, min(layer.n_e, budget) + 1)
         for population in range(1, min(max(1, layer.n_i), budget) + 1)
         if not (layer.wiring.window and layer.n_e % neurons)
@@ -159,5 +179,5 @@ def default_foldings(network: IntegerNetwork, *, multipliers: int = MULTIPLIERS)
         raise ChandelierError(f"multipliers of a layer must be at least {least}, not {multipliers}")
 
     layers = range(len(network.layers))
-    target = max(_synapse_cycles(network, i) for i in layers)
+    target = max(min(_synapse_cycles(network, i, s) for s in _synapse_lanes(network, i)) for i in layers)
     return tuple(_balanced(network, i, target, multipliers) for i in layers)

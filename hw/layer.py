@@ -81,11 +81,14 @@ def _synapse_stages(
     }
     if walk is None:
         return {"accumulator": SynapseAccumulator(**shared)}
-    inputs, sum_bits = walk.column_words * walk.lanes, widths.x.width
+    sum_bits = widths.x.width
+    splitter = WordSplitter(
+        words=walk.column_words, lanes=walk.lanes, value_bits=sum_bits, events=folding.events(layer)
+    )
     return {
         "placer": EventPlacer(walk=walk, value_bits=event_bits),
         "scanner": MapScanner(walk=walk, value_bits=event_bits, sum_bits=sum_bits),
-        "splitter": WordSplitter(inputs=inputs, lanes=walk.lanes, value_bits=sum_bits),
+        "splitter": splitter,
         "accumulator": WindowAccumulator(walk=walk, **shared),
     }
 
@@ -206,6 +209,13 @@ class LayerEngine(wiring.Component):
                 "o": Out(stream.Signature(result)),
             }
         )
+
+    @property
+    def weight_memories(self) -> list[tuple[str, str]]:
+        """(stage, memory) of each memory of weights."""
+        accumulator = self.stages["accumulator"]
+        names = accumulator.weight_names if self.walk else ["weights"]
+        return [*(("accumulator", name) for name in names), *([("population", "w_ei")] if self.layer.n_i else [])]
 
     @property
     def memory_bits(self) -> dict[str, int]:

@@ -13,6 +13,7 @@ __all__ = [
     "place_layout",
     "result_layout",
     "shape_of",
+    "window_layout",
     "word_layout",
 ]
 
@@ -40,9 +41,18 @@ def place_layout(depth: int, lanes: int, value_bits: int) -> data.StructLayout:
     return data.StructLayout({"word": index_of(depth), "lane": index_of(lanes), "value": value_bits, "last": 1})
 
 
-def word_layout(inputs: int, lanes: int, value_bits: int) -> data.StructLayout:
-    """``lanes`` inputs side by side, from ``index`` on; ``last`` says that a column of ``inputs`` ends here."""
-    return data.StructLayout({"index": index_of(inputs), "values": data.ArrayLayout(value_bits, lanes), "last": 1})
+def word_layout(words: int, lanes: int, value_bits: int) -> data.StructLayout:
+    """``lanes`` inputs side by side, those of a word of the ``words`` of a column; ``last`` says that they end it."""
+    return data.StructLayout({"word": index_of(words), "values": data.ArrayLayout(value_bits, lanes), "last": 1})
+
+
+def window_layout(rows: int, value_bits: int, events: int) -> data.StructLayout:
+    """Up to ``events`` events of a column at once, or, with ``last`` set, its end.
+
+    Each has its part of the weights, of ``rows`` rows. A value of 0 is no event.
+    """
+    event = data.StructLayout({"index": index_of(rows), "value": value_bits})
+    return data.StructLayout({"events": data.ArrayLayout(event, events), "last": 1})
 
 
 def accumulator_layout(i_ee: Format, n_e: int, i_ie: Format | None = None, n_i: int = 0) -> data.StructLayout:

@@ -140,12 +140,10 @@ class Network(wiring.Component):
     @property
     def weight_memories(self) -> list[tuple[str, str]]:
         """(instance, memory) of each memory of weights, below the top module."""
-        memories = {"accumulator": "weights", "population": "w_ei"}
         return [
-            (f"layer{i}.{stage}", memories[stage])
+            (f"layer{i}.{stage}", memory)
             for i, engine in enumerate(self.engines)
-            for stage in engine.stages
-            if stage in memories
+            for stage, memory in engine.weight_memories
         ]
 
     def probes(self) -> Iterator[Probe]:

@@ -17,7 +17,7 @@ class MapScanner(wiring.Component):
     """Gathers a map of ``x``, then hands on its words in the order of ``walk``, while the next step's is gathered.
 
     Values of events at the same place add up: this is what pooling and the sum of several layers are. Words come with
-    the index of their first input in the column (``Walk.weight_rows``), also those that are zero. Each is zeroed
+    their number in the column (``Walk.weight_rows``), also those that are zero. Each is zeroed
     with its last visit. Events are taken at one a cycle; the marker takes 2 cycles, and waits until the step before
     is done with. Words leave at one a cycle, the first one ``LATENCY`` cycles after the marker came; a map takes
     ``cycles`` cycles.
@@ -50,7 +50,7 @@ class MapScanner(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(place_layout(walk.depth, walk.lanes, value_bits))),
-                "o": Out(stream.Signature(word_layout(walk.column_words * walk.lanes, walk.lanes, sum_bits))),
+                "o": Out(stream.Signature(word_layout(walk.column_words, walk.lanes, sum_bits))),
             }
         )
 
@@ -102,7 +102,7 @@ class MapScanner(wiring.Component):
         with m.If(out_advance):
             m.d.sync += [
                 self.o.valid.eq(visited),
-                self.o.p.index.eq(visit.index),
+                self.o.p.word.eq(visit.number),
                 self.o.p.last.eq(visit.last),
                 self.o.p["values"].eq(Mux(gathering, halves[0][0].data.as_value(), halves[1][0].data.as_value())),
             ]
@@ -140,7 +140,7 @@ class _Steps(wiring.Component):
                     data.StructLayout(
                         {
                             "word": index_of(walk.depth),
-                            "index": index_of(walk.column_words * walk.lanes),
+                            "number": index_of(walk.column_words),
                             "last": 1,
                             "clear": 1,
                         }
@@ -159,28 +159,28 @@ class _Steps(wiring.Component):
         moved = running & self.advance
         ends, offsets = [], []
         for level, (count, stride) in enumerate(zip(counts, strides, strict=True)):
-            number = Signal(index_of(count), name=f"number{level}")
+            step = Signal(index_of(count), name=f"step{level}")
             offset = Signal(index_of(walk.depth), name=f"offset{level}")
-            end = number == count - 1
+            end = step == count - 1
             with m.If(moved):
-                m.d.sync += [number.eq(Mux(end, 0, number + 1)), offset.eq(Mux(end, 0, offset + stride))]
+                m.d.sync += [step.eq(Mux(end, 0, step + 1)), offset.eq(Mux(end, 0, offset + stride))]
             moved = moved & end
             ends.append(end)
             offsets.append(offset)
             if level == 1:
-                not_again = number < walk.row_step if walk.row_step < walk.rows else Const(1)
+                not_again = step < walk.row_step if walk.row_step < walk.rows else Const(1)
         column_end = ends[0] & ends[1] & ends[2]
         all_ends = column_end & ends[3] & ends[4]
-        index = Signal(self.o.index.shape())
+        number = Signal(self.o.number.shape())
         with m.If(running & self.advance):
-            m.d.sync += index.eq(Mux(column_end, 0, index + walk.lanes))
+            m.d.sync += number.eq(Mux(column_end, 0, number + 1))
             with m.If(all_ends):
                 m.d.sync += running.eq(0)
         with m.If(self.advance):
             m.d.sync += [
                 self.valid.eq(running),
                 self.o.word.eq(sum(offsets[1:], offsets[0])),
-                self.o.index.eq(index),
+                self.o.number.eq(number),
                 self.o.last.eq(column_end),
                 self.o.clear.eq(not_again | ends[4]),
                 ending.eq(ending << 1 | (running & all_ends)),

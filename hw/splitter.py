@@ -7,7 +7,8 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.encoder import index_bits
-from hw.layouts import event_layout, word_layout
+from hw.layouts import window_layout, word_layout
+from hw.product import tree
 
 __all__ = ["WordSplitter"]
 
@@ -16,18 +17,22 @@ QUEUE_DEPTH = 16
 
 
 class WordSplitter(wiring.Component):
-    """Sends an event for each non-zero input of a word, one a cycle, and a marker after the word that ends a column.
+    """Sends an event for each non-zero input of a word, ``events`` of them a cycle, and a beat after a column's end.
 
-    A word of zeros costs a cycle at the input only, unless it ends a column: then also the one of its marker. From
-    a word to its first event it takes ``LATENCY`` cycles.
+    Lane ``k`` of a word is of part ``k % events``, of which one event is sent at a time: a word takes as many
+    cycles as the part with the most non-zero inputs has, and is input ``word * lanes / events + k // events`` of its
+    part. A word of zeros costs a cycle at the input only, unless it ends a column: then also the one of its marker.
+    From a word to its first event it takes ``LATENCY`` cycles.
 
     Parameters
     ----------
-    inputs : int, >= lanes
+    words : int, >= 1
         Of a column.
     lanes : int, >= 1
         Inputs in a word.
     value_bits : int, >= 1
+    events : int
+        A divisor of ``lanes``.
 
     Raises
     ------
@@ -41,16 +46,17 @@ class WordSplitter(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, *, inputs: int, lanes: int, value_bits: int) -> None:
-        if not 1 <= lanes <= inputs:
-            raise ValueError(f"lanes of the splitter must be 1..{inputs}, not {lanes}")
-        if value_bits < 1:
-            raise ValueError(f"value_bits of the splitter must be at least 1, not {value_bits}")
-        self._lanes, self._value_bits = lanes, value_bits
+    def __init__(self, *, words: int, lanes: int, value_bits: int, events: int = 1) -> None:
+        for name, value in ("words", words), ("lanes", lanes), ("value_bits", value_bits):
+            if value < 1:
+                raise ValueError(f"{name} of the splitter must be at least 1, not {value}")
+        if not 1 <= events <= lanes or lanes % events:
+            raise ValueError(f"events of the splitter must divide its {lanes} lanes, and {events} does not")
+        self._lanes, self._value_bits, self._events = lanes, value_bits, events
         super().__init__(
             {
-                "i": In(stream.Signature(word_layout(inputs, lanes, value_bits))),
-                "o": Out(stream.Signature(event_layout(inputs, value_bits))),
+                "i": In(stream.Signature(word_layout(words, lanes, value_bits))),
+                "o": Out(stream.Signature(window_layout(words * lanes // events, value_bits, events))),
             }
         )
 
@@ -64,37 +70,45 @@ class WordSplitter(wiring.Component):
             self.i.ready.eq(queue.w_rdy),
         ]
         word: Any = Signal(self.i.p.shape())
-        following = data.View(self.i.p.shape(), queue.r_data)
-        pending, closing = Signal(self._lanes), Signal()  # inputs and marker of the word that are still to be sent
-        lowest, others, sent, done = Signal(self._lanes), Signal(self._lanes), Signal(), Signal()
-        out: Any = self.o.p
+        following: Any = data.View(self.i.p.shape(), queue.r_data)
+        closing, sent, done = Signal(), Signal(), Signal()  # closing: the word's marker is still to be sent
+        pending, others = [], []
+        for part in range(self._events):
+            mine, left = self._part(m, part, word, sent=sent, load=done & queue.r_rdy, following=following)
+            pending.append(mine.any())
+            others.append(left.any())
+        any_pending, any_others = Cat(pending).any(), Cat(others).any()
+        m.d.comb += [
+            self.o.p.last.eq(~any_pending),
+            self.o.valid.eq(any_pending | closing),
+            sent.eq(self.o.valid & self.o.ready),
+            done.eq(~self.o.valid | (sent & (~any_pending | ~(closing | any_others)))),
+            queue.r_en.eq(done),
+        ]
+        with m.If(sent & ~any_pending):
+            m.d.sync += closing.eq(0)
+        with m.If(done & queue.r_rdy):
+            m.d.sync += [word.eq(following), closing.eq(following.last)]
+        return m
+
+    def _part(
+        self, m: Module, part: int, word: Any, *, sent: Value, load: Value, following: Any
+    ) -> tuple[Value, Value]:
+        """One part: its inputs that are still to be sent, and those of them behind the one that is offered now."""
+        lanes = range(part, self._lanes, self._events)
+        pending = Signal(len(lanes), name=f"pending{part}")
+        lowest, others = Signal.like(pending, name=f"lowest{part}"), Signal.like(pending, name=f"others{part}")
+        event = self.o.p.events[part]
         m.d.comb += [
             lowest.eq(pending & -pending),
             others.eq(pending & (pending - 1)),
-            out.last.eq(~pending.any()),
-            out.value.eq(_select(lowest, word["values"])),
-            out.index.eq(word.index + Cat(*(bit.any() for bit in index_bits(lowest)))),
-            self.o.valid.eq(pending.any() | closing),
-            sent.eq(self.o.valid & self.o.ready),
-            done.eq(~self.o.valid | (sent & (out.last | ~(closing | others.any())))),
-            queue.r_en.eq(done),
+            event.value.eq(
+                tree([Mux(lowest[k], word["values"][n], 0) for k, n in enumerate(lanes)], lambda a, b: a | b)
+            ),
+            event.index.eq(word.word * len(lanes) + Cat(*(bit.any() for bit in index_bits(lowest)))),
         ]
         with m.If(sent):
             m.d.sync += pending.eq(others)
-            with m.If(out.last):
-                m.d.sync += closing.eq(0)
-        with m.If(done & queue.r_rdy):
-            m.d.sync += [
-                word.eq(following),
-                pending.eq(Cat(value.any() for value in following["values"])),
-                closing.eq(following.last),
-            ]
-        return m
-
-
-def _select(one_hot: Value, values: Any) -> Value:
-    """The value at the place of the only bit of ``one_hot``; 0 if there is none."""
-    chosen = [Mux(one_hot[k], value, 0) for k, value in enumerate(values)]
-    while len(chosen) > 1:
-        chosen = [a | b for a, b in zip(chosen[::2], chosen[1::2], strict=False)] + chosen[len(chosen) & ~1 :]
-    return chosen[0]
+        with m.If(load):
+            m.d.sync += pending.eq(Cat(following["values"][n].any() for n in lanes))
+        return pending, others

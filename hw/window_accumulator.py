@@ -9,9 +9,9 @@ from amaranth.lib.wiring import In, Out
 
 from hw.accumulator import QUEUE_DEPTH
 from hw.geometry import Walk
-from hw.layouts import accumulator_layout, event_layout, index_of, shape_of
+from hw.layouts import accumulator_layout, index_of, shape_of, window_layout
 from hw.packing import ceil_div, packed_memory
-from hw.product import narrow_product
+from hw.product import narrow_product, tree
 from quant.formats import Format
 
 __all__ = ["WindowAccumulator"]
@@ -22,10 +22,11 @@ class WindowAccumulator(wiring.Component):
 
     The ``walk.taps`` outputs that a column contributes to stand side by side, with accumulators for all their neurons.
     An event ``(j, x)`` of a column takes its row of weights to all of them through ``lanes`` products, a word a
-    cycle: ``words`` cycles. The marker that ends the column takes one: the currents of the output that is finished
-    leave in one beat, and what the others have moves up. A column of ``events`` events therefore takes
-    ``cycles(events)`` cycles, unless the taker of the currents is not ready. The first ``walk.discarded`` columns of
-    a row finish nothing. Latency from marker to currents: ``LATENCY`` cycles.
+    cycle: ``words`` cycles. With more lanes than a row has synapses, ``events`` events come in a beat, each
+    from its own part of the inputs (``WordSplitter``). The marker that ends the column takes one cycle: the currents
+    of the output that is finished leave in one beat, and what the others have moves up. A column of so many beats of
+    events therefore takes ``cycles(beats)`` cycles, unless the taker of the currents is not ready. The first
+    ``walk.discarded`` columns of a row finish nothing. Latency from marker to currents: ``LATENCY`` cycles.
 
     Parameters
     ----------
@@ -38,8 +39,8 @@ class WindowAccumulator(wiring.Component):
         Bits of the value of an event: of the pooled input.
     i_ee, i_ie : Format
         Of the results; they must hold every sum that the weights allow.
-    lanes : int, 1..taps*(n_e+n_i)
-        Synapses computed in a cycle.
+    lanes : int, 1..taps*(n_e+n_i), or a multiple of that
+        Synapses computed in a cycle; the multiple is a divisor of ``walk.lanes``.
 
     Raises
     ------
@@ -66,73 +67,73 @@ class WindowAccumulator(wiring.Component):
         lanes: int,
     ) -> None:
         n_e, n_i = len(w_ee), len(w_ie)
-        most = walk.taps * (n_e + n_i)
-        if not 1 <= lanes <= most:
-            raise ValueError(f"lanes of the window's synapse stage must be 1..{most}, not {lanes}")
+        row = walk.taps * (n_e + n_i)
+        self.events = max(1, lanes // row)
+        if lanes < 1 or (lanes > row and (lanes % row or walk.lanes % self.events)):
+            raise ValueError(
+                f"lanes of the window's synapse stage must be 1..{row}, or times a divisor of {walk.lanes}, not {lanes}"
+            )
         if not 1 <= synapse.width <= 8:
             raise ValueError(f"synapse bits of the window's synapse stage must be 1..8, not {synapse.width}")
         if value_bits < 1:
             raise ValueError(f"value_bits of the window's synapse stage must be at least 1, not {value_bits}")
-        self.words = ceil_div(most, lanes)
+        self.words = ceil_div(row, lanes)
         self._walk, self._rows = walk, walk.weight_rows(np.concatenate([w_ee, w_ie]))
-        self._synapse, self._value_bits, self._lanes = synapse, value_bits, lanes
+        self._synapse, self._value_bits, self._lanes = synapse, value_bits, lanes // self.events
         self._widths = [i_ee.width] * n_e + [i_ie.width] * n_i
         super().__init__(
             {
-                "i": In(stream.Signature(event_layout(len(self._rows), value_bits))),
+                "i": In(stream.Signature(window_layout(len(self._rows) // self.events, value_bits, self.events))),
                 "o": Out(stream.Signature(accumulator_layout(i_ee, n_e, i_ie, n_i))),
             }
         )
 
-    def cycles(self, events: int) -> int:
-        """Cycles from one pixel's currents to the next pixel's, whose last column has that many events."""
-        return events * self.words + 1
+    def cycles(self, beats: int) -> int:
+        """Cycles from one pixel's currents to the next pixel's, whose last column has that many beats of events."""
+        return beats * self.words + 1
+
+    @property
+    def weight_names(self) -> list[str]:
+        """Of the memories of weights, one for each event of a beat."""
+        return ["weights"] if self.events == 1 else [f"weights{part}" for part in range(self.events)]
 
     @property
     def memory_bits(self) -> int:
-        """Bits of the weight memory."""
+        """Bits of the memories of weights."""
         return len(self._rows) * self.words * self._lanes * self._synapse.width
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=self.i.p.shape().size, depth=QUEUE_DEPTH)
-        m.submodules.weights = weights = packed_memory(self._rows, self._lanes, self._synapse)
-        read = weights.read_port()
         m.d.comb += [
             queue.w_data.eq(self.i.p),
             queue.w_en.eq(self.i.valid),
             self.i.ready.eq(queue.w_rdy),
         ]
 
-        # The pipeline of the synapse stage: event and word number -> word of weights -> products -> accumulators.
-        stage = data.StructLayout({"valid": 1, "last": 1, "value": self._value_bits})
+        # The pipeline of the synapse stage: events and word number -> words of weights -> products -> accumulators.
+        stage = data.StructLayout(
+            {"valid": 1, "last": 1, "values": data.ArrayLayout(unsigned(self._value_bits), self.events)}
+        )
         issued: Any = Signal(stage)
         fetched: Any = Signal(stage)
         weighted: Any = Signal(stage)
-        thrice = Signal(self._value_bits + 2)
         multiplied: Any = Signal(stage)
-        synapses: Any = Signal(read.data.shape())
-        product = Format(self._synapse.width + self._value_bits, signed=self._synapse.signed)
-        products: Any = Signal(data.ArrayLayout(shape_of(product), self._lanes))
-        event = data.View(self.i.p.shape(), queue.r_data)
+        beat: Any = data.View(self.i.p.shape(), queue.r_data)
         word, advance = Signal(index_of(self.words)), Signal()
         last_word = word == self.words - 1
         m.d.comb += [
-            issued.valid.eq(queue.r_rdy & ~event.last),
-            issued.last.eq(queue.r_rdy & event.last),
-            issued.value.eq(event.value),
-            queue.r_en.eq(advance & (event.last | last_word)),
-            read.addr.eq(event.index * self.words + word),
-            read.en.eq(advance),
+            issued.valid.eq(queue.r_rdy & ~beat.last),
+            issued.last.eq(queue.r_rdy & beat.last),
+            *(value.eq(event.value) for value, event in zip(issued["values"], beat.events, strict=True)),
+            queue.r_en.eq(advance & (beat.last | last_word)),
         ]
         with m.If(advance):
-            m.d.sync += [fetched.eq(issued), weighted.eq(fetched), multiplied.eq(weighted), synapses.eq(read.data)]
-            m.d.sync += thrice.eq(3 * fetched.value)
-            m.d.sync += [
-                products[lane].eq(narrow_product(synapses[lane], weighted.value, thrice)) for lane in range(self._lanes)
-            ]
+            m.d.sync += [fetched.eq(issued), weighted.eq(fetched), multiplied.eq(weighted)]
             with m.If(issued.valid):
                 m.d.sync += word.eq(Mux(last_word, 0, word + 1))
+        addresses = [event.index * self.words + word for event in beat.events]
+        products = self._multiply(m, advance, addresses, fetched["values"], weighted["values"])
 
         end = multiplied.last & advance
         counts, row_end = self._columns(m, end)
@@ -141,6 +142,26 @@ class WindowAccumulator(wiring.Component):
         currents = [current for population, _ in self.o.p.shape() for current in self.o.p[population]]
         m.d.comb += [current.eq(total) for current, total in zip(currents, finished, strict=True)]
         return m
+
+    def _multiply(self, m: Module, advance: Value, addresses: list[Value], fetched: Any, weighted: Any) -> Any:
+        """Of each lane the sum of the products of all events, three steps of the pipeline after their addresses."""
+        parts = []
+        for part, (address, before, value) in enumerate(zip(addresses, fetched, weighted, strict=True)):
+            memory = packed_memory(self._rows[part :: self.events], self._lanes, self._synapse)
+            m.submodules[self.weight_names[part]] = memory
+            read: Any = memory.read_port()
+            synapses: Any = Signal(read.data.shape(), name=f"synapses{part}")
+            thrice = Signal(self._value_bits + 2, name=f"thrice{part}")
+            m.d.comb += [read.addr.eq(address), read.en.eq(advance)]
+            with m.If(advance):
+                m.d.sync += [synapses.eq(read.data), thrice.eq(3 * before)]
+            parts.append([narrow_product(synapses[lane], value, thrice) for lane in range(self._lanes)])
+        bits = self._synapse.width + self._value_bits + (self.events - 1).bit_length()
+        products: Any = Signal(data.ArrayLayout(shape_of(Format(bits, signed=self._synapse.signed)), self._lanes))
+        with m.If(advance):
+            for product, terms in zip(products, zip(*parts, strict=True), strict=True):
+                m.d.sync += product.eq(tree(terms, lambda a, b: a + b))
+        return products
 
     def _columns(self, m: Module, end: Value) -> tuple[Value, Value]:
         """Counts the columns of a row: whether this one finishes an output, and whether it is the last."""

@@ -2,7 +2,7 @@
 
 import gc
 import warnings
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any
 
 import numpy as np
@@ -80,9 +80,9 @@ def test_scanner(seed: int, stall: float) -> None:
     assert ends == [int(k % walk.column_words == walk.column_words - 1) for k in range(len(ends))]
     columns = np.array_split(np.array(result.outputs, object), len(words))
     for number, (column, expected) in enumerate(zip(columns, words, strict=True)):
-        got = [(beat["index"] + k, v) for beat in column for k, v in enumerate(beat["values"]) if v]
+        got = [(beat["word"] * walk.lanes + k, v) for beat in column for k, v in enumerate(beat["values"]) if v]
         assert sorted(got) == expected, f"seed {seed}, column {number}"
-        assert [beat["index"] for beat in column] == [k * walk.lanes for k in range(walk.column_words)]
+        assert [beat["word"] for beat in column] == list(range(walk.column_words))
     if not stall:
         marker = next(k for k, beat in enumerate(beats) if beat["last"])
         assert result.received[0] - result.sent[marker] == MapScanner.LATENCY
@@ -102,24 +102,33 @@ def test_maps_follow_each_other() -> None:
 def test_splitter(seed: int, stall: float) -> None:
     rng = np.random.default_rng(seed)
     lanes, words = int(rng.integers(1, 34)), int(rng.integers(1, 5))
-    beats, expected = [], []
+    events = int(rng.choice([k for k in range(1, lanes + 1) if lanes % k == 0]))
+    beats: list[dict[str, Any]] = []
+    expected: list[list[Any] | None] = []
     for number in range(12):
         word, last = number % words, int(number % words == words - 1)
         values = rng.integers(0, 8, lanes) * (rng.random(lanes) < rng.choice([0, 0.1, 1]))
-        beats.append({"index": word * lanes, "values": values.tolist(), "last": last})
-        expected += [(word * lanes + k, int(v), 0) for k, v in enumerate(values) if v]
-        expected += [(0, 0, 1)] if last else []
-    dut = WordSplitter(inputs=lanes * words, lanes=lanes, value_bits=3)
+        beats.append({"word": word, "values": values.tolist(), "last": last})
+        parts = [
+            [((word * lanes + k) // events, int(values[k])) for k in range(part, lanes, events) if values[k]]
+            for part in range(events)
+        ]
+        expected += [list(sent) for sent in zip_longest(*parts)]
+        expected += [None] if last else []
+    dut = WordSplitter(words=words, lanes=lanes, value_bits=3, events=events)
     result = exchange(dut, beats, len(expected), seed=seed, stall=stall)
-    got = [(0, 0, 1) if b["last"] else (b["index"], b["value"], 0) for b in result.outputs]
+    got = [
+        None if b["last"] else [(e["index"], e["value"]) if e["value"] else None for e in b["events"]]
+        for b in result.outputs
+    ]
     assert got == expected, f"seed {seed}"
 
 
 def test_splitter_skips_zeros_while_it_sends() -> None:
-    beats = [{"index": 4 * k, "values": [0] * 4, "last": 0} for k in range(6)]
+    beats = [{"word": k, "values": [0] * 4, "last": 0} for k in range(6)]
     beats[0]["values"] = [1, 2, 3, 1]
-    beats[5] = {"index": 20, "values": [0, 0, 1, 0], "last": 1}
-    result = exchange(WordSplitter(inputs=24, lanes=4, value_bits=2), beats, 6, seed=0, stall=0.0)
+    beats[5] = {"word": 5, "values": [0, 0, 1, 0], "last": 1}
+    result = exchange(WordSplitter(words=6, lanes=4, value_bits=2), beats, 6, seed=0, stall=0.0)
     assert result.received[0] - result.sent[0] == WordSplitter.LATENCY
     # Four events hide all but one of the words of zeros.
     assert [r - result.received[0] for r in result.received] == [0, 1, 2, 3, 5, 6]
@@ -136,7 +145,8 @@ def test_window_accumulator(seed: int, stall: float) -> None:
     synapse = Format(int(rng.integers(1, 9)), signed=n_i == 0)
     kernel = (walk.window or Window(walk.shape[:2])).kernel
     weights = rng.integers(synapse.min, synapse.max + 1, (n_e + n_i, kernel[0] * kernel[1] * walk.shape[2]))
-    rows, largest = walk.weight_rows(weights), 7
+    rows, largest, row = walk.weight_rows(weights), 7, walk.taps * (n_e + n_i)
+    several = int(rng.choice([k for k in range(1, walk.lanes + 1) if walk.lanes % k == 0]))
     low, high = (part(weights, 0).sum(1) * largest for part in (np.minimum, np.maximum))
     dut = WindowAccumulator(
         walk=walk,
@@ -146,20 +156,24 @@ def test_window_accumulator(seed: int, stall: float) -> None:
         value_bits=3,
         i_ee=Format.for_range(int(low[:n_e].min()), int(high[:n_e].max())),
         i_ie=Format.for_range(0, int(high[n_e:].max(initial=0))),
-        lanes=int(rng.integers(1, walk.taps * (n_e + n_i) + 1)),
+        lanes=row * several if several > 1 else int(rng.integers(1, row + 1)),
     )
     inputs = rng.integers(0, largest + 1, (walk.depth, walk.lanes)) * (rng.random((walk.depth, 1)) < 0.5)
     inputs[:, walk.shape[2] :] = 0
-    beats, expected, events = [], [], []
+    beats: list[dict[str, Any]] = []
+    expected, counts = [], []
     sums = np.zeros((walk.taps, n_e + n_i), np.int64)
     for number, column in enumerate(Visits(walk, inputs).columns()):
         for index, value in column:
             sums += value * rows[index].reshape(sums.shape)
-            beats.append({"index": index, "value": value, "last": 0})
-        beats.append({"index": 0, "value": 5, "last": 1})
+        parts = [[(j // dut.events, v) for j, v in column if j % dut.events == part] for part in range(dut.events)]
+        together = [[event or (0, 0) for event in sent] for sent in zip_longest(*parts)]
+        sent_events = [*together, [(0, 5)] * dut.events]  # what comes with the marker means nothing
+        beats += [{"events": [{"index": j, "value": v} for j, v in sent], "last": 0} for sent in sent_events]
+        beats[-1]["last"] = 1
         if number % walk.columns >= walk.discarded:
             expected.append(sums[0].tolist())
-            events.append(len(column))
+            counts.append(len(together))
         sums = np.concatenate([sums[1:], np.zeros_like(sums[:1])]) * int(number % walk.columns < walk.columns - 1)
     result = exchange(dut, beats, len(expected), seed=seed, stall=stall)
     got = [[*currents["i_ee"], *currents.get("i_ie", [])] for currents in result.outputs]
@@ -167,8 +181,8 @@ def test_window_accumulator(seed: int, stall: float) -> None:
     assert got == expected, f"seed {seed}"
     if not stall:
         intervals = [b - a for a, b in pairwise(result.received)]
-        neighbours = [k for k in range(1, len(events)) if k % walk.output[1]]
-        assert [intervals[k - 1] for k in neighbours] == [dut.cycles(events[k]) for k in neighbours], f"seed {seed}"
+        neighbours = [k for k in range(1, len(counts)) if k % walk.output[1]]
+        assert [intervals[k - 1] for k in neighbours] == [dut.cycles(counts[k]) for k in neighbours], f"seed {seed}"
 
 
 def test_latency_of_the_window_accumulator() -> None:
@@ -177,7 +191,7 @@ def test_latency_of_the_window_accumulator() -> None:
     dut = WindowAccumulator(
         walk=walk, w_ee=w, w_ie=w, synapse=Format(1), value_bits=1, i_ee=Format(1), i_ie=Format(1), lanes=2
     )
-    result = exchange(dut, [{"index": 0, "value": 0, "last": 1}], 1, seed=0, stall=0.0)
+    result = exchange(dut, [{"events": [{"index": 0, "value": 0}], "last": 1}], 1, seed=0, stall=0.0)
     assert result.received[0] - result.sent[0] == WindowAccumulator.LATENCY
 
 
@@ -219,11 +233,15 @@ WEIGHTS: dict[str, Any] = {
     [
         (lambda: EventPlacer(walk=WALK, value_bits=9), r"value_bits of the placer must be 1\.\.8, not 9"),
         (lambda: MapScanner(walk=WALK, value_bits=4, sum_bits=3), r"value_bits of the scanner must be 1\.\.3, not 4"),
-        (lambda: WordSplitter(inputs=4, lanes=5, value_bits=1), r"lanes of the splitter must be 1\.\.4, not 5"),
-        (lambda: WordSplitter(inputs=4, lanes=4, value_bits=0), "value_bits of the splitter must be at least 1, not 0"),
+        (lambda: WordSplitter(words=0, lanes=5, value_bits=1), "words of the splitter must be at least 1, not 0"),
+        (lambda: WordSplitter(words=1, lanes=4, value_bits=0), "value_bits of the splitter must be at least 1, not 0"),
+        (
+            lambda: WordSplitter(words=1, lanes=4, value_bits=1, events=3),
+            "events of the splitter must divide its 4 lanes, and 3 does not",
+        ),
         (
             lambda: WindowAccumulator(**(WEIGHTS | {"lanes": 13})),
-            r"lanes of the window's synapse stage must be 1\.\.12, not 13",
+            r"lanes of the window's synapse stage must be 1\.\.12, or times a divisor of 2, not 13",
         ),
         (lambda: WindowAccumulator(**(WEIGHTS | {"synapse": Format(9)})), r"synapse bits .* must be 1\.\.8, not 9"),
         (lambda: WindowAccumulator(**(WEIGHTS | {"value_bits": 0})), "value_bits of the window's .* at least 1, not 0"),

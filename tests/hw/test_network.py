@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw.folding import Folding, row_synapses
+from hw.geometry import walk_of
 from hw.manifest import PayloadField
 from hw.network import Network
 from quant.errors import ChandelierError
@@ -32,8 +33,14 @@ def random_foldings(network: IntegerNetwork, seed: int) -> list[Folding]:
             return lanes(layer.n_e)
         return int(rng.choice([k for k in range(1, layer.n_e + 1) if layer.n_e % k == 0]))
 
+    def synapse_lanes(index: int) -> int:
+        row, walk = row_synapses(network.layers[index]), walk_of(network, index)
+        several = [k for k in range(2, walk.lanes + 1) if walk.lanes % k == 0] if walk else []
+        return row * int(rng.choice(several)) if several and rng.random() < 0.5 else lanes(row)
+
     return [
-        Folding(lanes(row_synapses(layer)), lanes(max(1, layer.n_i)), neuron_lanes(layer)) for layer in network.layers
+        Folding(synapse_lanes(i), lanes(max(1, layer.n_i)), neuron_lanes(layer))
+        for i, layer in enumerate(network.layers)
     ]
 
 
