@@ -1,9 +1,10 @@
 """The placer: finds out where in a map's memory an event belongs."""
 
+import math
 from typing import Any
 
 from amaranth import Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -13,11 +14,15 @@ from hw.layouts import event_layout, index_of, place_layout
 
 __all__ = ["EventPlacer"]
 
+#: Events that can wait in front of the stage: steps are unequal, and a sender should not stand still while a map is
+#: in use. A memory block of 18 kbit holds so many.
+MOST_WAITING = 1024
+
 
 class EventPlacer(wiring.Component):
     """From the index ``(y * width + x) * channels + channel`` of an event to the word and lane of its pooled input.
 
-    What no window sees, and what pooling drops at the edge, ends here. A beat a cycle, ``LATENCY`` cycles:
+    What no window sees, and what pooling drops at the edge, ends here. A beat a cycle, ``LATENCY`` cycles: a queue,
     division by the channels, and a table of the pixels.
 
     Parameters
@@ -32,8 +37,8 @@ class EventPlacer(wiring.Component):
         If a parameter is out of its range.
     """
 
-    #: Cycles from a beat in to the same beat out.
-    LATENCY = 2
+    #: Cycles from a beat in to the same beat out: 2 in the queue, 1 each for division and table.
+    LATENCY = 4
 
     i: stream.Interface
     o: stream.Interface
@@ -61,7 +66,10 @@ class EventPlacer(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        walk, event, out = self._walk, self.i.p, self.o.p
+        walk, out = self._walk, self.o.p
+        depth = min(max(math.prod(walk.source), 4), MOST_WAITING)
+        m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=self.i.p.shape().size, depth=depth)
+        event: Any = data.View(self.i.p.shape(), queue.r_data)
         places = [{"word": place or 0, "kept": place is not None} for place in walk.places()]
         table: Any = Memory(shape=self._entry, depth=max(2, len(places)), init=places)
         m.submodules.pixels = table
@@ -76,7 +84,10 @@ class EventPlacer(wiring.Component):
         m.d.comb += [
             self.o.valid.eq(valid[1] & (last[1] | read.data.kept)),
             advance.eq(self.o.ready | ~self.o.valid),
-            self.i.ready.eq(advance),
+            queue.w_data.eq(self.i.p),
+            queue.w_en.eq(self.i.valid),
+            self.i.ready.eq(queue.w_rdy),
+            queue.r_en.eq(advance),
             read.addr.eq(split.pixel),
             read.en.eq(advance),
             out.word.eq(read.data.word + group),
@@ -86,7 +97,7 @@ class EventPlacer(wiring.Component):
         ]
         with m.If(advance):
             m.d.sync += [
-                valid.eq(valid << 1 | self.i.valid),
+                valid.eq(valid << 1 | queue.r_rdy),
                 last.eq(last << 1 | event.last),
                 split.pixel.eq(pixel),
                 split.channel.eq(Mux(event.last, 0, channel)),
