@@ -219,7 +219,7 @@ class LayerEngine(wiring.Component):
 
     @property
     def memory_bits(self) -> dict[str, int]:
-        """Bits of each memory, queues and pipelines not counted. The reciprocal's is read by every lane."""
+        """Bits of each memory, without queues of events and pipelines. The reciprocal's is read by every lane."""
         bits = {name: self.stages[stage].memory_bits for stage, name in _MEMORIES.items() if stage in self.stages}
         neurons = self.layer.neurons
         if neurons is not None:
@@ -228,6 +228,9 @@ class LayerEngine(wiring.Component):
             bits |= {"potentials": self.pixels * slots * width}
             if (table := neurons.reciprocal) is not None:
                 bits["reciprocal"] = len(table.table) * table.bits
+            if table is not None and not neurons.floor:  # the stabiliser's, one that comes and one that leaves
+                beat = self.stages["stabiliser"].i.p.shape().size
+                bits["frames"] = 2 * self.pixels * self.folding.groups(self.layer) * beat
         if "replay" in self.stages:
             bits["currents"] = self.pixels * slots * width
         return bits
