@@ -141,6 +141,18 @@ def test_window_accumulator(seed: int, stall: float) -> None:
     walk = Walk((9, 9, 99))
     while walk.shape[2] > 4 or walk.shape[0] * walk.shape[1] > 40:
         walk = random_walk(rng)
+    _check_window_accumulator(walk, rng, seed, stall)
+
+
+def test_what_is_beyond_the_right_edge_does_not_come_back_on_the_left() -> None:
+    walk = Walk((5, 5, 1), (1, 1), Window((1, 4), (1, 2), (0, 2)))
+    last_column = walk.columns - 1
+    assert walk.discarded == 0 and walk.places()[4] == last_column * walk.phases, "it reaches an output beyond the last"
+    _check_window_accumulator(walk, np.random.default_rng(1), 1, 0.0)
+
+
+def _check_window_accumulator(walk: Walk, rng: np.random.Generator, seed: int, stall: float) -> None:
+    """Sums and cycles, of random weights and events."""
     n_e, n_i = (int(v) for v in rng.integers((1, 0), 5))
     synapse = Format(int(rng.integers(1, 9)), signed=n_i == 0)
     kernel = (walk.window or Window(walk.shape[:2])).kernel

@@ -56,7 +56,7 @@ def _run(dut: Any, *testbenches: Any) -> None:
     simulator.add_clock(1e-6)
     for testbench in testbenches:
         simulator.add_testbench(testbench)
-    simulator.run()
+    simulator.run_until(1e-3)  # a thousand cycles: whoever waits for ever has too few beats then
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.5])
