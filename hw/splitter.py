@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.encoder import index_bits
-from hw.layouts import window_layout, word_layout
+from hw.layouts import event_layout, window_layout, word_layout
 from hw.product import tree
 
 __all__ = ["WordSplitter"]
@@ -17,12 +17,12 @@ QUEUE_DEPTH = 16
 
 
 class WordSplitter(wiring.Component):
-    """Sends an event for each non-zero input of a word, ``events`` of them a cycle, and a beat after a column's end.
+    """Sends an event for each non-zero input of a column's words, ``events`` of them a cycle, and then a marker.
 
-    Lane ``k`` of a word is of part ``k % events``, of which one event is sent at a time: a word takes as many
-    cycles as the part with the most non-zero inputs has, and is input ``word * lanes / events + k // events`` of its
-    part. A word of zeros costs a cycle at the input only, unless it ends a column: then also the one of its marker.
-    From a word to its first event it takes ``LATENCY`` cycles.
+    Lane ``k`` of a word is of part ``k % events``, and input ``word * lanes / events + k // events`` of it. Each part
+    sends an event a cycle, and they wait for each other at the end of a column only: it takes as many cycles
+    as the part with the most non-zero inputs has, and one for the marker. A word of zeros costs a cycle at the
+    input only. From a word to its first event it takes ``LATENCY`` cycles.
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ class WordSplitter(wiring.Component):
         If a parameter is out of its range.
     """
 
-    #: Cycles from a word in to its first event: 2 in the queue, 1 in the register.
-    LATENCY = 3
+    #: Cycles from a word in to its first event: 2 in the queue, 2 in registers.
+    LATENCY = 4
 
     i: stream.Interface
     o: stream.Interface
@@ -52,11 +52,54 @@ class WordSplitter(wiring.Component):
                 raise ValueError(f"{name} of the splitter must be at least 1, not {value}")
         if not 1 <= events <= lanes or lanes % events:
             raise ValueError(f"events of the splitter must divide its {lanes} lanes, and {events} does not")
-        self._lanes, self._value_bits, self._events = lanes, value_bits, events
+        self._words, self._lanes, self._value_bits, self._events = words, lanes // events, value_bits, events
         super().__init__(
             {
                 "i": In(stream.Signature(word_layout(words, lanes, value_bits))),
-                "o": Out(stream.Signature(window_layout(words * lanes // events, value_bits, events))),
+                "o": Out(stream.Signature(window_layout(words * self._lanes, value_bits, events))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        parts = [_Part(self._words, self._lanes, self._value_bits) for _ in range(self._events)]
+        advance, ready = Signal(), Signal()
+        ended = Cat(part.o.valid & part.o.p.last for part in parts)
+        offered = Cat(part.o.valid & ~part.o.p.last for part in parts)
+        m.d.comb += [
+            advance.eq(self.o.ready | ~self.o.valid),
+            ready.eq(Cat(part.i.ready for part in parts).all()),
+            self.i.ready.eq(ready),
+        ]
+        for k, part in enumerate(parts):
+            m.submodules[f"part{k}"] = part
+            m.d.comb += [
+                part.i.valid.eq(self.i.valid & ready),
+                part.i.p.word.eq(self.i.p.word),
+                part.i.p.last.eq(self.i.p.last),
+                part.o.ready.eq(advance & (~part.o.p.last | ended.all())),
+                *(own.eq(self.i.p["values"][n * self._events + k]) for n, own in enumerate(part.i.p["values"])),
+            ]
+            with m.If(advance):
+                event = self.o.p.events[k]
+                m.d.sync += [event.index.eq(part.o.p.index), event.value.eq(Mux(offered[k], part.o.p.value, 0))]
+        with m.If(advance):
+            m.d.sync += [self.o.valid.eq(offered.any() | ended.all()), self.o.p.last.eq(~offered.any())]
+        return m
+
+
+class _Part(wiring.Component):
+    """A part's events, one a cycle, in order, and a marker after the word that ends a column."""
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, words: int, lanes: int, value_bits: int) -> None:
+        self._lanes = lanes
+        super().__init__(
+            {
+                "i": In(stream.Signature(word_layout(words, lanes, value_bits))),
+                "o": Out(stream.Signature(event_layout(words * lanes, value_bits))),
             }
         )
 
@@ -71,44 +114,28 @@ class WordSplitter(wiring.Component):
         ]
         word: Any = Signal(self.i.p.shape())
         following: Any = data.View(self.i.p.shape(), queue.r_data)
-        closing, sent, done = Signal(), Signal(), Signal()  # closing: the word's marker is still to be sent
-        pending, others = [], []
-        for part in range(self._events):
-            mine, left = self._part(m, part, word, sent=sent, load=done & queue.r_rdy, following=following)
-            pending.append(mine.any())
-            others.append(left.any())
-        any_pending, any_others = Cat(pending).any(), Cat(others).any()
-        m.d.comb += [
-            self.o.p.last.eq(~any_pending),
-            self.o.valid.eq(any_pending | closing),
-            sent.eq(self.o.valid & self.o.ready),
-            done.eq(~self.o.valid | (sent & (~any_pending | ~(closing | any_others)))),
-            queue.r_en.eq(done),
-        ]
-        with m.If(sent & ~any_pending):
-            m.d.sync += closing.eq(0)
-        with m.If(done & queue.r_rdy):
-            m.d.sync += [word.eq(following), closing.eq(following.last)]
-        return m
-
-    def _part(
-        self, m: Module, part: int, word: Any, *, sent: Value, load: Value, following: Any
-    ) -> tuple[Value, Value]:
-        """One part: its inputs that are still to be sent, and those of them behind the one that is offered now."""
-        lanes = range(part, self._lanes, self._events)
-        pending = Signal(len(lanes), name=f"pending{part}")
-        lowest, others = Signal.like(pending, name=f"lowest{part}"), Signal.like(pending, name=f"others{part}")
-        event = self.o.p.events[part]
+        pending, closing = Signal(self._lanes), Signal()  # inputs and marker of the word that are still to be sent
+        lowest, others, sent, done = Signal(self._lanes), Signal(self._lanes), Signal(), Signal()
+        chosen = [Mux(lowest[k], value, 0) for k, value in enumerate(word["values"])]
         m.d.comb += [
             lowest.eq(pending & -pending),
             others.eq(pending & (pending - 1)),
-            event.value.eq(
-                tree([Mux(lowest[k], word["values"][n], 0) for k, n in enumerate(lanes)], lambda a, b: a | b)
-            ),
-            event.index.eq(word.word * len(lanes) + Cat(*(bit.any() for bit in index_bits(lowest)))),
+            self.o.p.last.eq(~pending.any()),
+            self.o.p.value.eq(tree(chosen, lambda a, b: a | b)),
+            self.o.p.index.eq(word.word * self._lanes + Cat(*(bit.any() for bit in index_bits(lowest)))),
+            self.o.valid.eq(pending.any() | closing),
+            sent.eq(self.o.valid & self.o.ready),
+            done.eq(~self.o.valid | (sent & (self.o.p.last | ~(closing | others.any())))),
+            queue.r_en.eq(done),
         ]
         with m.If(sent):
             m.d.sync += pending.eq(others)
-        with m.If(load):
-            m.d.sync += pending.eq(Cat(following["values"][n].any() for n in lanes))
-        return pending, others
+            with m.If(self.o.p.last):
+                m.d.sync += closing.eq(0)
+        with m.If(done & queue.r_rdy):
+            m.d.sync += [
+                word.eq(following),
+                pending.eq(Cat(value.any() for value in following["values"])),
+                closing.eq(following.last),
+            ]
+        return m
