@@ -179,6 +179,14 @@ class Walk:
         taps = padded.reshape(len(weights), height, self.taps, stride, -1)[:, :, ::-1, : self.phases]
         return taps.transpose(3, 1, 4, 2, 0).reshape(self.column_words * self.lanes, self.taps * len(weights))
 
+    def part_rows(self, part: int, events: int) -> np.ndarray:
+        """The rows of :meth:`weight_rows` that a part of the inputs needs, where ``events`` inputs come at once.
+
+        Lane ``k`` of the column's word ``w`` is of part ``(k + w) % events``.
+        """
+        words, lanes = np.divmod(np.arange(self.column_words * self.lanes), self.lanes)
+        return np.flatnonzero((lanes + words) % events == part)
+
 
 def walk_of(network: IntegerNetwork, index: int) -> Walk | None:
     """The walk of a layer; ``None`` if its neurons see one source as it is, and need no map of it."""

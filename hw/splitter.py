@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.encoder import index_bits
-from hw.layouts import event_layout, window_layout, word_layout
+from hw.layouts import event_layout, index_of, window_layout, word_layout
 from hw.product import tree
 
 __all__ = ["WordSplitter"]
@@ -19,10 +19,11 @@ QUEUE_DEPTH = 16
 class WordSplitter(wiring.Component):
     """Sends an event for each non-zero input of a column's words, ``events`` of them a cycle, and then a marker.
 
-    Lane ``k`` of a word is of part ``k % events``, and input ``word * lanes / events + k // events`` of it. Each part
-    sends an event a cycle, and they wait for each other at the end of a column only: it takes as many cycles
-    as the part with the most non-zero inputs has, and one for the marker. A word of zeros costs a cycle at the
-    input only. From a word to its first event it takes ``LATENCY`` cycles.
+    Lane ``k`` of a word is of part ``(k + word) % events``, so that a busy channel is of another part in every row,
+    and input ``word * lanes / events + k // events`` of it (``Walk.part_rows``). Each part sends an event a cycle, and
+    they wait for each other at the end of a column only: it takes as many cycles as the part with the most non-zero
+    inputs has, and one for the marker. A word of zeros costs a cycle at the input only. From a word to its first event
+    it takes ``LATENCY`` cycles.
 
     Parameters
     ----------
@@ -71,6 +72,8 @@ class WordSplitter(wiring.Component):
             ready.eq(Cat(part.i.ready for part in parts).all()),
             self.i.ready.eq(ready),
         ]
+        # Lane k of a word is of part (k + word) % events: the values of each part come turned.
+        turn = Array(Const(word % self._events, index_of(self._events)) for word in range(self._words))[self.i.p.word]
         for k, part in enumerate(parts):
             m.submodules[f"part{k}"] = part
             m.d.comb += [
@@ -78,7 +81,7 @@ class WordSplitter(wiring.Component):
                 part.i.p.word.eq(self.i.p.word),
                 part.i.p.last.eq(self.i.p.last),
                 part.o.ready.eq(advance & (~part.o.p.last | ended.all())),
-                *(own.eq(self.i.p["values"][n * self._events + k]) for n, own in enumerate(part.i.p["values"])),
+                part.i.p["values"].eq(self._values_of(k, turn)),
             ]
             with m.If(advance):
                 event = self.o.p.events[k]
@@ -86,6 +89,14 @@ class WordSplitter(wiring.Component):
         with m.If(advance):
             m.d.sync += [self.o.valid.eq(offered.any() | ended.all()), self.o.p.last.eq(~offered.any())]
         return m
+
+    def _values_of(self, part: int, turn: Value) -> Value:
+        """The values of a part, in words that are turned by so many lanes."""
+        values = self.i.p["values"]
+        return Array(
+            Cat(values[n * self._events + (part - by) % self._events] for n in range(self._lanes))
+            for by in range(self._events)
+        )[turn]
 
 
 class _Part(wiring.Component):

@@ -147,7 +147,7 @@ class WindowAccumulator(wiring.Component):
         """Of each lane the sum of the products of all events, three steps of the pipeline after their addresses."""
         parts = []
         for part, (address, before, value) in enumerate(zip(addresses, fetched, weighted, strict=True)):
-            memory = packed_memory(self._rows[part :: self.events], self._lanes, self._synapse)
+            memory = packed_memory(self._rows[self._walk.part_rows(part, self.events)], self._lanes, self._synapse)
             m.submodules[self.weight_names[part]] = memory
             read: Any = memory.read_port()
             synapses: Any = Signal(read.data.shape(), name=f"synapses{part}")

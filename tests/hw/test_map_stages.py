@@ -108,7 +108,7 @@ def test_splitter(seed: int, stall: float) -> None:
     for _ in range(4):
         values = rng.integers(0, 8, (words, lanes)) * (rng.random((words, lanes)) < rng.choice([0, 0.1, 1], (words, 1)))
         beats += [{"word": w, "values": values[w].tolist(), "last": int(w == words - 1)} for w in range(words)]
-        lit = [[(int(w), int(k)) for w, k in np.argwhere(values) if k % events == part] for part in range(events)]
+        lit = [[(int(w), int(k)) for w, k in np.argwhere(values) if (k + w) % events == part] for part in range(events)]
         expected.append([[((w * lanes + k) // events, int(values[w, k])) for w, k in own] for own in lit])
     dut = WordSplitter(words=words, lanes=lanes, value_bits=3, events=events)
     # Pauses may part what would be sent together: how many beats there are is not known, but how many columns.
@@ -127,7 +127,7 @@ def test_splitter(seed: int, stall: float) -> None:
 def test_parts_wait_for_each_other_at_the_end_of_a_column_only() -> None:
     beats = [
         {"word": 0, "values": [1, 0, 1, 0, 1, 0], "last": 0},
-        {"word": 1, "values": [0, 2, 0, 2, 0, 2], "last": 1},
+        {"word": 1, "values": [2, 0, 2, 0, 2, 0], "last": 1},
         {"word": 0, "values": [0, 0, 0, 0, 0, 3], "last": 0},
         {"word": 1, "values": [0, 0, 0, 0, 0, 0], "last": 1},
     ]
@@ -192,7 +192,10 @@ def _check_window_accumulator(walk: Walk, rng: np.random.Generator, seed: int, s
     for number, column in enumerate(Visits(walk, inputs).columns()):
         for index, value in column:
             sums += value * rows[index].reshape(sums.shape)
-        parts = [[(j // dut.events, v) for j, v in column if j % dut.events == part] for part in range(dut.events)]
+        parts: list[list[tuple[int, int]]] = [[] for _ in range(dut.events)]
+        for index, value in column:
+            word, lane = divmod(index, walk.lanes)
+            parts[(word + lane) % dut.events].append((index // dut.events, value))
         together = [[event or (0, 0) for event in sent] for sent in zip_longest(*parts)]
         sent_events = [*together, [(0, 5)] * dut.events]  # what comes with the marker means nothing
         beats += [{"events": [{"index": j, "value": v} for j, v in sent], "last": 0} for sent in sent_events]
