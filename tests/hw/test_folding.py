@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw.folding import Folding, check_foldings, default_foldings
+from hw.folding import Folding, check_foldings, default_foldings, row_synapses
+from hw.geometry import walk_of
 from quant.errors import ChandelierError
-from tests.random_networks import random_network
+from quant.network import IntegerNetwork
+from tests.random_networks import random_map_network, random_network
 
 
 @given(st.integers(0, 10_000))
@@ -45,3 +47,38 @@ def test_one_folding_for_each_layer() -> None:
     network = random_network(3)
     with pytest.raises(ChandelierError, match=f"{len(network.layers)} layers need as many foldings, not 1"):
         check_foldings(network, [Folding(1, 1, 1)])
+
+
+@given(st.integers(0, 10_000))
+def test_default_foldings_of_maps_fit(seed: int) -> None:
+    network = random_map_network(seed)
+    check_foldings(network, default_foldings(network))
+
+
+def _network_of_maps(channels: int) -> tuple[IntegerNetwork, int]:
+    """A network and its first layer with a window, so many neurons at a pixel, and more than one channel before it."""
+    for seed in range(1000):
+        network = random_map_network(seed)
+        for i, layer in enumerate(network.layers):
+            walk = walk_of(network, i)
+            if layer.wiring.window and layer.n_e == channels and walk and walk.lanes == 3:
+                return network, i
+    raise AssertionError("no such network")
+
+
+def test_lanes_that_do_not_fit_a_window_are_named() -> None:
+    network, index = _network_of_maps(channels=4)
+    row = row_synapses(network.layers[index])
+    ones = [Folding(1, 1, 1)] * len(network.layers)
+
+    def check(folding: Folding) -> None:
+        check_foldings(network, [*ones[:index], folding, *ones[index + 1 :]])
+
+    check(Folding(3 * row, 1, 2))
+    with pytest.raises(ChandelierError, match=rf"^neuron_lanes of layer {index} must divide the 4 neurons of a pixel"):
+        check(Folding(1, 1, 3))
+    for lanes in (row + 1, 2 * row):
+        with pytest.raises(ChandelierError, match=rf"must be 1\.\.{row}, or that times a divisor of 3, not {lanes}$"):
+            check(Folding(lanes, 1, 1))
+    with pytest.raises(ChandelierError, match=rf"^synapse_lanes of layer {index} must be 1\.\.{3 * row}, not"):
+        check(Folding(4 * row, 1, 1))
