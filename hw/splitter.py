@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -73,7 +73,8 @@ class WordSplitter(wiring.Component):
             self.i.ready.eq(ready),
         ]
         # Lane k of a word is of part (k + word) % events: the values of each part come turned.
-        turn = Array(Const(word % self._events, index_of(self._events)) for word in range(self._words))[self.i.p.word]
+        turns = Cat(Const(word % self._events, index_of(self._events)) for word in range(self._words))
+        turn = turns.word_select(self.i.p.word, len(turns) // self._words)
         for k, part in enumerate(parts):
             m.submodules[f"part{k}"] = part
             m.d.comb += [
@@ -93,10 +94,14 @@ class WordSplitter(wiring.Component):
     def _values_of(self, part: int, turn: Value) -> Value:
         """The values of a part, in words that are turned by so many lanes."""
         values = self.i.p["values"]
-        return Array(
+        turned = [
             Cat(values[n * self._events + (part - by) % self._events] for n in range(self._lanes))
             for by in range(self._events)
-        )[turn]
+        ]
+        result = turned[0]
+        for by in range(1, self._events):
+            result = Mux(turn == by, turned[by], result)
+        return result
 
 
 class _Part(wiring.Component):
