@@ -13,7 +13,7 @@ from typing import Any
 
 from amaranth.back import verilog
 
-from hw.devices import Device, find_device
+from hw.devices import PINS_FILE, Device, find_device
 from hw.folding import Folding
 from hw.manifest import Manifest
 from hw.rtl import write_rtl
@@ -31,7 +31,7 @@ Progress = Callable[[str, str], None]
 SHELL = "chandelier_shell"
 #: Files that an earlier run may have left in the folder.
 _OWN = (
-    r"chandelier_top\.[vf]|chandelier_top\.layer\d+\.\w+\.\w+\.mem|manifest\.json|chandelier_shell\.v"
+    r"chandelier_top\.[vf]|chandelier_top\.layer\d+\.\w+\.\w+\.mem|manifest\.json|chandelier_shell\.(v|cst)"
     r"|yosys\.log|cells\.json|seed\d+\.(log|json)|synthesis\.json|vivado\.tcl"
 )
 #: A line of nextpnr's table of utilisation, as long as its numbers are not yet in a report.
@@ -167,6 +167,9 @@ def synthesise(
         manifest = write_rtl(network, folder, foldings=foldings)
         shell = Shell(manifest)
         (folder / f"{SHELL}.v").write_text(verilog.convert(shell, name=SHELL, emit_src=False))
+        if target.pins:
+            pins = "".join(f'IO_LOC "{port}" {pin};\n' for port, pin in target.pins.items())
+            (folder / PINS_FILE).write_text(pins)
         if not target.route:
             (folder / "vivado.tcl").write_text(_vivado_script(manifest, clock))
         cells = _run_yosys(runner, tools[0], target, manifest, folder, progress)
@@ -202,6 +205,7 @@ def _run_yosys(
     log = folder / "yosys.log"
     if runner.run(tool, ["-p", "; ".join(script)], folder, log):
         raise ChandelierError(f"yosys refuses the design; it says: {_complaint(log)}")
+    progress("yosys", "done")
     return parse_cells((folder / "cells.json").read_text())
 
 
@@ -212,7 +216,7 @@ def parse_cells(text: str) -> Mapping[str, int]:
 
 
 def _counted(device: Device, cells: Mapping[str, int]) -> dict[str, Usage]:
-    return {kind: Usage(sum(cells.get(name, 0) for name in names)) for kind, names in device.cells.items() if names}
+    return {kind: Usage(sum(cells.get(name, 0) for name in names)) for kind, names in device.cells.items()}
 
 
 def _route_all(
