@@ -126,8 +126,8 @@ def _stages(
         if layer.neurons is None:
             stages[i, "readout"] = steps * terms.beats + Readout.LATENCY
         else:
-            stages[i, "neurons"] = steps * terms.beats
             neurons = prod(network.maps[i][1])
+            stages[i, "neurons"] = steps * max(terms.beats, LIFCore.LATENCY)
             stages[i, "encoder"] = steps * _encoder_cycles(folding, neurons, terms.beats, events[i + 1])
     return stages
 
@@ -153,7 +153,11 @@ def _latency(network: IntegerNetwork, foldings: Sequence[Folding], events: Seque
         arrivals, fires, sent = [], -inf, -inf
         pace = _encoder_cycles(folding, prod(network.maps[i][1]), terms.beats, events[i + 1])
         for step in range(network.steps):
-            fires = max(frames[min(step, len(frames) - 1)] + _neuron_delay(layer, terms), fires + terms.beats, sent)
+            fires = max(
+                frames[min(step, len(frames) - 1)] + _neuron_delay(layer, terms),
+                fires + max(terms.beats, LIFCore.LATENCY),
+                sent,
+            )
             sent = fires + pace
             arrivals.append((fires + pace / (events[i + 1] + 1), sent))
     return frames[-1] + Readout.LATENCY

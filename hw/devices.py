@@ -1,14 +1,14 @@
 """The devices that a design can be synthesised for, and what their tools call things."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from quant.errors import ChandelierError
 
-__all__ = ["DEVICES", "KINDS", "Device", "find_device"]
+__all__ = ["DEVICES", "PINS_FILE", "Device", "find_device"]
 
-#: Resources that are reported, on every device.
-KINDS = ("LUT", "FF", "BRAM", "DSP")
+#: Where the pins of a device are written for its router.
+PINS_FILE = "chandelier_shell.cst"
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,17 @@ class Device:
         yosys' command, without the top module and the file.
     route : tuple of str
         The program that places and routes, and its options; empty where there is none.
+    pins : mapping of str to str
+        Of the shell's ports, where the program wants to be told.
     cells : mapping of str to tuple of str
-        Of each of ``KINDS``, the cells that count: of nextpnr's utilisation, or without it of yosys' netlist.
+        Kind of resource -> the cells that count: of nextpnr's utilisation, or without it of yosys' netlist.
     """
 
     part: str
     synthesis: str
     cells: Mapping[str, tuple[str, ...]]
     route: tuple[str, ...] = ()
+    pins: Mapping[str, str] = field(default_factory=dict)
 
 
 def _ecp5(size: str, part: str) -> Device:
@@ -40,10 +43,12 @@ def _ecp5(size: str, part: str) -> Device:
     return Device(f"{part}, speed grade 6", "synth_ecp5", cells, ("nextpnr-ecp5", *options))
 
 
-def _gowin(part: str, family: str, dsp: tuple[str, ...]) -> Device:
-    options = ("--device", part, "--vopt", f"family={family}")
-    cells = {"LUT": ("LUT4",), "FF": ("DFF",), "BRAM": ("BSRAM",), "DSP": dsp}
-    return Device(part, "synth_gowin", cells, ("nextpnr-himbaechel-gowin", *options))
+def _gowin(part: str, family: str, clk: str, rst: str, i: str, o: str) -> Device:
+    options = ("--device", part, "--vopt", f"family={family}", "--vopt", f"cst={PINS_FILE}")
+    cells = {"LUT": ("LUT4",), "FF": ("DFF",), "BRAM": ("BSRAM",)}
+    cells |= {f"DSP {bits}x{bits}": (f"MULT{bits}X{bits}",) for bits in (9, 18, 36)}  # modes of the same blocks
+    pins = {"clk": clk, "rst": rst, "i": i, "o": o}
+    return Device(part, "synth_gowin", cells, ("nextpnr-himbaechel-gowin", *options), pins)
 
 
 DEVICES: Mapping[str, Device] = {
@@ -53,11 +58,11 @@ DEVICES: Mapping[str, Device] = {
     "ice40-up5k": Device(
         "iCE40 UP5K",
         "synth_ice40 -dsp",
-        {"LUT": ("ICESTORM_LC",), "FF": (), "BRAM": ("ICESTORM_RAM",), "DSP": ("ICESTORM_DSP",)},
+        {"LUT, FF": ("ICESTORM_LC",), "BRAM": ("ICESTORM_RAM",), "DSP": ("ICESTORM_DSP",)},
         ("nextpnr-ice40", "--up5k", "--package", "sg48", "--pcf-allow-unconstrained"),
     ),
-    "gowin-gw1nr-9": _gowin("GW1NR-LV9QN88PC6/I5", "GW1N-9C", ("MULT18X18",)),
-    "gowin-gw2a-18": _gowin("GW2A-LV18PG256C8/I7", "GW2A-18", ("MULT18X18",)),
+    "gowin-gw1nr-9": _gowin("GW1NR-LV9QN88PC6/I5", "GW1N-9C", clk="52", rst="4", i="3", o="10"),
+    "gowin-gw2a-18": _gowin("GW2A-LV18PG256C8/I7", "GW2A-18", clk="H11", rst="T10", i="T3", o="C13"),
     "xilinx": Device(
         "7 series, synthesised only",
         "synth_xilinx -flatten",

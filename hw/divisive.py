@@ -14,6 +14,7 @@ from hw.parameters import ParameterMemory
 from hw.pipeline import Delay, pipeline
 from hw.product import tree
 from hw.reciprocal import ReciprocalUnit
+from hw.skid import Skid
 from quant.arithmetic import round_shift, saturate
 from quant.formats import Format
 from quant.reciprocal import Reciprocal
@@ -28,7 +29,7 @@ class DivisiveInhibition(wiring.Component):
     """``I = saturate(round_shift(g_e * bal * R, shift + e) + b_e)``, ``b_e`` where ``d`` is 0 (numerics, section 3).
 
     A beat a cycle; ``LATENCY`` cycles: the reciprocal, the parameters, ``g_e * R``, times each part of ``bal``, their
-    sum, the shift in two, the rounding, and the rest.
+    sum, the shift in two, the rounding, the rest, and a skid.
 
     Parameters
     ----------
@@ -53,7 +54,7 @@ class DivisiveInhibition(wiring.Component):
     """
 
     #: Cycles from a beat in to the same beat out.
-    LATENCY = ReciprocalUnit.LATENCY + 8
+    LATENCY = ReciprocalUnit.LATENCY + 8 + Skid.LATENCY
 
     i: stream.Interface
     o: stream.Interface
@@ -90,18 +91,20 @@ class DivisiveInhibition(wiring.Component):
         m = Module()
         m.submodules.reciprocal = unit = self._unit
         m.submodules.parameters = memory = self._parameters
-        advance, valids = Signal(), Signal(self.LATENCY - ReciprocalUnit.LATENCY)
+        m.submodules.skid = skid = Skid(self.o.p.shape())
+        wiring.connect(m, skid.o, wiring.flipped(self.o))
+        advance, valids = Signal(), Signal(self.LATENCY - ReciprocalUnit.LATENCY - Skid.LATENCY)
         wiring.connect(m, wiring.flipped(self.i), unit.i)
         m.d.comb += [
-            advance.eq(self.o.ready | ~self.o.valid),
+            advance.eq(skid.i.ready),
             unit.o.ready.eq(advance),
             memory.taken.eq(unit.o.valid & advance),  # never in the first cycle: the unit has a latency
-            self.o.valid.eq(valids[-1]),
+            skid.i.valid.eq(valids[-1]),
         ]
         with m.If(advance):
             m.d.sync += valids.eq(Cat(unit.o.valid, valids))
         delay = pipeline(m, advance)
-        for source, parameters, result in zip(unit.o.p, memory.data, self.o.p, strict=True):
+        for source, parameters, result in zip(unit.o.p, memory.data, skid.i.p, strict=True):
             m.d.comb += result.current.eq(self._current(source, parameters, delay))
         return m
 

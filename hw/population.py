@@ -5,8 +5,8 @@ from operator import add
 from typing import Any
 
 import numpy as np
-from amaranth import Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -17,6 +17,9 @@ from hw.product import narrow_product, reduce_levels, tree
 from quant.formats import Format
 
 __all__ = ["PopulationUnit"]
+
+#: Beats in the pipeline and in the queue behind it: more than are under way there, at a beat a cycle.
+ROOM = 16
 
 
 class PopulationUnit(wiring.Component):
@@ -46,8 +49,8 @@ class PopulationUnit(wiring.Component):
         With ``d`` only.
     """
 
-    #: Registers that a product passes on its way: what they add to the latency.
-    PIPELINE = 7
+    #: Registers that a product passes on its way, and two of the queue behind it: what they add to the latency.
+    PIPELINE = 9
 
     i: stream.Interface
     o: stream.Interface
@@ -104,15 +107,17 @@ class PopulationUnit(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        advance = Signal()
-        m.d.comb += advance.eq(~self.o.valid | self.o.ready)
+        # The pipeline never stands still, or thousands of registers would hang on one signal: a group begins if there
+        # is room for it behind the pipeline.
+        m.submodules.beats = beats = fifo.SyncFIFOBuffered(width=self.o.p.shape().size, depth=ROOM)
+        m.d.comb += [self.o.valid.eq(beats.r_rdy), self.o.p.as_value().eq(beats.r_data), beats.r_en.eq(self.o.ready)]
 
-        delay = pipeline(m, advance)
+        delay = pipeline(m, Const(1))
         word, chunk = Signal(index_of(self.cycles)), Signal(index_of(self.chunks))
-        i_ee, i_ie, issued = self._take(m, advance, word, chunk)
+        i_ee, i_ie, issued = self._take(m, word, chunk)
         m.submodules.w_ei = w_ei = self._w_ei_memory()
         w_read = w_ei.read_port()
-        m.d.comb += [w_read.addr.eq(word), w_read.en.eq(advance)]
+        m.d.comb += w_read.addr.eq(word)
 
         # Step by step: currents and weights -> g_i * i_ie and a * i_ee -> three times that -> products -> sums of four
         # -> sums -> balance, denominator.
@@ -121,7 +126,7 @@ class PopulationUnit(wiring.Component):
         if self._g_i is not None:
             m.submodules.g_i = g_i = packed_memory(self._g_i[None], self._population_lanes, Format(self._gain_i_bits))
             g_read = g_i.read_port()
-            m.d.comb += [g_read.addr.eq(chunk), g_read.en.eq(advance)]
+            m.d.comb += g_read.addr.eq(chunk)
             gained = [narrow_product(g, i, 3 * i) for g, i in zip(g_read.data, chunk_i_ie, strict=True)]
             populations["d"] = [delay(value) for value in gained]
         multiples = {
@@ -129,20 +134,25 @@ class PopulationUnit(wiring.Component):
         }
         weights: Any = data.View(w_read.data.shape(), delay(w_read.data.as_value(), 2))
         flags: Any = data.View(issued.shape(), delay(issued.as_value(), 6))
-        for n in range(self._neuron_lanes):
+        finished: Any = self.o.p.shape()(beats.w_data)
+        for n, out in enumerate(finished):
             row = [weights[n * self._population_lanes + k] for k in range(self._population_lanes)]
             sums = {name: _sum(row, population, delay) for name, population in multiples.items()}
             base = delay((self._a * delay(i_ee[n]))[: self._bal.width], 5)
-            out = self.o.p[n]
-            with m.If(advance & flags.valid):
-                m.d.sync += out.bal.eq(Mux(flags.first, base, out.bal) - sums["bal"])
-                if "d" in sums:
-                    m.d.sync += out.d.eq(Mux(flags.first, 0, out.d) + sums["d"])
-        with m.If(advance):
-            m.d.sync += self.o.valid.eq(flags.valid & flags.last)
+            bal = Signal(self._bal, name="bal")
+            m.d.comb += out.bal.eq(bal)
+            with m.If(flags.valid):
+                m.d.sync += bal.eq(Mux(flags.first, base, bal) - sums["bal"])
+            if "d" in sums:
+                assert self._d is not None
+                d = Signal(self._d, name="d")
+                m.d.comb += out.d.eq(d)
+                with m.If(flags.valid):
+                    m.d.sync += d.eq(Mux(flags.first, 0, d) + sums["d"])
+        m.d.comb += beats.w_en.eq(delay(flags.valid & flags.last))
         return m
 
-    def _take(self, m: Module, advance: Value, word: Signal, chunk: Signal) -> tuple[Any, Any, Any]:
+    def _take(self, m: Module, word: Signal, chunk: Signal) -> tuple[Any, Any, Any]:
         """Shadow registers of the currents, and the counters: a word of ``w_ei`` each cycle.
 
         Gives the ``i_ee`` of the group and the ``i_ie`` of the chunk whose turn it is, and whether there is one
@@ -151,23 +161,37 @@ class PopulationUnit(wiring.Component):
         i_ee: Any = Signal(data.ArrayLayout(data.ArrayLayout(self._i_ee, self._neuron_lanes), self.groups))
         i_ie: Any = Signal(data.ArrayLayout(data.ArrayLayout(self._i_ie, self._population_lanes), self.chunks))
         issued: Any = Signal(data.StructLayout({"valid": 1, "first": 1, "last": 1}))
-        busy, step_end = Signal(), word == self.cycles - 1
+        busy, room, next_room = Signal(), Signal(init=1), Signal()
+        next_busy, next_word = Signal(), Signal(word.shape())
+        pending, next_pending = Signal(range(ROOM + 1)), Signal(range(ROOM + 1))  # beats begun, and not yet taken
+        ready, step_end = Signal(init=1), word == self.cycles - 1
         m.d.comb += [
-            issued.valid.eq(busy),
+            issued.valid.eq(busy & room),
             issued.first.eq(chunk == 0),
             issued.last.eq(chunk == self.chunks - 1),
-            self.i.ready.eq(~busy | (step_end & advance)),
+            next_pending.eq(pending + (issued.valid & issued.last) - (self.o.valid & self.o.ready)),
+            next_room.eq(next_pending != ROOM),
+            next_word.eq(Mux(issued.valid, Mux(step_end, 0, word + 1), word)),
+            next_busy.eq(Mux(ready, self.i.valid, busy)),
+            self.i.ready.eq(ready),
         ]
-        with m.If(busy & advance):
+        m.d.sync += [
+            pending.eq(next_pending),
+            room.eq(next_room),
+            word.eq(next_word),
+            busy.eq(next_busy),
+            # A cycle ahead, so that what stands before it waits for a register, and not for all that is behind it.
+            ready.eq(~next_busy | ((next_word == self.cycles - 1) & next_room)),
+        ]
+        with m.If(issued.valid):
             m.d.sync += [
-                word.eq(Mux(step_end, 0, word + 1)),
                 chunk.eq(Mux(issued.last, 0, chunk + 1)),
                 i_ie.eq(Cat(i_ie.as_value()[i_ie[0].shape().size :], i_ie[0])),
             ]
             with m.If(issued.last):
                 m.d.sync += i_ee.eq(i_ee.as_value()[i_ee[0].shape().size :])
-        with m.If(self.i.ready):
-            m.d.sync += [busy.eq(self.i.valid), i_ee.eq(self.i.p.i_ee.as_value()), i_ie.eq(self.i.p.i_ie.as_value())]
+        with m.If(ready):
+            m.d.sync += [i_ee.eq(self.i.p.i_ee.as_value()), i_ie.eq(self.i.p.i_ie.as_value())]
         return i_ee[0], i_ie[0], issued
 
     def _w_ei_memory(self) -> Memory:

@@ -26,7 +26,7 @@ def _normalise(d: Value, delay: Delay) -> tuple[Value, Value]:
     """
     halves = [1 << k for k in reversed(range((len(d) - 1).bit_length()))]
     width = 2 * halves[0] if halves else 1
-    x, place = d, Const(0, 0)
+    x, place = d, Value.cast(Const(0, 0))
     for turn in range(_SHIFTS):
         for half in halves[turn * len(halves) // _SHIFTS : (turn + 1) * len(halves) // _SHIFTS]:
             any_above = (x >> (width - half)).any()

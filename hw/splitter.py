@@ -98,7 +98,7 @@ class WordSplitter(wiring.Component):
             Cat(values[n * self._events + (part - by) % self._events] for n in range(self._lanes))
             for by in range(self._events)
         ]
-        result = turned[0]
+        result: Value = turned[0]
         for by in range(1, self._events):
             result = Mux(turn == by, turned[by], result)
         return result

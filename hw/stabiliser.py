@@ -89,8 +89,8 @@ class Stabiliser(wiring.Component):
     def _smallest(self, m: Module, taken: Value, came: Any, *, valid: Signal) -> Value:
         """The smallest non-zero ``d`` of a frame, four cycles after its last beat; 0 if there is none."""
         # A zero gets one more bit, on top, so that a plain minimum chooses it last.
-        keys = [Signal(self._d.width + 1, name=f"key{k}") for k in range(self._layout.length)]
-        half = [Signal(self._d.width + 1, name=f"half{k}") for k in range(ceil_div(len(keys), 4))]
+        keys: list[Value] = [Signal(self._d.width + 1, name=f"key{k}") for k in range(self._layout.length)]
+        half: list[Value] = [Signal(self._d.width + 1, name=f"half{k}") for k in range(ceil_div(len(keys), 4))]
         of_beat, so_far = Signal(self._d.width + 1), Signal(self._d.width + 1, init=-1)
         came_beats = Signal(index_of(self._beats))
         last, valids, lasts = came_beats == self._beats - 1, Signal(3), Signal(3)

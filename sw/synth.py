@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from hw.cycles import Prediction, predict_cycles
+from hw.cycles import Prediction
 from hw.folding import Folding
 from hw.synthesis import SynthesisReport, synthesise
 from quant.errors import ChandelierError
@@ -16,7 +16,7 @@ from quant.files import replacing
 from quant.network import IntegerNetwork
 from sw.console import Update, key_value_table
 
-__all__ = ["parse_events", "parse_seeds", "synthesise_network", "synthesis_json", "synthesis_table"]
+__all__ = ["parse_events", "parse_seeds", "synthesis_table", "synthesise_network", "write_json"]
 
 #: More would run for days.
 _MOST_SEEDS = 100
@@ -68,14 +68,12 @@ def synthesise_network(
     def show(what: str, doing: str) -> None:
         progress(what, int(doing != "synthesising" and doing != "placing and routing"), 1, doing)
 
-    return synthesise(
-        network, directory, device=device, foldings=foldings, seeds=seeds, clock=clock, progress=show
-    )
+    return synthesise(network, directory, device=device, foldings=foldings, seeds=seeds, clock=clock, progress=show)
 
 
-def synthesis_json(report: SynthesisReport, prediction: Prediction | None) -> dict[str, Any]:
-    """The report, and what the cycle model makes of its median clock."""
-    plain = report.as_json()
+def write_json(report: SynthesisReport, prediction: Prediction | None, path: Path) -> None:
+    """Writes the report, and what the cycle model makes of its median clock."""
+    plain: dict[str, Any] = report.as_json()
     if prediction is not None:
         plain["cycles"] = {"interval": prediction.interval, "latency": prediction.latency}
         if report.clocks:
@@ -83,4 +81,26 @@ def synthesis_json(report: SynthesisReport, prediction: Prediction | None) -> di
                 "images_per_second": report.clocks[1] * 1e6 / prediction.interval,
                 "latency_us": prediction.latency / report.clocks[1],
             }
-    return plain
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+
+
+def synthesis_table(report: SynthesisReport, prediction: Prediction | None) -> Table:
+    """The report for people."""
+    rows: dict[str, object] = {
+        "device": report.part,
+        "tools": ", ".join(report.tools),
+        "lanes": ", ".join(f"{f.synapse_lanes}/{f.population_lanes}/{f.neuron_lanes}" for f in report.foldings),
+        **report.resources,
+        "of these, shell": f"{report.shell_flip_flops} flip-flops around the design",
+    }
+    for run in report.runs:
+        rows[f"seed {run.seed}"] = f"{run.clock:.1f} MHz; {run.path}"
+    if report.clocks and len(report.runs) > 1:
+        rows["min, median, max"] = ", ".join(f"{clock:.1f}" for clock in report.clocks) + " MHz"
+    if prediction is not None:
+        rows["cycles"] = f"{prediction.interval:.1f} from result to result, {prediction.latency:.1f} to a result"
+    if prediction is not None and report.clocks:
+        median = report.clocks[1]
+        rows["speed"] = f"{median * 1e6 / prediction.interval:,.0f} images/s, {prediction.latency / median:.2f} us"
+    return key_value_table(f"{report.network} on {report.device}", rows)

@@ -242,9 +242,9 @@ def test_lif(seed: int, stall: float) -> None:
             assert potentials[t][k] == v[k], f"seed {seed}, step {t}, neuron {k}"
     if not stall:
         assert result.received[0] - result.sent[0] == LIFCore.LATENCY
-        beats = -(-n // lanes)
-        firsts = result.received[::beats]
-        assert all(b - a == max(beats, LIFCore.LATENCY) for a, b in pairwise(firsts))
+        per_frame = -(-n // lanes)
+        firsts = result.received[::per_frame]
+        assert all(b - a == max(per_frame, LIFCore.LATENCY) for a, b in pairwise(firsts))
 
 
 @examples

@@ -69,7 +69,7 @@ def network(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "verb", ["train", "quantize", "import", "import-nir", "export", "rtl", "cosim", "info", "doctor", "data"]
+    "verb", ["train", "quantize", "import", "import-nir", "export", "rtl", "cosim", "synth", "info", "doctor", "data"]
 )
 def test_every_verb_has_a_help_page(tmp_path: Path, verb: str) -> None:
     result = _run(verb, "--help", cwd=tmp_path)
@@ -176,6 +176,11 @@ def test_importing_says_what_it_reads_and_what_is_wrong(tmp_path: Path) -> None:
         (("rtl", "n.safetensors", "--synapse-lanes", "1,2,3,4,5,6"), ("--synapse-lanes takes one number",)),
         (("rtl", "n.safetensors", "--neuron-lanes", "1000"), ("neuron_lanes of layer 0 must be 1..", "not 1000")),
         (("rtl", "n.safetensors", "-o", "bad.toml/x"), ("cannot write",)),
+        (("synth", "n.safetensors", "--device", "z80"), ("--device must be one of ecp5-25f, ", "not z80")),
+        (("synth", "n.safetensors", "--device", "xilinx", "--seeds", "1,1"), ("--seeds must be 1..100", "not 1,1")),
+        (("synth", "n.safetensors", "--device", "xilinx", "--seeds", "x"), ("--seeds takes a number of seeds",)),
+        (("synth", "n.safetensors", "--device", "xilinx", "--events", "many"), ("--events takes a number for each",)),
+        (("synth", "n.safetensors", "--device", "xilinx", "--clock", "0"), ("--clock must be greater than 0",)),
         (("cosim", "n.safetensors", "--data", "digits"), ("digits has static samples of 64 features",)),
         (("cosim", "n.safetensors", "--data", "fits.npz", "--samples", "0"), ("--samples must be 1..4 or all, not 0",)),
         (("cosim", "n.safetensors", "--data", "fits.npz", "--stalls", "1.5"), ("stall probability", "1.5")),
