@@ -39,7 +39,7 @@ format: setup ## mend style and formatting
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-cosim-random: setup ## slow: co-simulate 200 random networks with random stalls
+cosim-random: setup ## slow: co-simulate 200 random networks, and 200 of maps, with random stalls
 	$(BIN)/pytest -n auto tests/sim/test_random_networks.py --networks 200
 
 cosim-mnist: setup ## slow: train 784-128-10 and co-simulate all 10,000 MNIST test images
