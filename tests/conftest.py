@@ -10,7 +10,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--networks", type=int, default=16, help="random networks of each kind to co-simulate (make cosim-random: 200)")
+    parser.addoption(
+        "--networks", type=int, default=16, help="random networks to co-simulate, of each kind (cosim-random: 200)"
+    )
 
 
 # How long an example takes says something about the machine, and nothing about the code.
