@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw.folding import Folding, check_foldings, default_foldings
+from hw.folding import Folding, check_foldings, default_foldings, foldings_for, row_synapses, slowest_stage
 from quant.errors import ChandelierError
 from tests.random_networks import random_network
 
@@ -45,3 +45,29 @@ def test_one_folding_for_each_layer() -> None:
     network = random_network(3)
     with pytest.raises(ChandelierError, match=f"{len(network.layers)} layers need as many foldings, not 1"):
         check_foldings(network, [Folding(1, 1, 1)])
+
+
+@given(st.integers(0, 10_000), st.integers(1, 2000))
+def test_a_folding_for_a_target_keeps_it_with_the_fewest_synapse_lanes(seed: int, target: int) -> None:
+    network = random_network(seed, largest=60)
+    widest = [Folding(row_synapses(layer), max(1, layer.n_i), layer.n_e) for layer in network.layers]
+    best = slowest_stage(network, widest)[0]
+    if best > target:
+        with pytest.raises(ChandelierError, match=f"^no folding takes {target} cycles a sample: "):
+            foldings_for(network, target)
+        return
+    foldings = foldings_for(network, target)
+    check_foldings(network, foldings)
+    assert slowest_stage(network, foldings)[0] <= target
+    for i, folding in enumerate(foldings):
+        if folding.synapse_lanes > 1:
+            fewer = [*foldings[:i], replace(folding, synapse_lanes=folding.synapse_lanes - 1), *foldings[i + 1 :]]
+            assert slowest_stage(network, fewer)[0] > target
+
+
+def test_activity_decides_the_lanes() -> None:
+    network = random_network(14, largest=60)
+    shares = [[share] * len(network.layers) for share in (0.05, 0.5)]
+    target = int(slowest_stage(network, default_foldings(network), shares[1])[0])
+    few, many = (foldings_for(network, target, share) for share in shares)
+    assert sum(f.synapse_lanes for f in few) < sum(f.synapse_lanes for f in many)

@@ -175,6 +175,7 @@ def test_importing_says_what_it_reads_and_what_is_wrong(tmp_path: Path) -> None:
         (("info", "half.safetensors"), ("half.safetensors is not a network file, or is damaged",)),
         (("rtl", "n.safetensors", "--synapse-lanes", "1,2,3,4,5,6"), ("--synapse-lanes takes one number",)),
         (("rtl", "n.safetensors", "--neuron-lanes", "1000"), ("neuron_lanes of layer 0 must be 1..", "not 1000")),
+        (("rtl", "n.safetensors", "--target-cycles", "1"), ("no folding takes 1 cycles a sample: ", "in all lanes")),
         (("rtl", "n.safetensors", "-o", "bad.toml/x"), ("cannot write",)),
         (("cosim", "n.safetensors", "--data", "digits"), ("digits has static samples of 64 features",)),
         (("cosim", "n.safetensors", "--data", "fits.npz", "--samples", "0"), ("--samples must be 1..4 or all, not 0",)),
