@@ -9,7 +9,7 @@ from hw.packing import ceil_div
 from quant.errors import ChandelierError
 from quant.network import IntegerNetwork, Layer
 
-__all__ = ["Folding", "check_foldings", "default_foldings", "row_synapses"]
+__all__ = ["Folding", "check_foldings", "default_foldings", "foldings_for", "row_synapses", "slowest_stage"]
 
 #: A row of weights up to this wide is read in one cycle.
 ROW_BITS = 1024
@@ -106,56 +106,86 @@ def _multipliers(folding: Folding, layer: Layer) -> int:
     return 2 * lanes[0] * lanes[1] + lanes[1] + 2 * lanes[0] if layer.n_i else lanes[0]
 
 
-def _synapse_lanes(network: IntegerNetwork, index: int) -> list[int]:
-    """What is sensible: a row of weights in as few words as it needs, or, with a map, several rows in one word."""
-    layer, walk = network.layers[index], walk_of(network, index)
-    row, bits = row_synapses(layer), layer.synapse_bits
-    lanes = [ceil_div(row, ceil_div(row * bits, ROW_BITS))]
-    events = range(2, walk.lanes + 1 if walk else 2)
-    return lanes + [row * k for k in events if walk and walk.lanes % k == 0 and row * k * bits <= ROW_BITS]
+class _Search:
+    """The foldings of a layer, where so many of its inputs are non-zero, and so many of its neurons fire.
 
-
-def _synapse_cycles(network: IntegerNetwork, index: int, lanes: int) -> float:
-    """Of a sample in the synapse stage, which each input passes as often as rows of outputs see it."""
-    layer, walk, folding = network.layers[index], walk_of(network, index), Folding(lanes, 1, 1)
-    inputs = math.prod(walk.shape) * walk.rows / walk.row_step if walk else layer.d
-    beats, markers = (
-        max(1, round(DENSITY * inputs)) / folding.events(layer),
-        walk.output[0] * walk.columns if walk else 1,
-    )
-    return network.layer_steps(index) * max(beats * folding.words(layer) + markers, walk.visits if walk else 0)
-
-
-def _balanced(network: IntegerNetwork, index: int, target: float, budget: int) -> Folding:
-    """The cheapest folding whose stages take at most ``target`` cycles a sample.
-
-    If the multipliers do not suffice, the fastest that they pay for.
+    Parameters
+    ----------
+    network : IntegerNetwork
+    index : int
+        Of the layer.
+    activity : (layers,)
+        Share of non-zeros in the network's input, and then in the spikes of each layer.
     """
-    layer, pixels = network.layers[index], math.prod(network.maps[index][1][:2])
 
-    def cycles(folding: Folding) -> float:
-        beats = pixels * folding.groups(layer)
-        population = network.layer_steps(index) * beats * folding.chunks(layer)
+    def __init__(self, network: IntegerNetwork, index: int, activity: Sequence[float]) -> None:
+        self.layer, self.walk = network.layers[index], walk_of(network, index)
+        self.sets, self.steps = network.layer_steps(index), network.steps
+        self.pixels = math.prod(network.maps[index][1][:2])
+        silent = 1 - activity[self.layer.wiring.sources_of(index)[0] + 1]
+        density = 1 - silent ** math.prod(self.layer.wiring.pool)
+        # An input of a map is seen by as many rows of outputs.
+        inputs = math.prod(self.walk.shape) * self.walk.rows / self.walk.row_step if self.walk else self.layer.d
+        #: Rows of weights that a time step takes.
+        self.events = max(1, round(density * inputs))
+        self.firing = activity[index + 1] if index + 1 < len(activity) else 0.0
+
+    def synapse_cycles(self, lanes: int) -> float:
+        """Cycles of a sample in the synapse stage."""
+        walk, folding = self.walk, Folding(lanes, 1, 1)
+        beats, markers = self.events / folding.events(self.layer), walk.output[0] * walk.columns if walk else 1
+        return self.sets * max(beats * folding.words(self.layer) + markers, walk.visits if walk else 0)
+
+    def neuron_cycles(self, folding: Folding) -> float:
+        """Cycles of a sample in the population unit, or where its spikes become events, whatever is slower."""
+        beats, neurons = self.pixels * folding.groups(self.layer), self.pixels * self.layer.n_e
+        encoder = self.firing * neurons + beats * (1 - self.firing) ** folding.neuron_lanes + 1
         # Only one pixel can wait for this stage, and some have few events: without slack the synapses would wait, too.
-        population *= 1 if pixels == 1 else 2
-        return max(population, network.steps * encoder_cycles(folding, beats))
+        slack = 1 if self.pixels == 1 else 2
+        return max(slack * self.sets * beats * folding.chunks(self.layer), self.steps * encoder)
 
-    def encoder_cycles(folding: Folding, beats: int) -> float:
-        return DENSITY * layer.n_e * pixels + beats * (1 - DENSITY) ** folding.neuron_lanes + 1
+    def sensible_lanes(self) -> list[int]:
+        """Synapse lanes for a row of weights in as few words of ``ROW_BITS`` as it needs, or several rows in one."""
+        row, bits = row_synapses(self.layer), self.layer.synapse_bits
+        return [ceil_div(row, ceil_div(row * bits, ROW_BITS)), *(n for n in self._rows() if n * bits <= ROW_BITS)]
 
-    possible = _synapse_lanes(network, index)
-    synapses = next((s for s in possible if _synapse_cycles(network, index, s) <= target), possible[-1])
-    candidates = [
-        Folding(synapses, population, neurons)
-        for neurons in range(1, min(layer.n_e, budget) + 1)
-        for population in range(1, min(max(1, layer.n_i), budget) + 1)
-        if not (layer.wiring.window and layer.n_e % neurons)
-    ]
-    affordable = [f for f in candidates if _multipliers(f, layer) <= budget]
-    fast = [f for f in affordable if cycles(f) <= target]
-    if fast:
-        return min(fast, key=lambda f: (_multipliers(f, layer), cycles(f)))
-    return min(affordable, key=lambda f: (cycles(f), _multipliers(f, layer)))
+    def all_lanes(self) -> list[int]:
+        """Synapse lanes that differ in cycles, from 1 on."""
+        row = row_synapses(self.layer)
+        return [*sorted({ceil_div(row, words) for words in range(1, row + 1)}), *self._rows()]
+
+    def _rows(self) -> list[int]:
+        """Synapse lanes of several rows at once, which a map allows."""
+        at_once = range(2, self.walk.lanes + 1) if self.walk else ()
+        return [row_synapses(self.layer) * k for k in at_once if self.walk and self.walk.lanes % k == 0]
+
+    def balanced(self, synapse_lanes: Sequence[int], target: float, budget: int) -> Folding:
+        """The cheapest folding whose stages take at most ``target`` cycles a sample.
+
+        If the lanes or the multipliers of the budget do not suffice, the fastest that there is.
+        """
+        layer = self.layer
+        synapses = next((s for s in synapse_lanes if self.synapse_cycles(s) <= target), synapse_lanes[-1])
+        candidates = [
+            Folding(synapses, population, neurons)
+            for neurons in range(1, min(layer.n_e, budget) + 1)
+            for population in range(1, min(max(1, layer.n_i), budget) + 1)
+            if not (layer.wiring.window and layer.n_e % neurons)
+        ]
+        affordable = [f for f in candidates if _multipliers(f, layer) <= budget]
+        fast = [f for f in affordable if self.neuron_cycles(f) <= target]
+        if fast:
+            return min(fast, key=lambda f: (_multipliers(f, layer), self.neuron_cycles(f)))
+        return min(affordable, key=lambda f: (self.neuron_cycles(f), _multipliers(f, layer)))
+
+
+def _searches(network: IntegerNetwork, activity: Sequence[float] | None) -> list[_Search]:
+    layers = len(network.layers)
+    if activity is None:
+        activity = [DENSITY] * layers
+    if len(activity) != layers or not all(0 <= share <= 1 for share in activity):
+        raise ValueError(f"activity must be {layers} shares of 0..1, not {activity}")
+    return [_Search(network, i, activity) for i in range(layers)]
 
 
 def default_foldings(network: IntegerNetwork, *, multipliers: int = MULTIPLIERS) -> tuple[Folding, ...]:
@@ -177,7 +207,47 @@ def default_foldings(network: IntegerNetwork, *, multipliers: int = MULTIPLIERS)
     least = max(_multipliers(Folding(1, 1, 1), layer) for layer in network.layers)
     if multipliers < least:
         raise ChandelierError(f"multipliers of a layer must be at least {least}, not {multipliers}")
+    searches = _searches(network, None)
+    target = max(min(map(search.synapse_cycles, search.sensible_lanes())) for search in searches)
+    return tuple(search.balanced(search.sensible_lanes(), target, multipliers) for search in searches)
 
-    layers = range(len(network.layers))
-    target = max(min(_synapse_cycles(network, i, s) for s in _synapse_lanes(network, i)) for i in layers)
-    return tuple(_balanced(network, i, target, multipliers) for i in layers)
+
+def foldings_for(network: IntegerNetwork, target: int, activity: Sequence[float] | None = None) -> tuple[Folding, ...]:
+    """The cheapest folding of each layer in which no stage takes more than ``target`` cycles a sample, on average.
+
+    Parameters
+    ----------
+    target : int, >= 1
+    activity : (layers,), optional
+        Share of non-zeros, 0..1, in the network's input and then in the spikes of each layer; by default ``DENSITY``.
+
+    Raises
+    ------
+    ChandelierError
+        If there is no such folding: the line names layer, stage and the fewest cycles.
+    """
+    foldings = []
+    for search in _searches(network, activity):
+        every = _multipliers(Folding(1, max(1, search.layer.n_i), search.layer.n_e), search.layer)
+        foldings.append(search.balanced(search.all_lanes(), target, every))
+    cycles, layer, stage = slowest_stage(network, foldings, activity)
+    if cycles > target:
+        raise ChandelierError(
+            f"no folding takes {target} cycles a sample: {stage} of layer {layer} take {math.ceil(cycles)} in all lanes"
+        )
+    return tuple(foldings)
+
+
+def slowest_stage(
+    network: IntegerNetwork, foldings: Sequence[Folding], activity: Sequence[float] | None = None
+) -> tuple[float, int, str]:
+    """What limits the rate: cycles a sample on average, the layer, and "synapses" or "neurons"."""
+    stages = [
+        stage
+        for i, (search, folding) in enumerate(zip(_searches(network, activity), foldings, strict=True))
+        for stage in (
+            (search.synapse_cycles(folding.synapse_lanes), i, "synapses"),
+            (search.neuron_cycles(folding), i, "neurons"),
+        )
+    ]
+    return max(stages)

@@ -210,14 +210,14 @@ def export_command(
     console.print(f"{path}", soft_wrap=True)
 
 
-def _foldings(network: IntegerNetwork, **lanes: str | None) -> "list[Folding]":
-    """The default folding of each layer, with what ``--synapse-lanes 160,8`` and the like say in its place.
+def _foldings(network: IntegerNetwork, target: int | None, **lanes: str | None) -> "list[Folding]":
+    """The default folding of each layer, or one for ``target``, with what ``--synapse-lanes 160,8`` and the like say.
 
     One number stands for all layers.
     """
-    from hw.folding import check_foldings, default_foldings
+    from hw.folding import check_foldings, default_foldings, foldings_for
 
-    foldings = list(default_foldings(network))
+    foldings = list(default_foldings(network) if target is None else foldings_for(network, target))
     for name, text in lanes.items():
         if text is None:
             continue
@@ -231,6 +231,10 @@ def _foldings(network: IntegerNetwork, **lanes: str | None) -> "list[Folding]":
     return foldings
 
 
+TargetCycles = Annotated[
+    int | None,
+    typer.Option(min=1, help="The fewest lanes for so many cycles a sample, when 15 % of all inputs are not zero."),
+]
 SynapseLanes = Annotated[str | None, typer.Option(help="Synapses a cycle; one number, or one for each layer: 160,8.")]
 PopulationLanes = Annotated[str | None, typer.Option(help="I neurons a cycle in the population unit.")]
 NeuronLanes = Annotated[str | None, typer.Option(help="E neurons a cycle from the population unit on.")]
@@ -242,19 +246,28 @@ def rtl_command(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder; made, or an earlier design in it replaced.")
     ] = Path("build"),
+    target_cycles: TargetCycles = None,
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
     neuron_lanes: NeuronLanes = None,
 ) -> None:
     """Generate plain Verilog-2005 with its memory images, file list, and a manifest with hashes and the interface."""
+    from hw.folding import slowest_stage
     from hw.rtl import write_rtl
 
     integers = load_network(network)
     foldings = _foldings(
-        integers, synapse_lanes=synapse_lanes, population_lanes=population_lanes, neuron_lanes=neuron_lanes
+        integers,
+        target_cycles,
+        synapse_lanes=synapse_lanes,
+        population_lanes=population_lanes,
+        neuron_lanes=neuron_lanes,
     )
     manifest = write_rtl(integers, output, foldings=foldings)
+    cycles, layer, stage = slowest_stage(integers, foldings)
     rows = {name: f"{(output / name).stat().st_size} bytes" for name in manifest.files}
+    rows["lanes"] = "; ".join(f"{f.synapse_lanes}, {f.population_lanes}, {f.neuron_lanes}" for f in foldings)
+    rows["slowest stage"] = f"{stage} of layer {layer}, {cycles:.0f} cycles a sample with 15 % of all inputs not zero"
     console.print(key_value_table(f"{output}: top module {manifest.top}", rows))
 
 
@@ -270,6 +283,7 @@ def cosim_command(
     stalls: Annotated[float, typer.Option(help="Probability of a stall a cycle, at the source and at the sink.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of the stalls.")] = 0,
     waves: Annotated[Path | None, typer.Option(help="Also write a waveform of the first sample: .fst or .vcd.")] = None,
+    target_cycles: TargetCycles = None,
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
     neuron_lanes: NeuronLanes = None,
@@ -282,7 +296,11 @@ def cosim_command(
 
     integers = load_network(network)
     foldings = _foldings(
-        integers, synapse_lanes=synapse_lanes, population_lanes=population_lanes, neuron_lanes=neuron_lanes
+        integers,
+        target_cycles,
+        synapse_lanes=synapse_lanes,
+        population_lanes=population_lanes,
+        neuron_lanes=neuron_lanes,
     )
     with progress_bars() as progress:
         result = cosimulate_network(
@@ -306,6 +324,7 @@ def synth_command(
         str | None, typer.Option(help="Mean events a time step of each layer, like 103.5,28: gives images/s.")
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the report to this file.")] = None,
+    target_cycles: TargetCycles = None,
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
     neuron_lanes: NeuronLanes = None,
@@ -319,7 +338,11 @@ def synth_command(
 
     integers = load_network(network)
     foldings = _foldings(
-        integers, synapse_lanes=synapse_lanes, population_lanes=population_lanes, neuron_lanes=neuron_lanes
+        integers,
+        target_cycles,
+        synapse_lanes=synapse_lanes,
+        population_lanes=population_lanes,
+        neuron_lanes=neuron_lanes,
     )
     prediction = None if events is None else predict_cycles(integers, foldings, parse_events(events))
     chosen = parse_seeds(seeds)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw.folding import Folding, check_foldings, default_foldings, row_synapses
+from hw.folding import Folding, check_foldings, default_foldings, foldings_for, row_synapses, slowest_stage
 from hw.geometry import walk_of
 from quant.errors import ChandelierError
 from quant.network import IntegerNetwork
@@ -82,3 +82,40 @@ def test_lanes_that_do_not_fit_a_window_are_named() -> None:
             check(Folding(lanes, 1, 1))
     with pytest.raises(ChandelierError, match=rf"^synapse_lanes of layer {index} must be 1\.\.{3 * row}, not"):
         check(Folding(4 * row, 1, 1))
+
+
+@given(st.integers(0, 10_000), st.integers(1, 2000))
+def test_a_folding_for_a_target_keeps_it_with_the_fewest_synapse_lanes(seed: int, target: int) -> None:
+    network = random_network(seed, largest=60)
+    widest = [Folding(row_synapses(layer), max(1, layer.n_i), layer.n_e) for layer in network.layers]
+    if slowest_stage(network, widest)[0] > target:
+        with pytest.raises(ChandelierError, match=f"^no folding takes {target} cycles a sample: "):
+            foldings_for(network, target)
+        return
+    foldings = foldings_for(network, target)
+    check_foldings(network, foldings)
+    assert slowest_stage(network, foldings)[0] <= target
+    for i, folding in enumerate(foldings):
+        if folding.synapse_lanes > 1:
+            fewer = [*foldings[:i], replace(folding, synapse_lanes=folding.synapse_lanes - 1), *foldings[i + 1 :]]
+            assert slowest_stage(network, fewer)[0] > target
+
+
+def test_activity_decides_the_lanes() -> None:
+    network = random_network(14, largest=60)
+    shares = [[share] * len(network.layers) for share in (0.05, 0.5)]
+    target = int(slowest_stage(network, default_foldings(network), shares[1])[0])
+    few, many = (foldings_for(network, target, share) for share in shares)
+    assert sum(f.synapse_lanes for f in few) < sum(f.synapse_lanes for f in many)
+
+
+@given(st.integers(0, 10_000), st.integers(100, 100_000))
+def test_foldings_for_a_target_fit_maps(seed: int, target: int) -> None:
+    network = random_map_network(seed)
+    try:
+        foldings = foldings_for(network, target)
+    except ChandelierError as error:
+        assert str(error).startswith(f"no folding takes {target} cycles")
+        return
+    check_foldings(network, foldings)
+    assert slowest_stage(network, foldings)[0] <= target

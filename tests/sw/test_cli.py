@@ -175,6 +175,7 @@ def test_importing_says_what_it_reads_and_what_is_wrong(tmp_path: Path) -> None:
         (("info", "half.safetensors"), ("half.safetensors is not a network file, or is damaged",)),
         (("rtl", "n.safetensors", "--synapse-lanes", "1,2,3,4,5,6"), ("--synapse-lanes takes one number",)),
         (("rtl", "n.safetensors", "--neuron-lanes", "1000"), ("neuron_lanes of layer 0 must be 1..", "not 1000")),
+        (("rtl", "n.safetensors", "--target-cycles", "1"), ("no folding takes 1 cycles a sample: ", "in all lanes")),
         (("rtl", "n.safetensors", "-o", "bad.toml/x"), ("cannot write",)),
         (("synth", "n.safetensors", "--device", "z80"), ("--device must be one of ecp5-25f, ", "not z80")),
         (("synth", "n.safetensors", "--device", "xilinx", "--seeds", "1,1"), ("--seeds must be 1..100", "not 1,1")),
