@@ -22,14 +22,14 @@ LABELS = {"none": "everything on"} | {part: f"without {part}" for part in PARTS 
 
 
 def config(depth: int, part: str) -> Config:
-    """The run of one depth with one part switched off: floating point, four time steps, six epochs."""
+    """The run of one depth with one part switched off: floating point, four time steps, eight epochs."""
     return Config.model_validate(
         {
             "name": f"mlp{depth}-{part}",
             "data": {"name": "mnist"},
             "network": {"hidden": f"mlp{depth}", "steps": 4},
             "ei": PARTS[part],
-            "training": {"epochs": 6, "batch": 64, "clip": 1.0, "learning_rate": 0.02, "warmup": 0.5},
+            "training": {"epochs": 8, "batch": 64, "clip": 1.0, "learning_rate": 0.02, "warmup": 0.5},
             "quantisation": {"epochs": 0},
         }
     )
