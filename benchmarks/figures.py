@@ -194,7 +194,14 @@ def twins() -> Iterator[str]:
     yield "| | E-I, float, % | E-I, quantised, % | twin, float, % | twin, quantised, % |"
     yield "| --- | --- | --- | --- | --- |"
     shorter = {"training": {"epochs": 5}, "quantisation": {"epochs": 5}, "data": {"augment": "none"}}
-    for name, changes in (("digits", {}), ("mnist-128", shorter), ("mnist1d-conv", {})):
+    shortest = shorter | {"training": {"epochs": 2}, "quantisation": {"epochs": 2}}
+    for name, changes in (
+        ("digits", {}),
+        ("mnist-128", shorter),
+        ("mnist1d-conv", {}),
+        ("mnist-lenet", shortest),
+        ("fashion-lenet", shortest),
+    ):
         config, cells = load_config(ROOT / "configs" / f"{name}.toml"), []
         for inhibition in ("divisive", "batch-norm"):
             network = {"inhibition": inhibition}

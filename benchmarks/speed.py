@@ -35,6 +35,7 @@ SAME_STEPS, SAME_BATCH, SAME = 8, 32, 1e-9
 Case = tuple[str, str | list[int | str], tuple[int, int, int], int]
 CASES: tuple[Case, ...] = (
     ("784-128-10, T = 2", [128], (28, 28, 1), 2),
+    ("784-128-10, T = 4", [128], (28, 28, 1), 4),
     ("lenet, T = 4", "lenet", (28, 28, 1), 4),
 )
 LARGE: Case = ("vgg8 at CIFAR shape, T = 4", "vgg8", (32, 32, 3), 4)

@@ -87,6 +87,9 @@ class TrainingConfig(_Section):
     batch: int = Field(default=128, ge=1, le=65536)
     learning_rate: float = Field(default=0.1, gt=0, le=10)
     momentum: float = Field(default=0.9, ge=0, lt=1)
+    #: Gradients of a step that together are longer than this are shortened to it; 0 lets all through. Deep stacks need
+    #: it: a small denominator of a single sample makes a gradient ten times as long as others.
+    clip: float = Field(default=0.0, ge=0, le=1e6)
     #: Of synapses only; gains and biases do not decay.
     weight_decay: float = Field(default=1e-5, ge=0, le=1)
     #: Epochs of linear warm-up.

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from torch.nn.utils import clip_grad_norm_
 
 from quant.errors import ChandelierError
 from quant.files import replacing
@@ -195,7 +196,7 @@ def accuracy(network: SpikingNetwork, codes: np.ndarray, labels: np.ndarray) -> 
     return int(parallel.total(torch.tensor(right, device=network.device))) / max(1, len(codes))
 
 
-def _step(network: SpikingNetwork, optimiser: torch.optim.SGD, x: Tensor, y: Tensor) -> tuple[float, int]:
+def _step(network: SpikingNetwork, optimiser: torch.optim.SGD, x: Tensor, y: Tensor, clip: float) -> tuple[float, int]:
     """One step on a batch; returns its mean loss and how many samples were classified right."""
     length = len(y)
     x, y = parallel.share(x).to(network.device), parallel.share(y).to(network.device)
@@ -204,6 +205,8 @@ def _step(network: SpikingNetwork, optimiser: torch.optim.SGD, x: Tensor, y: Ten
     optimiser.zero_grad()
     loss.backward()
     parallel.sum_gradients(network.parameters())
+    if clip:
+        clip_grad_norm_(network.parameters(), clip)
     optimiser.step()
     network.clamp()
     figures = torch.stack([loss.detach().double(), (logits.argmax(1) == y).sum()])
@@ -227,7 +230,7 @@ def _epoch(state: _State, config: Config, batches: Batches, progress: Progress) 
         rate = _learning_rate(section.learning_rate, step, warmup, total)
         for group in optimiser.param_groups:
             group["lr"] = rate * group["rate"]
-        batch_loss, batch_right = _step(network, optimiser, x, y)
+        batch_loss, batch_right = _step(network, optimiser, x, y, config.training.clip)
         loss_sum, right, seen = loss_sum + batch_loss * len(y), right + batch_right, seen + len(y)
         if not math.isfinite(loss_sum):
             raise ChandelierError(f"training diverged in the {phase} phase at step {step}: use a lower learning_rate")

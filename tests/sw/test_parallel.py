@@ -39,6 +39,7 @@ inhibition = "NAME"
 device = "cpu"
 epochs = 2
 batch = 32
+clip = 1.0
 [quantisation]
 epochs = 2
 """

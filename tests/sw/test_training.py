@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from quant.errors import ChandelierError
 from quant.golden import GoldenModel
 from quant.network_file import load_network
+from sw.batches import Batches
 from sw.config import Config, parse_config
 from sw.data import load
 from sw.quantise import quantise_run
-from sw.training import train
+from sw.training import build_network, train
 
 TEXT = """
 name = "t"
@@ -87,6 +88,23 @@ def test_a_finished_run_stays_as_it_is(whole: Path) -> None:
     before = (whole / "checkpoint.safetensors").read_bytes()
     assert len(train(_config(), load("digits"), whole, _quiet)) == 8
     assert (whole / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_a_clipped_step_is_no_longer_than_its_rate_allows(tmp_path: Path) -> None:
+    training = {"epochs": 1, "batch": 2000, "learning_rate": 0.5, "warmup": 0.0, "momentum": 0.0, "weight_decay": 0.0}
+    data = load("digits")
+    lengths = []
+    for clip in (1e-3, 0.0):
+        config = Config.model_validate(
+            _config().model_dump() | {"training": training | {"clip": clip}, "quantisation": {"epochs": 0}}
+        )
+        network, generator = build_network(config, data), torch.Generator().manual_seed(0)
+        network.initialise(Batches(config, data, generator).first(), generator)
+        train(config, data, run := tmp_path / str(clip), _quiet)
+        after = load_file(run / "float.safetensors")
+        squares = [(after[name] - before).detach().square().sum() for name, before in network.named_parameters()]
+        lengths.append(float(sum(squares)) ** 0.5)
+    assert 0 < lengths[0] < 0.5 * 1e-3 * 1.01 < lengths[1]
 
 
 def test_another_configuration_in_the_same_folder_is_refused(whole: Path) -> None:
