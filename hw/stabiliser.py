@@ -80,7 +80,7 @@ class Stabiliser(wiring.Component):
         with m.If(given):
             m.d.sync += left.eq(Mux(last_out, 0, left + 1))
         delay = pipeline(m, advance)
-        m.d.comb += self.o.valid.eq(delay(delay(given)))
+        m.d.comb += self.o.valid.eq(delay(given, 2, reset=True))
         turn, smallest = stored(delay(beats.r_data)), delay(minima.r_data)
         for before, present, after in zip(turn.beat, turn.present, self.o.p, strict=True):
             m.d.comb += [after.bal.eq(delay(before.bal)), after.d.eq(delay(Mux(present, before.d, smallest)))]
@@ -89,9 +89,13 @@ class Stabiliser(wiring.Component):
     def _smallest(self, m: Module, taken: Value, came: Any, *, valid: Signal) -> Value:
         """The smallest non-zero ``d`` of a frame, four cycles after its last beat; 0 if there is none."""
         # A zero gets one more bit, on top, so that a plain minimum chooses it last.
-        keys: list[Value] = [Signal(self._d.width + 1, name=f"key{k}") for k in range(self._layout.length)]
-        half: list[Value] = [Signal(self._d.width + 1, name=f"half{k}") for k in range(ceil_div(len(keys), 4))]
-        of_beat, so_far = Signal(self._d.width + 1), Signal(self._d.width + 1, init=-1)
+        keys: list[Value] = [
+            Signal(self._d.width + 1, name=f"key{k}", reset_less=True) for k in range(self._layout.length)
+        ]
+        half: list[Value] = [
+            Signal(self._d.width + 1, name=f"half{k}", reset_less=True) for k in range(ceil_div(len(keys), 4))
+        ]
+        of_beat, so_far = Signal(self._d.width + 1, reset_less=True), Signal(self._d.width + 1, init=-1)
         came_beats = Signal(index_of(self._beats))
         last, valids, lasts = came_beats == self._beats - 1, Signal(3), Signal(3)
         m.d.sync += [key.eq(Cat(n.d, ~there)) for key, n, there in zip(keys, came.beat, came.present, strict=True)]
