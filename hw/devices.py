@@ -40,8 +40,8 @@ def _ecp5(size: str, part: str) -> Device:
     # The clock needs a pin from which it reaches the clock network; the others are placed anywhere.
     pins = 'LOCATE COMP "clk" SITE "G2";\nIOBUF PORT "clk" IO_TYPE=LVCMOS33;\n'
     # The default router took more than ten minutes for what this one did in two.
-    options = (f"--{size}", "--package", "CABGA381", "--speed", "6", "--lpf-allow-unconstrained")
-    options += ("--lpf", PINS_FILE, "--router", "router2")
+    part_options = (f"--{size}", "--package", "CABGA381", "--speed", "6")
+    options = (*part_options, "--lpf", PINS_FILE, "--lpf-allow-unconstrained", "--router", "router2")
     cells = {"LUT": ("TRELLIS_COMB",), "FF": ("TRELLIS_FF",), "BRAM": ("DP16KD",), "DSP": ("MULT18X18D",)}
     return Device(f"{part}, speed grade 6", "synth_ecp5", cells, ("nextpnr-ecp5", *options), pins)
 
