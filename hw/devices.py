@@ -1,14 +1,14 @@
 """The devices that a design can be synthesised for, and what their tools call things."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from quant.errors import ChandelierError
 
 __all__ = ["DEVICES", "PINS_FILE", "Device", "find_device"]
 
 #: Where the pins of a device are written for its router.
-PINS_FILE = "chandelier_shell.cst"
+PINS_FILE = "chandelier_shell.pins"
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Device:
         yosys' command, without the top module and the file.
     route : tuple of str
         The program that places and routes, and its options; empty where there is none.
-    pins : mapping of str to str
-        Of the shell's ports, where the program wants to be told.
+    pins : str
+        Contents of ``PINS_FILE``: where the shell's ports are, as far as the program must be told.
     cells : mapping of str to tuple of str
         Kind of resource -> the cells that count: of nextpnr's utilisation, or without it of yosys' netlist.
     """
@@ -33,21 +33,25 @@ class Device:
     synthesis: str
     cells: Mapping[str, tuple[str, ...]]
     route: tuple[str, ...] = ()
-    pins: Mapping[str, str] = field(default_factory=dict)
+    pins: str = ""
 
 
 def _ecp5(size: str, part: str) -> Device:
-    # Package and pins play no part: the design's four pins are placed anywhere.
-    options = (f"--{size}", "--package", "CABGA381", "--speed", "6", "--lpf-allow-unconstrained")
+    # The clock needs a pin from which it reaches the clock network; the others are placed anywhere.
+    pins = 'LOCATE COMP "clk" SITE "G2";\nIOBUF PORT "clk" IO_TYPE=LVCMOS33;\n'
+    # The default router took more than ten minutes for what this one did in two.
+    part_options = (f"--{size}", "--package", "CABGA381", "--speed", "6")
+    options = (*part_options, "--lpf", PINS_FILE, "--lpf-allow-unconstrained", "--router", "router2")
     cells = {"LUT": ("TRELLIS_COMB",), "FF": ("TRELLIS_FF",), "BRAM": ("DP16KD",), "DSP": ("MULT18X18D",)}
-    return Device(f"{part}, speed grade 6", "synth_ecp5", cells, ("nextpnr-ecp5", *options))
+    return Device(f"{part}, speed grade 6", "synth_ecp5", cells, ("nextpnr-ecp5", *options), pins)
 
 
 def _gowin(part: str, family: str, clk: str, rst: str, i: str, o: str) -> Device:
     options = ("--device", part, "--vopt", f"family={family}", "--vopt", f"cst={PINS_FILE}")
     cells = {"LUT": ("LUT4",), "FF": ("DFF",), "BRAM": ("BSRAM",)}
     cells |= {f"DSP {bits}x{bits}": (f"MULT{bits}X{bits}",) for bits in (9, 18, 36)}  # modes of the same blocks
-    pins = {"clk": clk, "rst": rst, "i": i, "o": o}
+    ports = {"clk": clk, "rst": rst, "i": i, "o": o}
+    pins = "".join(f'IO_LOC "{port}" {pin};\n' for port, pin in ports.items())
     return Device(part, "synth_gowin", cells, ("nextpnr-himbaechel-gowin", *options), pins)
 
 

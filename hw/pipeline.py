@@ -6,16 +6,19 @@ from amaranth import Module, Signal, Value
 
 __all__ = ["Delay", "pipeline"]
 
-#: ``delay(value, cycles=1)`` is ``value``, so many steps of a pipeline later.
+#: ``delay(value, cycles=1, reset=False)`` is ``value``, so many steps of a pipeline later.
 Delay = Callable[..., Value]
 
 
 def pipeline(m: Module, advance: Value) -> Delay:
-    """Makes registers in ``m`` that take a new value only in cycles in which ``advance`` is high."""
+    """Makes registers in ``m`` that take a new value only in cycles in which ``advance`` is high.
 
-    def delay(value: Value, cycles: int = 1) -> Value:
+    A reset leaves them alone, unless ``delay`` is told otherwise: what says that a value is valid must be reset.
+    """
+
+    def delay(value: Value, cycles: int = 1, *, reset: bool = False) -> Value:
         for _ in range(cycles if len(value) else 0):  # Verilog has no registers of no bits
-            held = Signal(value.shape(), name="held")
+            held = Signal(value.shape(), name="held", reset_less=not reset)
             with m.If(advance):
                 m.d.sync += held.eq(value)
             value = held

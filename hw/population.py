@@ -133,23 +133,23 @@ class PopulationUnit(wiring.Component):
             name: [(delay(value), delay(3 * value)) for value in values] for name, values in populations.items()
         }
         weights: Any = data.View(w_read.data.shape(), delay(w_read.data.as_value(), 2))
-        flags: Any = data.View(issued.shape(), delay(issued.as_value(), 6))
+        flags: Any = data.View(issued.shape(), delay(issued.as_value(), 6, reset=True))
         finished: Any = self.o.p.shape()(beats.w_data)
         for n, out in enumerate(finished):
             row = [weights[n * self._population_lanes + k] for k in range(self._population_lanes)]
             sums = {name: _sum(row, population, delay) for name, population in multiples.items()}
             base = delay((self._a * delay(i_ee[n]))[: self._bal.width], 5)
-            bal = Signal(self._bal, name="bal")
+            bal = Signal(self._bal, name="bal", reset_less=True)
             m.d.comb += out.bal.eq(bal)
             with m.If(flags.valid):
                 m.d.sync += bal.eq(Mux(flags.first, base, bal) - sums["bal"])
             if "d" in sums:
                 assert self._d is not None
-                d = Signal(self._d, name="d")
+                d = Signal(self._d, name="d", reset_less=True)
                 m.d.comb += out.d.eq(d)
                 with m.If(flags.valid):
                     m.d.sync += d.eq(Mux(flags.first, 0, d) + sums["d"])
-        m.d.comb += beats.w_en.eq(delay(flags.valid & flags.last))
+        m.d.comb += beats.w_en.eq(delay(flags.valid & flags.last, reset=True))
         return m
 
     def _take(self, m: Module, word: Signal, chunk: Signal) -> tuple[Any, Any, Any]:
@@ -158,8 +158,12 @@ class PopulationUnit(wiring.Component):
         Gives the ``i_ee`` of the group and the ``i_ie`` of the chunk whose turn it is, and whether there is one
         (``valid``), whether it is the group's ``first``, whether its ``last``.
         """
-        i_ee: Any = Signal(data.ArrayLayout(data.ArrayLayout(self._i_ee, self._neuron_lanes), self.groups))
-        i_ie: Any = Signal(data.ArrayLayout(data.ArrayLayout(self._i_ie, self._population_lanes), self.chunks))
+        i_ee: Any = Signal(
+            data.ArrayLayout(data.ArrayLayout(self._i_ee, self._neuron_lanes), self.groups), reset_less=True
+        )
+        i_ie: Any = Signal(
+            data.ArrayLayout(data.ArrayLayout(self._i_ie, self._population_lanes), self.chunks), reset_less=True
+        )
         issued: Any = Signal(data.StructLayout({"valid": 1, "first": 1, "last": 1}))
         busy, room, next_room = Signal(), Signal(init=1), Signal()
         next_busy, next_word = Signal(), Signal(word.shape())

@@ -16,7 +16,7 @@ __all__ = ["ReciprocalUnit"]
 
 
 #: Cycles of the normaliser.
-_SHIFTS = 3
+_SHIFTS = 5
 
 
 def _normalise(d: Value, delay: Delay) -> tuple[Value, Value]:
@@ -38,7 +38,7 @@ def _normalise(d: Value, delay: Delay) -> tuple[Value, Value]:
 class ReciprocalUnit(wiring.Component):
     """``1/d ~ r / 2**(bits + e)`` for each lane (numerics page, section 3); ``bal`` comes along.
 
-    ``r`` is 0 where ``d`` is 0. A beat a cycle; ``LATENCY`` cycles: normalise in three, look up in one.
+    ``r`` is 0 where ``d`` is 0. A beat a cycle; ``LATENCY`` cycles: normalise in five, look up in one.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ class Skid(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        aside, is_aside = Signal.like(self.i.p.as_value()), Signal()
+        aside, is_aside = Signal.like(self.i.p.as_value(), reset_less=True), Signal()
         m.d.comb += self.i.ready.eq(~is_aside)
         with m.If(self.o.ready | ~self.o.valid):
             m.d.sync += [

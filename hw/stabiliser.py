@@ -20,7 +20,7 @@ class Stabiliser(wiring.Component):
 
     ``bal`` passes through. Where all of a frame's ``d`` are zero, they stay so. A frame is stored until its last beat
     has come, while the frame before it leaves: a beat a cycle, the first one ``LATENCY`` cycles after the frame's last:
-    four for the smallest of a beat and of the frame, one in the store, two to leave.
+    five for the smallest of a beat and of the frame, one in the store, two to leave.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Stabiliser(wiring.Component):
     """
 
     #: Cycles from the last beat in to the first beat out.
-    LATENCY = 7
+    LATENCY = 8
 
     i: stream.Interface
     o: stream.Interface
@@ -80,23 +80,27 @@ class Stabiliser(wiring.Component):
         with m.If(given):
             m.d.sync += left.eq(Mux(last_out, 0, left + 1))
         delay = pipeline(m, advance)
-        m.d.comb += self.o.valid.eq(delay(delay(given)))
+        m.d.comb += self.o.valid.eq(delay(given, 2, reset=True))
         turn, smallest = stored(delay(beats.r_data)), delay(minima.r_data)
         for before, present, after in zip(turn.beat, turn.present, self.o.p, strict=True):
             m.d.comb += [after.bal.eq(delay(before.bal)), after.d.eq(delay(Mux(present, before.d, smallest)))]
         return m
 
     def _smallest(self, m: Module, taken: Value, came: Any, *, valid: Signal) -> Value:
-        """The smallest non-zero ``d`` of a frame, four cycles after its last beat; 0 if there is none."""
+        """The smallest non-zero ``d`` of a frame, five cycles after its last beat; 0 if there is none."""
         # A zero gets one more bit, on top, so that a plain minimum chooses it last.
-        keys: list[Value] = [Signal(self._d.width + 1, name=f"key{k}") for k in range(self._layout.length)]
-        half: list[Value] = [Signal(self._d.width + 1, name=f"half{k}") for k in range(ceil_div(len(keys), 4))]
-        of_beat, so_far = Signal(self._d.width + 1), Signal(self._d.width + 1, init=-1)
+        key_bits, lanes = self._d.width + 1, self._layout.length
+        keys, pairs, fours = (
+            [Signal(key_bits, name=f"of_{size}_{k}", reset_less=True) for k in range(ceil_div(lanes, size))]
+            for size in (1, 2, 4)
+        )
+        of_beat, so_far = Signal(key_bits, reset_less=True), Signal(key_bits, init=-1)
         came_beats = Signal(index_of(self._beats))
-        last, valids, lasts = came_beats == self._beats - 1, Signal(3), Signal(3)
+        last, valids, lasts = came_beats == self._beats - 1, Signal(4), Signal(4)
         m.d.sync += [key.eq(Cat(n.d, ~there)) for key, n, there in zip(keys, came.beat, came.present, strict=True)]
-        m.d.sync += [part.eq(value) for part, value in zip(half, reduce_levels(keys, _minimum, 2), strict=True)]
-        m.d.sync += of_beat.eq(tree(half, _minimum))
+        m.d.sync += [part.eq(value) for part, value in zip(pairs, reduce_levels(keys, _minimum, 1), strict=True)]
+        m.d.sync += [part.eq(value) for part, value in zip(fours, reduce_levels(pairs, _minimum, 1), strict=True)]
+        m.d.sync += of_beat.eq(tree(fours, _minimum))
         m.d.sync += [valids.eq(Cat(taken, valids)), lasts.eq(Cat(last, lasts))]
         smallest = _minimum(so_far, of_beat)
         with m.If(taken):
@@ -107,5 +111,5 @@ class Stabiliser(wiring.Component):
         return smallest[: self._d.width]
 
 
-def _minimum(a: Value, b: Value) -> Value:
+def _minimum(a: Any, b: Any) -> Any:
     return Mux(b < a, b, a)

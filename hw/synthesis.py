@@ -31,7 +31,7 @@ Progress = Callable[[str, str], None]
 SHELL = "chandelier_shell"
 #: Files that an earlier run may have left in the folder.
 _OWN = (
-    r"chandelier_top\.[vf]|chandelier_top\.layer\d+\.\w+\.\w+\.mem|manifest\.json|chandelier_shell\.(v|cst)"
+    r"chandelier_top\.[vf]|chandelier_top\.layer\d+\.\w+\.\w+\.mem|manifest\.json|chandelier_shell\.(v|pins)"
     r"|yosys\.log|cells\.json|seed\d+\.(log|json)|synthesis\.json|vivado\.tcl"
 )
 #: A line of nextpnr's table of utilisation, as long as its numbers are not yet in a report.
@@ -168,8 +168,7 @@ def synthesise(
         shell = Shell(manifest)
         (folder / f"{SHELL}.v").write_text(verilog.convert(shell, name=SHELL, emit_src=False))
         if target.pins:
-            pins = "".join(f'IO_LOC "{port}" {pin};\n' for port, pin in target.pins.items())
-            (folder / PINS_FILE).write_text(pins)
+            (folder / PINS_FILE).write_text(target.pins)
         if not target.route:
             (folder / "vivado.tcl").write_text(_vivado_script(manifest, clock))
         cells = _run_yosys(runner, tools[0], target, manifest, folder, progress)

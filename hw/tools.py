@@ -112,6 +112,7 @@ class Runner:
                 process = subprocess.Popen(
                     [tool.path, *arguments],
                     cwd=folder,
+                    env={**os.environ, "TMPDIR": str(folder)},  # a wheel that is killed leaves its temporary files
                     stdin=subprocess.DEVNULL,
                     stdout=file,
                     stderr=subprocess.STDOUT,
