@@ -211,11 +211,13 @@ class LayerEngine(wiring.Component):
         )
 
     @property
-    def weight_memories(self) -> list[tuple[str, str]]:
-        """(stage, memory) of each memory of weights."""
+    def memories(self) -> list[tuple[str, str]]:
+        """(instance, memory) of each memory with contents, below the engine: weights, gains and biases, reciprocals."""
         accumulator = self.stages["accumulator"]
-        names = accumulator.weight_names if self.walk else ["weights"]
-        return [*(("accumulator", name) for name in names), *([("population", "w_ei")] if self.layer.n_i else [])]
+        found = [("accumulator", name) for name in (accumulator.weight_names if self.walk else ["weights"])]
+        found += [("population", "w_ei")] if self.layer.n_i else []
+        found += [(f"{stage}.parameters", "neurons") for stage in ("divisive", "scaling") if stage in self.stages]
+        return found + ([("divisive.reciprocal", "entries")] if "divisive" in self.stages else [])
 
     @property
     def memory_bits(self) -> dict[str, int]:

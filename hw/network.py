@@ -138,12 +138,12 @@ class Network(wiring.Component):
         return f"E-I network {shape}, {self.network.steps} steps, lanes {lanes}"
 
     @property
-    def weight_memories(self) -> list[tuple[str, str]]:
-        """(instance, memory) of each memory of weights, below the top module."""
+    def memories(self) -> list[tuple[str, str]]:
+        """(instance, memory) of each memory with contents, below the top module."""
         return [
-            (f"layer{i}.{stage}", memory)
+            (f"layer{i}.{instance}", memory)
             for i, engine in enumerate(self.engines)
-            for stage, memory in engine.weight_memories
+            for instance, memory in engine.memories
         ]
 
     def probes(self) -> Iterator[Probe]:

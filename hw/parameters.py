@@ -68,7 +68,7 @@ class ParameterMemory(wiring.Component):
         m = Module()
         beats = len(self._contents)
         memory: Any = Memory(shape=self._layout, depth=max(2, beats), init=self._contents)
-        m.submodules.memory = memory
+        m.submodules.neurons = memory
         port = memory.read_port()
         beat, next_beat = Signal(index_of(beats)), Signal(index_of(beats))
         m.d.comb += [

@@ -80,7 +80,7 @@ class ReciprocalUnit(wiring.Component):
         m = Module()
         table, index_bits = self._reciprocal.table, self._reciprocal.index_bits
         memory: Any = Memory(shape=self._reciprocal.bits, depth=max(2, len(table)), init=table)
-        m.submodules.table = memory
+        m.submodules.entries = memory
         advance, valids = Signal(), Signal(_SHIFTS + 1)
         m.d.comb += [advance.eq(self.o.ready | ~self.o.valid), self.i.ready.eq(advance), self.o.valid.eq(valids[-1])]
 

@@ -31,7 +31,7 @@ Progress = Callable[[str, str], None]
 SHELL = "chandelier_shell"
 #: Files that an earlier run may have left in the folder.
 _OWN = (
-    r"chandelier_top\.[vf]|chandelier_top\.layer\d+\.\w+\.\w+\.mem|manifest\.json|chandelier_shell\.(v|pins)"
+    r"chandelier_top\.[vf]|chandelier_top\.layer\d+(\.\w+)+\.mem|manifest\.json|chandelier_shell\.(v|pins)"
     r"|yosys\.log|cells\.json|seed\d+\.(log|json)|synthesis\.json|vivado\.tcl"
 )
 #: A line of nextpnr's table of utilisation, as long as its numbers are not yet in a report.

@@ -290,9 +290,10 @@ def cosim_command(
 ) -> None:
     """Co-simulate the generated Verilog (cocotb, Verilator) against the golden model: every signal, bit by bit.
 
-    Ends with exit code 1 and the first difference, if there is one.
+    Ends with exit code 1 and the first difference, if there is one. If there is none, a wrong synapse, bias and
+    reciprocal are planted in copies of the design, each of which must make a difference.
     """
-    from sw.cosim import cosimulate_network, report_rows
+    from sw.cosim import cosimulate_network, report_rows, require_caught
 
     integers = load_network(network)
     foldings = _foldings(
@@ -303,12 +304,13 @@ def cosim_command(
         neuron_lanes=neuron_lanes,
     )
     with progress_bars() as progress:
-        result = cosimulate_network(
+        result, controls = cosimulate_network(
             integers, data, samples, foldings=foldings, stalls=stalls, seed=seed, waves=waves, progress=progress
         )
-    console.print(key_value_table(f"{integers.name} on {data}", report_rows(result)))
+    console.print(key_value_table(f"{integers.name} on {data}", report_rows(result, controls)))
     if not result.passed:
         raise typer.Exit(1)
+    require_caught(controls)
 
 
 @app.command("synth")

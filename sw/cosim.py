@@ -13,12 +13,13 @@ from quant.errors import ChandelierError
 from quant.formats import Format
 from quant.golden import SIGNALS, GoldenModel
 from quant.network import IntegerNetwork
+from sim.controls import Control, faults, negative_controls
 from sim.cosim import cosimulate
 from sim.report import CosimReport
 from sw.console import Update
 from sw.data import Dataset, load
 
-__all__ = ["cosimulate_network", "dataset_codes", "report_rows"]
+__all__ = ["cosimulate_network", "dataset_codes", "report_rows", "require_caught"]
 
 #: Samples that are co-simulated if nobody says how many.
 DEFAULT_SAMPLES = 100
@@ -71,8 +72,10 @@ def cosimulate_network(
     seed: int = 0,
     waves: Path | None = None,
     progress: Update,
-) -> CosimReport:
+) -> tuple[CosimReport, list[Control]]:
     """Generates the design and co-simulates it on the first ``samples``: a number, ``all``, or a few.
+
+    If nothing differs, copies of it with a wrong bit each follow, which have to differ.
 
     Parameters
     ----------
@@ -101,17 +104,40 @@ def cosimulate_network(
         common = {"formats": _formats(network), "stall_probability": stalls, "seed": seed}
         if waves is not None:
             cosimulate(folder, codes[:1], golden, waves=waves, **common)  # type: ignore[arg-type]
-        return cosimulate(
+        report = cosimulate(
             folder,
             codes,
             golden,
             progress=lambda done, total: progress("co-simulate", done, total, ""),
             **common,  # type: ignore[arg-type]
         )
+        if not report.passed:
+            return report, []
+        planted = faults(network, foldings, codes, golden)
+        return report, negative_controls(
+            folder, codes, golden, planted, progress=lambda done, total: progress("plant faults", done, total, "")
+        )
 
 
-def report_rows(report: CosimReport) -> dict[str, object]:
-    """What the command line shows of a report."""
+def require_caught(controls: Sequence[Control]) -> None:
+    """Refuses a co-simulation that misses a fault.
+
+    Raises
+    ------
+    ChandelierError
+        If it does; the line names the fault.
+    """
+    for control in controls:
+        if not control.caught:
+            fault = control.fault
+            raise ChandelierError(
+                f"a wrong {fault.kind} was planted ({fault.place}), and co-simulation found no difference: it proves "
+                "nothing; please report this"
+            )
+
+
+def report_rows(report: CosimReport, controls: Sequence[Control]) -> dict[str, object]:
+    """What the command line shows of a report, and of the faults that were planted."""
     verdict = "0" if report.passed else f"{report.mismatches}"
     rows: dict[str, object] = {
         "samples": f"{report.samples:,}",
@@ -122,6 +148,9 @@ def report_rows(report: CosimReport) -> dict[str, object]:
         rows["first difference"] = report.first
     if report.faults:
         rows["fault"] = report.faults[0]
+    for control in controls:
+        said = f"found: {control.report.first or control.report.faults[0]}" if control.caught else "NOT FOUND"
+        rows[f"planted: wrong {control.fault.kind}"] = f"{control.fault.place}; {said}"
     return rows | {
         "cycles between results": report.interval or "-",
         "cycles to a result": report.latency or "-",

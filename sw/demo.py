@@ -9,7 +9,7 @@ from quant.errors import ChandelierError
 from quant.export import FORMATS, export
 from sw.config import load_config
 from sw.console import console, exit_on_error, key_value_table, progress_bars
-from sw.cosim import cosimulate_network
+from sw.cosim import cosimulate_network, require_caught
 from sw.data import load
 from sw.quantise import quantise_run
 from sw.training import train
@@ -40,7 +40,9 @@ def demo(folder: Path) -> None:
     manifest = write_rtl(network, folder / "rtl", foldings=foldings)
     waves = folder / "first-image.fst"
     with progress_bars() as progress:
-        report = cosimulate_network(network, config.data.name, "all", foldings=foldings, waves=waves, progress=progress)
+        report, controls = cosimulate_network(
+            network, config.data.name, "all", foldings=foldings, waves=waves, progress=progress
+        )
     scheme = config.quantisation
     rows = {
         "float accuracy": f"{100 * (quantised.float_accuracy or 0):.2f} %",
@@ -49,6 +51,7 @@ def demo(folder: Path) -> None:
         "images co-simulated": report.samples,
         "values compared": f"{sum(report.compared.values()):,}",
         "mismatches": report.mismatches,
+        "planted faults found": f"{sum(control.caught for control in controls)} of {len(controls)}",
         "cycles per image": report.interval or "-",
         "integer network": quantised.path,
         "exported weights": folder / "weights",
@@ -60,6 +63,7 @@ def demo(folder: Path) -> None:
     console.print(key_value_table("Chandelier on the UCI digits", rows))
     if not report.passed:
         raise ChandelierError(str(report.first or report.faults[0]))
+    require_caught(controls)
 
 
 if __name__ == "__main__":
