@@ -300,6 +300,8 @@ def _interrupted(arguments: tuple[str, ...], cwd: Path, after: float) -> subproc
     process = subprocess.Popen(
         [sys.executable, "-m", "sw.cli", *arguments],
         cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # Where the tests run in a shell's background, they and their children would ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     time.sleep(after)
     process.send_signal(signal.SIGINT)
