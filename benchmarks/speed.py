@@ -41,12 +41,11 @@ CASES: tuple[Case, ...] = (
 LARGE: Case = ("vgg8 at CIFAR shape, T = 4", "vgg8", (32, 32, 3), 4)
 
 
-def build(case: Case) -> tuple[SpikingNetwork, Tensor]:
+def build(case: Case, size: int = BATCH) -> tuple[SpikingNetwork, Tensor]:
     """A network after E-I Init, and a batch like MNIST: a fifth of the codes is not zero."""
     _, hidden, shape, steps = case
     generator = torch.Generator().manual_seed(0)
     features = shape[0] * shape[1] * shape[2]
-    size = BATCH if case is not LARGE else 16
     x = torch.randint(1, 256, (size, features), generator=generator).float()
     x *= torch.rand(size, features, generator=generator) < 0.2
     network = SpikingNetwork(Input(features, 8, shape=shape), hidden, 10, steps=steps)
@@ -119,8 +118,11 @@ def training(case: Case, progress: Update) -> str:
 
 
 def golden(case: Case, progress: Update) -> str:
-    """A line: samples a second of the float model, from the same codes to classes, and of the golden model."""
-    network, x = build(case)
+    """A line: samples a second of the float model, from the same codes to classes, and of the golden model.
+
+    In batches as they run a test set, smaller where maps are large.
+    """
+    network, x = build(case, 16 if case is LARGE else BATCH if isinstance(case[1], str) else 1000)
     quantised = deepcopy(network)
     quantised.quantise(Scheme())
     model, codes = GoldenModel(quantised.integer_network("speed")), x.to(torch.uint8).numpy()
