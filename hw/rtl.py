@@ -80,9 +80,10 @@ def write_rtl(
 ) -> Manifest:
     """Writes the design of ``network`` into ``directory``; equal arguments give equal bytes.
 
-    The files are ``NAME.v`` (Verilog-2005, which reads the weights by ``$readmemh`` from the simulator's or
-    synthesiser's working directory), ``NAME.*.mem`` (weights, gains and biases, reciprocals), ``NAME.f`` (the list of
-    sources) and ``manifest.json``; they replace an earlier design of that name in the folder as a whole. Nothing in them depends on
+    The files are ``NAME.v`` (Verilog-2005, which reads the contents of its memories by ``$readmemh`` from the
+    simulator's or synthesiser's working directory), ``NAME.*.mem`` (weights, gains and biases, reciprocals),
+    ``NAME.f`` (the list of sources) and ``manifest.json``; they replace an earlier design of that name in the folder
+    as a whole. Nothing in them depends on
     the machine.
 
     Parameters
