@@ -3,13 +3,15 @@
 from typing import Any
 
 import numpy as np
-from amaranth import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.layouts import accumulator_layout, event_layout, index_of, shape_of
-from hw.packing import ceil_div, packed_memory
-from hw.product import narrow_product
+from hw.layouts import accumulator_layout, event_layout, index_of
+from hw.packing import ceil_div
+from hw.pipeline import pipeline
+from hw.product import multiple
+from hw.synapses import SynapseProducts
 from quant.formats import Format
 
 __all__ = ["SynapseAccumulator"]
@@ -22,9 +24,9 @@ class SynapseAccumulator(wiring.Component):
     """``i_ee[n] = sum_j w_ee[n, j] * x[j]`` and ``i_ie[m] = sum_j w_ie[m, j] * x[j]`` over the events of a step.
 
     An event ``(j, x)`` takes the row of weights of input ``j`` through ``lanes`` products, a word a cycle:
-    ``words`` cycles. The end-of-step marker takes one: all currents leave in one beat, and the accumulators
-    start again at zero. A step of ``events`` events therefore takes ``cycles(events)`` cycles, unless the taker of
-    the currents is not ready. Latency from marker to currents: ``LATENCY`` cycles.
+    ``words`` cycles. After the end-of-step marker the next event waits until all currents have left, in one beat, and
+    then the accumulators start again at zero. A step of ``events`` events therefore takes ``cycles(events)``
+    cycles, unless the taker of the currents is not ready. Latency from marker to currents: ``LATENCY`` cycles.
 
     The accumulators are a ring of words that turns by one word a cycle, so that no multiplexer is as wide as a
     row: the word at the head is the one whose weights arrive.
@@ -46,8 +48,8 @@ class SynapseAccumulator(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    #: Cycles from the marker's arrival to the currents: 2 in the queue, 3 in the pipeline.
-    LATENCY = 5
+    #: Cycles from the marker's arrival to the currents: 2 in the queue, 4 in the pipeline.
+    LATENCY = 6
 
     def __init__(
         self,
@@ -70,8 +72,11 @@ class SynapseAccumulator(wiring.Component):
             if not 1 <= bits <= 8:
                 raise ValueError(f"{name} of the synapse stage must be 1..8, not {bits}")
         self.words = ceil_div(self.n_e + self.n_i, lanes)
-        self._rows = np.concatenate([w_ee, w_ie]).T
-        self._synapse, self._value_bits = synapse, value_bits
+        self._products = SynapseProducts(
+            tables=[np.concatenate([w_ee, w_ie]).T], lanes=lanes, synapse=synapse, value_bits=value_bits
+        )
+        #: Bits of the weight memory.
+        self.memory_bits = self.d * self.words * lanes * synapse.width
         self._widths = [i_ee.width] * self.n_e + [i_ie.width] * self.n_i
         self._lanes = lanes
         super().__init__(
@@ -83,59 +88,43 @@ class SynapseAccumulator(wiring.Component):
 
     def cycles(self, events: int) -> int:
         """Cycles from one step's currents to the next step's, where the step has that many events."""
-        return events * self.words + 1
-
-    @property
-    def memory_bits(self) -> int:
-        """Bits of the weight memory."""
-        return self.d * self.words * self._lanes * self._synapse.width
+        return events * self.words + self.LATENCY - 1
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=self.i.p.shape().size, depth=QUEUE_DEPTH)
-        m.submodules.weights = weights = packed_memory(self._rows, self._lanes, self._synapse)
-        read = weights.read_port()
+        m.submodules.row = products = self._products
+        event = data.View(self.i.p.shape(), queue.r_data)
+        word, issued, marker = Signal(index_of(self.words)), Signal(), Signal()
+        waiting, taken = Signal(), Signal()
+        last_word = word == self.words - 1
         m.d.comb += [
             queue.w_data.eq(self.i.p),
             queue.w_en.eq(self.i.valid),
             self.i.ready.eq(queue.w_rdy),
+            issued.eq(queue.r_rdy & ~event.last & ~waiting),
+            marker.eq(queue.r_rdy & event.last & ~waiting),
+            queue.r_en.eq(marker | (issued & last_word)),
+            products.addresses[0].eq(multiple(event.index, self.words) + word),
+            products.values[0].eq(Mux(issued, event.value, 0)),
         ]
+        with m.If(issued):
+            m.d.sync += word.eq(Mux(last_word, 0, word + 1))
 
-        # The pipeline: event and word number -> word of weights -> products -> accumulators. It stands still only
-        # while finished currents wait to be taken.
-        stage = data.StructLayout({"valid": 1, "last": 1, "value": self._value_bits})
-        issued: Any = Signal(stage)
-        fetched: Any = Signal(stage)
-        weighted: Any = Signal(stage)
-        thrice = Signal(self._value_bits + 2, reset_less=True)
-        multiplied: Any = Signal(stage)
-        synapses: Any = Signal(read.data.shape(), reset_less=True)
-        product = Format(self._synapse.width + self._value_bits, signed=self._synapse.signed)
-        products: Any = Signal(data.ArrayLayout(shape_of(product), self._lanes), reset_less=True)
-        event = data.View(self.i.p.shape(), queue.r_data)
-        word = Signal(index_of(self.words))
-        last_word = word == self.words - 1
-        advance = Signal()
-        m.d.comb += [
-            advance.eq(~multiplied.last | self.o.ready),
-            issued.valid.eq(queue.r_rdy & ~event.last),
-            issued.last.eq(queue.r_rdy & event.last),
-            issued.value.eq(event.value),
-            queue.r_en.eq(advance & (event.last | last_word)),
-            read.addr.eq(event.index * self.words + word),
-            read.en.eq(advance),
-        ]
-        with m.If(advance):
-            m.d.sync += [fetched.eq(issued), weighted.eq(fetched), multiplied.eq(weighted), synapses.eq(read.data)]
-            m.d.sync += thrice.eq(3 * fetched.value)
-            m.d.sync += [
-                products[lane].eq(narrow_product(synapses[lane], weighted.value, thrice)) for lane in range(self._lanes)
-            ]
-            with m.If(issued.valid):
-                m.d.sync += word.eq(Mux(last_word, 0, word + 1))
+        # Nothing follows a marker into the pipeline before the currents have left: it could not stand still.
+        delay = pipeline(m, Const(1))
+        finished = delay(marker, products.latency - 1, reset=True)
+        m.d.sync += taken.eq(self.o.valid & self.o.ready)
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += [self.o.valid.eq(0), waiting.eq(0)]
+        with m.Elif(finished):
+            m.d.sync += self.o.valid.eq(1)
+        with m.Elif(marker):
+            m.d.sync += waiting.eq(1)
 
-        rings = self._rings(m, products, turn=multiplied.valid, clear=multiplied.last & advance)
-        m.d.comb += self.o.valid.eq(multiplied.last)
+        # With a word a row nothing has to turn, and the product of no event is zero.
+        turn = delay(issued, products.latency, reset=True) if self.words > 1 else Const(1)
+        rings = self._rings(m, products.products, turn=turn, clear=taken)
         currents = [current for population, _ in self.o.p.shape() for current in self.o.p[population]]
         m.d.comb += [current.eq(rings[n % self._lanes][n // self._lanes]) for n, current in enumerate(currents)]
         return m

@@ -33,7 +33,7 @@ class LayerCycles:
     event : int
         Of an input event in the synapse stage.
     marker : int
-        Of an end-of-step marker there.
+        Of an end-of-step marker there: without a map, until the currents have left.
     group : int
         Of a group of E neurons, a beat, in the population unit, or, without inhibition, in the serialiser.
     beats : int
@@ -85,7 +85,7 @@ def layer_cycles(layer: Layer, folding: Folding, walk: Walk | None = None) -> La
     """The terms of one layer; with a walk an estimate, as if every input were seen by as many rows of outputs."""
     words, group, beats = folding.words(layer), folding.chunks(layer), folding.groups(layer)
     if walk is None:
-        return LayerCycles(event=words, marker=1, group=group, beats=beats)
+        return LayerCycles(event=words, marker=_SYNAPSES - 1, group=group, beats=beats)
     return LayerCycles(
         event=ceil_div(words * ceil_div(walk.rows, walk.row_step), folding.events(layer)),
         marker=walk.output[0] * walk.columns,

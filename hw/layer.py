@@ -214,7 +214,7 @@ class LayerEngine(wiring.Component):
     def memories(self) -> list[tuple[str, str]]:
         """(instance, memory) of each memory with contents, below the engine: weights, gains and biases, reciprocals."""
         accumulator = self.stages["accumulator"]
-        found = [("accumulator", name) for name in (accumulator.weight_names if self.walk else ["weights"])]
+        found = [("accumulator.row", name) for name in (accumulator.weight_names if self.walk else ["weights"])]
         found += [("population", "w_ei")] if self.layer.n_i else []
         found += [(f"{stage}.parameters", "neurons") for stage in ("divisive", "scaling") if stage in self.stages]
         return found + ([("divisive.reciprocal", "entries")] if "divisive" in self.stages else [])

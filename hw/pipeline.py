@@ -1,10 +1,10 @@
-"""Registers of a pipeline that stands still as a whole."""
+"""Registers of a pipeline that stands still as a whole, and copies of registers with many loads."""
 
 from collections.abc import Callable
 
 from amaranth import Module, Signal, Value
 
-__all__ = ["Delay", "pipeline"]
+__all__ = ["Delay", "copies", "pipeline"]
 
 #: ``delay(value, cycles=1, reset=False)`` is ``value``, so many steps of a pipeline later.
 Delay = Callable[..., Value]
@@ -25,3 +25,14 @@ def pipeline(m: Module, advance: Value) -> Delay:
         return value
 
     return delay
+
+
+def copies(m: Module, value: Value, count: int) -> list[Value]:
+    """``value``, one cycle later, in ``count`` registers, so that none of them has to reach all who want to know it.
+
+    The attribute ``keep`` asks synthesis not to make one of them again; yosys has to be told so
+    (``hw.synthesis``).
+    """
+    registers = [Signal(value.shape(), name="copy", reset_less=True, attrs={"keep": 1}) for _ in range(count)]
+    m.d.sync += [register.eq(value) for register in registers]
+    return list[Value](registers)

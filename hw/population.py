@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 from amaranth import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from hw.credits import CreditQueue
 from hw.layouts import accumulator_layout, frame_layout, index_of, shape_of
 from hw.packing import ceil_div, packed_memory
 from hw.pipeline import Delay, pipeline
-from hw.product import narrow_product, reduce_levels, tree
+from hw.product import multiple, narrow_product, reduce_levels, tree
 from quant.formats import Format
 
 __all__ = ["PopulationUnit"]
@@ -109,12 +110,12 @@ class PopulationUnit(wiring.Component):
         m = Module()
         # The pipeline never stands still, or thousands of registers would hang on one signal: a group begins if there
         # is room for it behind the pipeline.
-        m.submodules.beats = beats = fifo.SyncFIFOBuffered(width=self.o.p.shape().size, depth=ROOM)
-        m.d.comb += [self.o.valid.eq(beats.r_rdy), self.o.p.as_value().eq(beats.r_data), beats.r_en.eq(self.o.ready)]
+        m.submodules.beats = beats = CreditQueue(self.o.p.shape(), ROOM)
+        wiring.connect(m, beats.o, wiring.flipped(self.o))
 
         delay = pipeline(m, Const(1))
         word, chunk = Signal(index_of(self.cycles)), Signal(index_of(self.chunks))
-        i_ee, i_ie, issued = self._take(m, word, chunk)
+        i_ee, i_ie, issued = self._take(m, beats, word, chunk)
         m.submodules.w_ei = w_ei = self._w_ei_memory()
         w_read = w_ei.read_port()
         m.d.comb += w_read.addr.eq(word)
@@ -127,18 +128,18 @@ class PopulationUnit(wiring.Component):
             m.submodules.g_i = g_i = packed_memory(self._g_i[None], self._population_lanes, Format(self._gain_i_bits))
             g_read = g_i.read_port()
             m.d.comb += g_read.addr.eq(chunk)
-            gained = [narrow_product(g, i, 3 * i) for g, i in zip(g_read.data, chunk_i_ie, strict=True)]
+            gained = [narrow_product(g, i, multiple(i, 3)) for g, i in zip(g_read.data, chunk_i_ie, strict=True)]
             populations["d"] = [delay(value) for value in gained]
         multiples = {
-            name: [(delay(value), delay(3 * value)) for value in values] for name, values in populations.items()
+            name: [(delay(value), delay(multiple(value, 3))) for value in values]
+            for name, values in populations.items()
         }
         weights: Any = data.View(w_read.data.shape(), delay(w_read.data.as_value(), 2))
         flags: Any = data.View(issued.shape(), delay(issued.as_value(), 6, reset=True))
-        finished: Any = self.o.p.shape()(beats.w_data)
-        for n, out in enumerate(finished):
+        for n, out in enumerate(beats.payload):
             row = [weights[n * self._population_lanes + k] for k in range(self._population_lanes)]
             sums = {name: _sum(row, population, delay) for name, population in multiples.items()}
-            base = delay((self._a * delay(i_ee[n]))[: self._bal.width], 5)
+            base = delay(multiple(delay(i_ee[n]), self._a)[: self._bal.width], 5)
             bal = Signal(self._bal, name="bal", reset_less=True)
             m.d.comb += out.bal.eq(bal)
             with m.If(flags.valid):
@@ -149,10 +150,10 @@ class PopulationUnit(wiring.Component):
                 m.d.comb += out.d.eq(d)
                 with m.If(flags.valid):
                     m.d.sync += d.eq(Mux(flags.first, 0, d) + sums["d"])
-        m.d.comb += beats.w_en.eq(delay(flags.valid & flags.last, reset=True))
+        m.d.comb += beats.arrived.eq(delay(flags.valid & flags.last, reset=True))
         return m
 
-    def _take(self, m: Module, word: Signal, chunk: Signal) -> tuple[Any, Any, Any]:
+    def _take(self, m: Module, beats: CreditQueue, word: Signal, chunk: Signal) -> tuple[Any, Any, Any]:
         """Shadow registers of the currents, and the counters: a word of ``w_ei`` each cycle.
 
         Gives the ``i_ee`` of the group and the ``i_ie`` of the chunk whose turn it is, and whether there is one
@@ -165,27 +166,22 @@ class PopulationUnit(wiring.Component):
             data.ArrayLayout(data.ArrayLayout(self._i_ie, self._population_lanes), self.chunks), reset_less=True
         )
         issued: Any = Signal(data.StructLayout({"valid": 1, "first": 1, "last": 1}))
-        busy, room, next_room = Signal(), Signal(init=1), Signal()
-        next_busy, next_word = Signal(), Signal(word.shape())
-        pending, next_pending = Signal(range(ROOM + 1)), Signal(range(ROOM + 1))  # beats begun, and not yet taken
+        busy, next_busy, next_word = Signal(), Signal(), Signal(word.shape())
         ready, step_end = Signal(init=1), word == self.cycles - 1
         m.d.comb += [
-            issued.valid.eq(busy & room),
+            issued.valid.eq(busy & beats.room),
             issued.first.eq(chunk == 0),
             issued.last.eq(chunk == self.chunks - 1),
-            next_pending.eq(pending + (issued.valid & issued.last) - (self.o.valid & self.o.ready)),
-            next_room.eq(next_pending != ROOM),
+            beats.begun.eq(issued.valid & issued.last),
             next_word.eq(Mux(issued.valid, Mux(step_end, 0, word + 1), word)),
             next_busy.eq(Mux(ready, self.i.valid, busy)),
             self.i.ready.eq(ready),
         ]
         m.d.sync += [
-            pending.eq(next_pending),
-            room.eq(next_room),
             word.eq(next_word),
             busy.eq(next_busy),
             # A cycle ahead, so that what stands before it waits for a register, and not for all that is behind it.
-            ready.eq(~next_busy | ((next_word == self.cycles - 1) & next_room)),
+            ready.eq(~next_busy | ((next_word == self.cycles - 1) & beats.next_room)),
         ]
         with m.If(issued.valid):
             m.d.sync += [

@@ -1,15 +1,22 @@
 """Products and trees that become look-up tables: an FPGA has thousands of those, and a few dozen multipliers."""
 
 from collections.abc import Callable, Sequence
+from operator import add
 from typing import TypeVar
 
 from amaranth import Mux, Value
 
-__all__ = ["NARROW", "narrow_product", "reduce_levels", "tree"]
+__all__ = ["NARROW", "multiple", "narrow_product", "reduce_levels", "tree"]
 
 #: Codes up to this wide are multiplied by look-up tables; wider ones are left to the multipliers of the device.
 NARROW = 4
 T = TypeVar("T")
+
+
+def multiple(value: Value, factor: int) -> Value:
+    """``value * factor`` for a constant factor >= 0, of shifts and sums: synthesis would take a multiplier for it."""
+    shifted = [value << k for k in range(factor.bit_length()) if factor >> k & 1]
+    return tree(shifted, add) if shifted else Value.cast(0)
 
 
 def narrow_product(code: Value, value: Value, thrice: Value) -> Value:
@@ -26,7 +33,7 @@ def narrow_product(code: Value, value: Value, thrice: Value) -> Value:
     parts = [_digit(code[k : min(k + 2, magnitude)], value, thrice) << k for k in range(0, magnitude, 2)]
     if code.shape().signed:
         parts.append(-(Mux(code[-1], value, 0) << magnitude))
-    return tree(parts, lambda a, b: a + b)
+    return tree(parts, add)
 
 
 def _digit(digit: Value, value: Value, thrice: Value) -> Value:

@@ -8,13 +8,19 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.accumulator import QUEUE_DEPTH
+from hw.credits import CreditQueue
 from hw.geometry import Walk
-from hw.layouts import accumulator_layout, index_of, shape_of, window_layout
-from hw.packing import ceil_div, packed_memory
-from hw.product import narrow_product, tree
+from hw.layouts import accumulator_layout, index_of, window_layout
+from hw.packing import ceil_div
+from hw.pipeline import pipeline
+from hw.product import multiple
+from hw.synapses import SynapseProducts
 from quant.formats import Format
 
 __all__ = ["WindowAccumulator"]
+
+#: Finished pixels on their way, and waiting: more than are under way, at one a cycle. A layer of one pixel has one.
+ROOM = 16
 
 
 class WindowAccumulator(wiring.Component):
@@ -26,7 +32,7 @@ class WindowAccumulator(wiring.Component):
     from its own part of the inputs (``WordSplitter``). The marker that ends the column takes one cycle: the currents
     of the output that is finished leave in one beat, and what the others have moves up. A column of so many beats of
     events therefore takes ``cycles(beats)`` cycles, unless the taker of the currents is not ready. The first
-    ``walk.discarded`` columns of a row finish nothing. Latency from marker to currents: ``LATENCY`` cycles.
+    ``walk.discarded`` columns of a row finish nothing. Latency from marker to currents: ``latency`` cycles.
 
     Parameters
     ----------
@@ -50,9 +56,6 @@ class WindowAccumulator(wiring.Component):
 
     i: stream.Interface
     o: stream.Interface
-
-    #: Cycles from the marker's arrival to the currents: 2 in the queue, 3 in the pipeline.
-    LATENCY = 5
 
     def __init__(
         self,
@@ -78,29 +81,29 @@ class WindowAccumulator(wiring.Component):
         if value_bits < 1:
             raise ValueError(f"value_bits of the window's synapse stage must be at least 1, not {value_bits}")
         self.words = ceil_div(row, lanes)
-        self._walk, self._rows = walk, walk.weight_rows(np.concatenate([w_ee, w_ie]))
-        self._synapse, self._value_bits, self._lanes = synapse, value_bits, lanes // self.events
+        rows = walk.weight_rows(np.concatenate([w_ee, w_ie]))
+        tables = [rows[walk.part_rows(part, self.events)] for part in range(self.events)]
+        self._walk, self._lanes = walk, lanes // self.events
+        self._products = SynapseProducts(tables=tables, lanes=self._lanes, synapse=synapse, value_bits=value_bits)
+        currents = accumulator_layout(i_ee, n_e, i_ie, n_i)
+        self._finished = CreditQueue(currents, 1 if walk.output == (1, 1) else ROOM)
+        #: Of the memories of weights, one for each event of a beat, in the submodule ``row``.
+        self.weight_names = self._products.names
+        #: Bits of these memories.
+        self.memory_bits = len(rows) * self.words * self._lanes * synapse.width
+        #: Cycles from a marker's arrival to the currents: 2 in the queue, the products, the queue behind them.
+        self.latency = 2 + self._products.latency + self._finished.latency
         self._widths = [i_ee.width] * n_e + [i_ie.width] * n_i
         super().__init__(
             {
-                "i": In(stream.Signature(window_layout(len(self._rows) // self.events, value_bits, self.events))),
-                "o": Out(stream.Signature(accumulator_layout(i_ee, n_e, i_ie, n_i))),
+                "i": In(stream.Signature(window_layout(len(rows) // self.events, value_bits, self.events))),
+                "o": Out(stream.Signature(currents)),
             }
         )
 
     def cycles(self, beats: int) -> int:
         """Cycles from one pixel's currents to the next pixel's, whose last column has that many beats of events."""
         return beats * self.words + 1
-
-    @property
-    def weight_names(self) -> list[str]:
-        """Of the memories of weights, one for each event of a beat."""
-        return ["weights"] if self.events == 1 else [f"weights{part}" for part in range(self.events)]
-
-    @property
-    def memory_bits(self) -> int:
-        """Bits of the memories of weights."""
-        return len(self._rows) * self.words * self._lanes * self._synapse.width
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -110,58 +113,39 @@ class WindowAccumulator(wiring.Component):
             queue.w_en.eq(self.i.valid),
             self.i.ready.eq(queue.w_rdy),
         ]
+        m.submodules.row = products = self._products
+        m.submodules.finished = finished = self._finished
+        wiring.connect(m, finished.o, wiring.flipped(self.o))
 
-        # The pipeline of the synapse stage: events and word number -> words of weights -> products -> accumulators.
-        stage = data.StructLayout(
-            {"valid": 1, "last": 1, "values": data.ArrayLayout(unsigned(self._value_bits), self.events)}
-        )
-        issued: Any = Signal(stage)
-        fetched: Any = Signal(stage)
-        weighted: Any = Signal(stage)
-        multiplied: Any = Signal(stage)
         beat: Any = data.View(self.i.p.shape(), queue.r_data)
-        word, advance = Signal(index_of(self.words)), Signal()
+        word, issued, marker = Signal(index_of(self.words)), Signal(), Signal()
         last_word = word == self.words - 1
+        counts, row_end = self._columns(m, marker)
+        # The pipeline never stands still: a column ends if there is room for the currents that it finishes.
+        may_end = finished.room if self._walk.discarded == 0 else finished.room | ~counts
         m.d.comb += [
-            issued.valid.eq(queue.r_rdy & ~beat.last),
-            issued.last.eq(queue.r_rdy & beat.last),
-            *(value.eq(event.value) for value, event in zip(issued["values"], beat.events, strict=True)),
-            queue.r_en.eq(advance & (beat.last | last_word)),
+            issued.eq(queue.r_rdy & ~beat.last),
+            marker.eq(queue.r_rdy & beat.last & may_end),
+            queue.r_en.eq(marker | (issued & last_word)),
+            finished.begun.eq(marker & counts),
+            *(
+                address.eq(multiple(event.index, self.words) + word)
+                for address, event in zip(products.addresses, beat.events, strict=True)
+            ),
+            *(value.eq(Mux(issued, event.value, 0)) for value, event in zip(products.values, beat.events, strict=True)),
         ]
-        with m.If(advance):
-            m.d.sync += [fetched.eq(issued), weighted.eq(fetched), multiplied.eq(weighted)]
-            with m.If(issued.valid):
-                m.d.sync += word.eq(Mux(last_word, 0, word + 1))
-        addresses = [event.index * self.words + word for event in beat.events]
-        products = self._multiply(m, advance, addresses, fetched["values"], weighted["values"])
+        with m.If(issued):
+            m.d.sync += word.eq(Mux(last_word, 0, word + 1))
 
-        end = multiplied.last & advance
-        counts, row_end = self._columns(m, end)
-        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.o.valid.eq(multiplied.last & counts)]
-        finished = self._accumulate(m, products, turn=multiplied.valid, move=end, clear=end & row_end)
-        currents = [current for population, _ in self.o.p.shape() for current in self.o.p[population]]
-        m.d.comb += [current.eq(total) for current, total in zip(currents, finished, strict=True)]
+        delay = pipeline(m, Const(1))
+        turn, end, gives, clear = (
+            delay(flag, products.latency, reset=True) for flag in (issued, marker, marker & counts, marker & row_end)
+        )
+        totals = self._accumulate(m, products.products, turn=turn, move=end, clear=clear)
+        currents = [current for population, _ in self.o.p.shape() for current in finished.payload[population]]
+        m.d.comb += finished.arrived.eq(gives)
+        m.d.comb += [current.eq(total) for current, total in zip(currents, totals, strict=True)]
         return m
-
-    def _multiply(self, m: Module, advance: Value, addresses: list[Value], fetched: Any, weighted: Any) -> Any:
-        """Of each lane the sum of the products of all events, three steps of the pipeline after their addresses."""
-        parts = []
-        for part, (address, before, value) in enumerate(zip(addresses, fetched, weighted, strict=True)):
-            memory = packed_memory(self._rows[self._walk.part_rows(part, self.events)], self._lanes, self._synapse)
-            m.submodules[self.weight_names[part]] = memory
-            read: Any = memory.read_port()
-            synapses: Any = Signal(read.data.shape(), name=f"synapses{part}")
-            thrice = Signal(self._value_bits + 2, name=f"thrice{part}")
-            m.d.comb += [read.addr.eq(address), read.en.eq(advance)]
-            with m.If(advance):
-                m.d.sync += [synapses.eq(read.data), thrice.eq(3 * before)]
-            parts.append([narrow_product(synapses[lane], value, thrice) for lane in range(self._lanes)])
-        bits = self._synapse.width + self._value_bits + (self.events - 1).bit_length()
-        products: Any = Signal(data.ArrayLayout(shape_of(Format(bits, signed=self._synapse.signed)), self._lanes))
-        with m.If(advance):
-            for product, terms in zip(products, zip(*parts, strict=True), strict=True):
-                m.d.sync += product.eq(tree(terms, lambda a, b: a + b))
-        return products
 
     def _columns(self, m: Module, end: Value) -> tuple[Value, Value]:
         """Counts the columns of a row: whether this one finishes an output, and whether it is the last."""

@@ -90,7 +90,7 @@ def _wrong_weight(
                 kind="synapse",
                 place=f"layer {i}, from input {j} to E neuron {n}",
                 layer=i,
-                memory="accumulator.weights",
+                memory="accumulator.row.weights",
                 word=j * foldings[i].words(layer) + word,
                 bit=lane * layer.synapse.width + (weight & -weight).bit_length() - 1,
             )

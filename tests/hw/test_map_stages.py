@@ -221,7 +221,7 @@ def test_latency_of_the_window_accumulator() -> None:
         walk=walk, w_ee=w, w_ie=w, synapse=Format(1), value_bits=1, i_ee=Format(1), i_ie=Format(1), lanes=2
     )
     result = exchange(dut, [{"events": [{"index": 0, "value": 0}], "last": 1}], 1, seed=0, stall=0.0)
-    assert result.received[0] - result.sent[0] == WindowAccumulator.LATENCY
+    assert result.received[0] - result.sent[0] == dut.latency
 
 
 @examples

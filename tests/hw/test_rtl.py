@@ -94,7 +94,7 @@ def test_memory_files_hold_the_weights(tmp_path: Path) -> None:
     write_rtl(network, tmp_path, foldings=[Folding(1, 1, 1)] * len(network.layers))
     for i, layer in enumerate(network.layers):
         rows = np.concatenate([layer.w_ee, layer.w_ie]).T
-        memories = {_memory(i, "accumulator", "weights"): (rows, layer.synapse_bits)}
+        memories = {_memory(i, "accumulator.row", "weights"): (rows, layer.synapse_bits)}
         if layer.n_i:
             memories[_memory(i, "population", "w_ei")] = layer.w_ei, layer.inhibition_bits
         for file, (weights, bits) in memories.items():
@@ -116,7 +116,7 @@ def test_other_weights_of_the_same_shape_change_only_memory_files(tmp_path: Path
     a, b = _contents(tmp_path / "a"), _contents(tmp_path / "b")
     assert {name for name in a | b if a.get(name) != b.get(name)} == {
         "manifest.json",
-        _memory(0, "accumulator", "weights"),
+        _memory(0, "accumulator.row", "weights"),
     }
 
 

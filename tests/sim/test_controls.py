@@ -68,7 +68,7 @@ def test_a_fault_that_is_not_found_is_an_error(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_bit_is_turned_over_and_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / "top.layer1.accumulator.weights.mem"
+    path = tmp_path / "top.layer1.accumulator.row.weights.mem"
     path.write_text("00f\n0a0\n")
-    Fault("synapse", "", 1, "accumulator.weights", 1, 4).plant(tmp_path, "top")
+    Fault("synapse", "", 1, "accumulator.row.weights", 1, 4).plant(tmp_path, "top")
     assert path.read_text() == "00f\n0b0\n"

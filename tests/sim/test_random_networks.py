@@ -108,7 +108,7 @@ def _sensitive(network: IntegerNetwork, codes: np.ndarray, layer: int, memory: s
 
 @pytest.mark.parametrize(
     ("layer", "stage", "memory"),
-    [*((k, "accumulator", "weights") for k in range(3)), *((k, "population", "w_ei") for k in (0, 2))],
+    [*((k, "accumulator.row", "weights") for k in range(3)), *((k, "population", "w_ei") for k in (0, 2))],
 )
 @pytest.mark.parametrize("seed", range(3))
 def test_one_wrong_weight_bit_is_found_in_its_layer(
@@ -137,7 +137,7 @@ def test_one_wrong_weight_bit_of_a_window_is_found(tmp_path: Path, seed: int) ->
     assert cosimulate(tmp_path, codes, subject.golden).passed
     word = int(rng.integers(first.d * (first.n_e + first.n_i)))
     # The lowest bit: higher ones may be beyond the width that the right weights need.
-    _flip(_memory_path(tmp_path, network, 0, "accumulator", "weights"), word, 0)
+    _flip(_memory_path(tmp_path, network, 0, "accumulator.row", "weights"), word, 0)
     report = cosimulate(tmp_path, codes, subject.golden)
     assert report.first is not None, f"the lowest bit of word {word} went unnoticed"
     assert report.first.layer == 0 and report.first.signal in ("i_ee", "i_ie"), report
