@@ -6,8 +6,9 @@ from math import inf, prod
 
 from hw.accumulator import SynapseAccumulator
 from hw.divisive import DivisiveInhibition
-from hw.folding import Folding, check_foldings
+from hw.folding import Folding, check_foldings, population_cycles
 from hw.geometry import Walk, walk_of
+from hw.global_inhibition import GlobalInhibition, is_global
 from hw.lif import LIFCore
 from hw.packing import ceil_div
 from hw.population import PopulationUnit
@@ -34,21 +35,16 @@ class LayerCycles:
         Of an input event in the synapse stage.
     marker : int
         Of an end-of-step marker there: without a map, until the currents have left.
-    group : int
-        Of a group of E neurons, a beat, in the population unit, or, without inhibition, in the serialiser.
+    population : int
+        Of a time step in the population unit, or, without inhibition, in the serialiser.
     beats : int
         Beats of a frame: what every stage behind it takes for it at least.
     """
 
     event: int
     marker: int
-    group: int
+    population: int
     beats: int
-
-    @property
-    def population(self) -> int:
-        """Of a time step in the population unit, or in the serialiser."""
-        return self.group * self.beats
 
 
 @dataclass(frozen=True)
@@ -83,19 +79,21 @@ def inputs(network: IntegerNetwork, index: int) -> int:
 
 def layer_cycles(layer: Layer, folding: Folding, walk: Walk | None = None) -> LayerCycles:
     """The terms of one layer; with a walk an estimate, as if every input were seen by as many rows of outputs."""
-    words, group, beats = folding.words(layer), folding.chunks(layer), folding.groups(layer)
+    words, population, beats = folding.words(layer), population_cycles(layer, folding), folding.groups(layer)
     if walk is None:
-        return LayerCycles(event=words, marker=_SYNAPSES - 1, group=group, beats=beats)
+        return LayerCycles(event=words, marker=_SYNAPSES - 1, population=population, beats=beats)
     return LayerCycles(
         event=ceil_div(words * ceil_div(walk.rows, walk.row_step), folding.events(layer)),
         marker=walk.output[0] * walk.columns,
-        group=group,
+        population=population * prod(walk.output),
         beats=beats * prod(walk.output),
     )
 
 
 def _balance_delay(layer: Layer) -> int:
     """Cycles that the pipeline of the population unit, or of the serialiser, adds to its work."""
+    if is_global(layer):
+        return GlobalInhibition.PIPELINE - 1
     return PopulationUnit.PIPELINE if layer.n_i else Serialiser.LATENCY - 1
 
 

@@ -5,11 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hw.geometry import walk_of
+from hw.global_inhibition import GlobalInhibition, is_global
 from hw.packing import ceil_div
 from quant.errors import ChandelierError
 from quant.network import IntegerNetwork, Layer
 
-__all__ = ["Folding", "check_foldings", "default_foldings", "foldings_for", "row_synapses", "slowest_stage"]
+__all__ = [
+    "Folding",
+    "check_foldings",
+    "default_foldings",
+    "foldings_for",
+    "population_cycles",
+    "row_synapses",
+    "slowest_stage",
+]
 
 #: A row of weights up to this wide is read in one cycle.
 ROW_BITS = 1024
@@ -53,6 +62,12 @@ class Folding:
     def groups(self, layer: Layer) -> int:
         """Groups of E neurons: beats of a frame."""
         return ceil_div(layer.n_e, self.neuron_lanes)
+
+
+def population_cycles(layer: Layer, folding: Folding) -> int:
+    """Cycles of a pixel, or of a whole layer without pixels, in the population unit, or in the serialiser."""
+    chunks, groups = folding.chunks(layer), folding.groups(layer)
+    return 1 + chunks + GlobalInhibition.SUM + groups if is_global(layer) else groups * chunks
 
 
 def row_synapses(layer: Layer) -> int:
@@ -100,10 +115,14 @@ def check_foldings(network: IntegerNetwork, foldings: Sequence[Folding]) -> None
 def _multipliers(folding: Folding, layer: Layer) -> int:
     """Two for each weight of ``w_ei`` in a cycle, one for each ``g_i * i_ie``, two for each current.
 
+    Where all E neurons are inhibited alike, one row of ``w_ei`` serves all of them.
+
     Without inhibition there is one for each current.
     """
-    lanes = folding.neuron_lanes, folding.population_lanes
-    return 2 * lanes[0] * lanes[1] + lanes[1] + 2 * lanes[0] if layer.n_i else lanes[0]
+    neurons, population = folding.neuron_lanes, folding.population_lanes
+    if not layer.n_i:
+        return neurons
+    return 2 * population * (1 if is_global(layer) else neurons) + population + 2 * neurons
 
 
 class _Search:
@@ -142,7 +161,8 @@ class _Search:
         encoder = self.firing * neurons + beats * (1 - self.firing) ** folding.neuron_lanes + 1
         # Only one pixel can wait for this stage, and some have few events: without slack the synapses would wait, too.
         slack = 1 if self.pixels == 1 else 2
-        return max(slack * self.sets * beats * folding.chunks(self.layer), self.steps * encoder)
+        population = self.pixels * population_cycles(self.layer, folding)
+        return max(slack * self.sets * population, self.steps * encoder)
 
     def sensible_lanes(self) -> list[int]:
         """Synapse lanes for a row of weights in as few words of ``ROW_BITS`` as it needs, or several rows in one."""

@@ -14,6 +14,7 @@ from hw.encoder import EventEncoder
 from hw.floor import FloorStabiliser
 from hw.folding import Folding
 from hw.geometry import Walk
+from hw.global_inhibition import GlobalInhibition, is_global
 from hw.layouts import event_layout, result_layout
 from hw.lif import LIFCore
 from hw.placer import EventPlacer
@@ -48,12 +49,14 @@ def chain(whole: Stage, stages: Mapping[str, Stage]) -> Module:
     return m
 
 
-def _population(layer: Layer, widths: LayerWidths, folding: Folding) -> PopulationUnit:
+def _population(layer: Layer, widths: LayerWidths, folding: Folding) -> Stage:
+    """The population unit, or what serves instead where all E neurons are inhibited alike."""
     neurons = layer.neurons
     shunting: dict[str, Any] = (
         {} if neurons is None else {"d": widths.d, "g_i": neurons.g_i, "gain_i_bits": neurons.gain_i_bits}
     )
-    return PopulationUnit(
+    unit = GlobalInhibition if is_global(layer) else PopulationUnit
+    return unit(
         w_ei=layer.w_ei,
         inhibition_bits=layer.inhibition_bits,
         a=layer.a,

@@ -17,7 +17,7 @@ from hw.pipeline import Delay, pipeline
 from hw.product import multiple, narrow_product, reduce_levels, tree
 from quant.formats import Format
 
-__all__ = ["PopulationUnit"]
+__all__ = ["ROOM", "InhibitorySums", "PopulationUnit"]
 
 #: Beats in the pipeline and in the queue behind it: more than are under way there, at a beat a cycle.
 ROOM = 16
@@ -102,9 +102,8 @@ class PopulationUnit(wiring.Component):
 
     @property
     def memory_bits(self) -> int:
-        """Bits of the memories of ``w_ei`` and ``g_i``."""
-        gains = 0 if self._g_i is None else self.chunks * self._population_lanes * self._gain_i_bits
-        return self.cycles * self._neuron_lanes * self._population_lanes * self._inhibition_bits + gains
+        """Bits of the memory of ``w_ei``."""
+        return self.cycles * self._neuron_lanes * self._population_lanes * self._inhibition_bits
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -122,34 +121,23 @@ class PopulationUnit(wiring.Component):
 
         # Step by step: currents and weights -> g_i * i_ie and a * i_ee -> three times that -> products -> sums of four
         # -> sums -> balance, denominator.
-        chunk_i_ie = [delay(i) for i in i_ie]
-        populations = {"bal": [delay(i) for i in chunk_i_ie]}
-        if self._g_i is not None:
-            m.submodules.g_i = g_i = packed_memory(self._g_i[None], self._population_lanes, Format(self._gain_i_bits))
-            g_read = g_i.read_port()
-            m.d.comb += g_read.addr.eq(chunk)
-            gained = [narrow_product(g, i, multiple(i, 3)) for g, i in zip(g_read.data, chunk_i_ie, strict=True)]
-            populations["d"] = [delay(value) for value in gained]
-        multiples = {
-            name: [(delay(value), delay(multiple(value, 3))) for value in values]
-            for name, values in populations.items()
-        }
+        sums = InhibitorySums(m, delay, i_ie=i_ie, chunk=chunk, g_i=self._g_i, gain_i_bits=self._gain_i_bits)
         weights: Any = data.View(w_read.data.shape(), delay(w_read.data.as_value(), 2))
-        flags: Any = data.View(issued.shape(), delay(issued.as_value(), 6, reset=True))
+        flags: Any = data.View(issued.shape(), delay(issued.as_value(), sums.LATENCY, reset=True))
         for n, out in enumerate(beats.payload):
             row = [weights[n * self._population_lanes + k] for k in range(self._population_lanes)]
-            sums = {name: _sum(row, population, delay) for name, population in multiples.items()}
+            inhibition, shunting = sums.of(row)
             base = delay(multiple(delay(i_ee[n]), self._a)[: self._bal.width], 5)
             bal = Signal(self._bal, name="bal", reset_less=True)
             m.d.comb += out.bal.eq(bal)
             with m.If(flags.valid):
-                m.d.sync += bal.eq(Mux(flags.first, base, bal) - sums["bal"])
-            if "d" in sums:
+                m.d.sync += bal.eq(Mux(flags.first, base, bal) - inhibition)
+            if shunting is not None:
                 assert self._d is not None
                 d = Signal(self._d, name="d", reset_less=True)
                 m.d.comb += out.d.eq(d)
                 with m.If(flags.valid):
-                    m.d.sync += d.eq(Mux(flags.first, 0, d) + sums["d"])
+                    m.d.sync += d.eq(Mux(flags.first, 0, d) + shunting)
         m.d.comb += beats.arrived.eq(delay(flags.valid & flags.last, reset=True))
         return m
 
@@ -203,7 +191,52 @@ class PopulationUnit(wiring.Component):
         return packed_memory(words.reshape(self.cycles, n * p), n * p, Format(self._inhibition_bits))
 
 
-def _sum(row: Sequence[Value], population: Sequence[tuple[Value, Value]], delay: Delay) -> Value:
-    """``sum_k row[k] * population[k]``, three cycles later; of each current, three times it comes along."""
-    products = [delay(narrow_product(w, *multiples)) for w, multiples in zip(row, population, strict=True)]
-    return delay(tree([delay(part) for part in reduce_levels(products, add, 2)], add))
+class InhibitorySums:
+    """Of a chunk of the I population ``sum_k w[k] * i_ie[k]`` and ``sum_k w[k] * g_i[k] * i_ie[k]``, in a pipeline.
+
+    Equal gains need no second sum, if they are a power of two (or zero).
+
+    Parameters
+    ----------
+    m : Module
+        Gets the registers, and the memory of the gains.
+    delay : Delay
+        Of a pipeline that never stands still.
+    i_ie : array of the currents of a chunk
+    chunk : Value
+        Which chunk they are of.
+    g_i : (n_i,) unsigned, ``gain_i_bits`` bits, or None in a readout, which has no second sum
+    """
+
+    #: Cycles from the currents to their sums; the weights come half-way.
+    LATENCY = 6
+
+    def __init__(
+        self, m: Module, delay: Delay, *, i_ie: Any, chunk: Value, g_i: np.ndarray | None, gain_i_bits: int
+    ) -> None:
+        self._delay = delay
+        arrived = [delay(i) for i in i_ie]
+        populations = [[delay(i) for i in arrived]]
+        #: What the first sum, times this, is the second one; None if it is not so.
+        self._gain: int | None = None
+        if g_i is not None and len(set(g_i.tolist())) == 1 and int(g_i[0]).bit_count() <= 1:
+            self._gain = int(g_i[0])
+        elif g_i is not None:
+            m.submodules.g_i = memory = packed_memory(g_i[None], len(arrived), Format(gain_i_bits))
+            read = memory.read_port()
+            m.d.comb += read.addr.eq(chunk)
+            gained = [narrow_product(g, i, multiple(i, 3)) for g, i in zip(read.data, arrived, strict=True)]
+            populations.append([delay(value) for value in gained])
+        self._multiples = [[(delay(i), delay(multiple(i, 3))) for i in population] for population in populations]
+
+    def of(self, row: Sequence[Value]) -> tuple[Value, Value | None]:
+        """The sums for one E neuron; of its ``row`` of weights those of the chunk, three cycles after the currents."""
+        first, *second = (self._sum(row, population) for population in self._multiples)
+        if self._gain is not None:
+            return first, multiple(first, self._gain)
+        return first, second[0] if second else None
+
+    def _sum(self, row: Sequence[Value], population: Sequence[tuple[Value, Value]]) -> Value:
+        delay = self._delay
+        products = [delay(narrow_product(w, *multiples)) for w, multiples in zip(row, population, strict=True)]
+        return delay(tree([delay(part) for part in reduce_levels(products, add, 2)], add))

@@ -198,6 +198,9 @@ def _run_yosys(
         f"read_verilog {manifest.top}.v {SHELL}.v",
         # Aliases of the elements of arrays: yosys 0.70 takes their names for those of single bits, and ends.
         "rename -hide */w:*[[]*",
+        # Copies of a register stay copies (hw.pipeline.copies): yosys looks at cells for that, and not at signals.
+        "proc",
+        "setattr -set keep 1 a:keep %ci1:+$dff[Q] t:$dff %i",
         f"{device.synthesis} -top {SHELL}" + (f" -json {SHELL}.json" if device.route else ""),
         "tee -q -o cells.json stat -json",
     ]

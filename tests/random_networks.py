@@ -64,6 +64,16 @@ def _without_inhibition(
     return Layer(w, w[:0], w[:, :0].view("u1"), int(rng.integers(1, 4)), bits, 1, neurons, wiring)
 
 
+def _alike(rng: np.random.Generator, layer: Layer) -> Layer:
+    """The layer with equal gains of its I neurons, as one bit has them, and perhaps equal rows of ``w_ei``."""
+    neurons = layer.neurons
+    if neurons is not None:
+        gain = 1 << int(rng.integers(neurons.gain_i_bits))
+        neurons = replace(neurons, g_i=np.full_like(neurons.g_i, gain))
+    w_ei = np.broadcast_to(layer.w_ei[:1], layer.w_ei.shape).copy() if rng.random() < 0.5 else layer.w_ei
+    return replace(layer, neurons=neurons, w_ei=w_ei)
+
+
 def random_network(seed: int, *, largest: int = 64, depth: int = 3) -> IntegerNetwork:
     """A network whose shapes are 1..``largest``, bits 1..8, with up to ``depth`` layers; the seed decides all.
 
@@ -88,6 +98,8 @@ def random_network(seed: int, *, largest: int = 64, depth: int = 3) -> IntegerNe
         )
         if plain.random() < 0.25:
             layers[-1] = _without_inhibition(plain, d, n_e, layers[-1].neurons)
+        elif plain.random() < 0.3:
+            layers[-1] = _alike(plain, layers[-1])
     return IntegerNetwork(
         name=f"random{seed}",
         input=Input(sizes[0], int(rng.integers(1, 9)), "static" if rng.random() < 0.5 else "sequence"),

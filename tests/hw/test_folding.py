@@ -38,7 +38,8 @@ def test_lanes_out_of_range_are_named(lanes: str, excess: bool) -> None:
 def test_fewer_multipliers_make_fewer_lanes() -> None:
     network = random_network(14, largest=60)
     least = default_foldings(network, multipliers=5)
-    assert all((f.population_lanes, f.neuron_lanes) == (1, 1) for f in least)
+    inhibited = [f for f, layer in zip(least, network.layers, strict=True) if layer.n_i]
+    assert inhibited and all((f.population_lanes, f.neuron_lanes) == (1, 1) for f in inhibited)
     with pytest.raises(ChandelierError, match="multipliers of a layer must be at least 5, not 4"):
         default_foldings(network, multipliers=4)
 

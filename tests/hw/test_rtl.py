@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from hw.folding import Folding
+from hw.global_inhibition import is_global
 from hw.lint import check_verilator, check_yosys
 from hw.manifest import Manifest
 from hw.rtl import write_rtl
