@@ -29,6 +29,14 @@ __all__ = ["Routed", "SynthesisReport", "Usage", "WorstPath", "synthesise"]
 Progress = Callable[[str, str], None]
 #: Name of the shell's module, and of the files made of it.
 SHELL = "chandelier_shell"
+#: Fewest flip-flops that share an enable or a reset. yosys finds hundreds that serve one or two, in products above all;
+#: flip-flops that stand side by side in a device must share them, and with hundreds of kinds the placer finds no end.
+FEWEST = 10
+#: All kinds of flip-flops that yosys knows, for its pass that takes rare enables and resets into the logic before them.
+_FLIP_FLOPS = " ".join(
+    f"-cell ${kind} 01"
+    for kind in ("_DFF_?_", "_DFF_?P?_", "_DFFE_??_", "_DFFE_?P??_", "_SDFF_?P?_", "_SDFFE_?P??_", "_SDFFCE_?P??_")
+)
 #: Files that an earlier run may have left in the folder.
 _OWN = (
     r"chandelier_top\.[vf]|chandelier_top\.layer\d+(\.\w+)+\.mem|manifest\.json|chandelier_shell\.(v|pins)"
@@ -201,7 +209,9 @@ def _run_yosys(
         # Copies of a register stay copies (hw.pipeline.copies): yosys looks at cells for that, and not at signals.
         "proc",
         "setattr -set keep 1 a:keep %ci1:+$dff[Q] t:$dff %i",
-        f"{device.synthesis} -top {SHELL}" + (f" -json {SHELL}.json" if device.route else ""),
+        f"{device.synthesis} -top {SHELL} -run begin:map_ffs",
+        f"dfflegalize {_FLIP_FLOPS} -mince {FEWEST} -minsrst {FEWEST}",
+        f"{device.synthesis} -top {SHELL} -run map_ffs:" + (f" -json {SHELL}.json" if device.route else ""),
         "tee -q -o cells.json stat -json",
     ]
     log = folder / "yosys.log"

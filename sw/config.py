@@ -50,7 +50,9 @@ class NetworkConfig(_Section):
     ratio: int = Field(default=4, ge=1, le=1024)
     #: ``tau = 2**tau_shift`` of the leak.
     tau_shift: int = Field(default=1, ge=1, le=8)
-    #: ``divisive`` is the E-I network; ``batch-norm`` its normalised twin, without inhibition; ``none`` has neither.
+    #: ``divisive`` is the E-I network; ``global`` is one whose layers inhibit all their E neurons alike, with ``w_ei``
+    #: as E-I Init makes it, for less hardware; ``batch-norm`` is the normalised twin, without inhibition; ``none`` has
+    #: neither.
     inhibition: Inhibition = "divisive"
     #: Fraction of spikes that are dropped in training.
     dropout: float = Field(default=0.0, ge=0, lt=1)

@@ -150,7 +150,11 @@ class EISynapses(nn.Module):
     x_max : int
         Largest input that can come: the largest code at the first layer, a sum of spikes elsewhere.
     prop : EIProp
+    global_inhibition : bool
+        All E neurons are inhibited alike: ``w_ei`` stays ``1 / n_i``, which E-I Init makes of it, and is not trained.
     """
+
+    w_ei: Tensor
 
     def __init__(
         self,
@@ -161,13 +165,17 @@ class EISynapses(nn.Module):
         ratio: int = 4,
         x_max: int = 1,
         prop: EIProp = ALL_PARTS,
+        global_inhibition: bool = False,
     ) -> None:
         super().__init__()
         self.d, self.n_e, self.n_i = (d := wiring.inputs(shape)), n_e, max(1, n_e // ratio)
         self.wiring, self.x_max, self.prop = wiring, x_max, prop
         self.w_ee = nn.Parameter(torch.rand(n_e, d) / d**0.5)
         self.w_ie = nn.Parameter(torch.rand(self.n_i, d) / d**0.5)
-        self.w_ei = nn.Parameter(torch.rand(n_e, self.n_i) / self.n_i**0.5)
+        if global_inhibition:
+            self.register_buffer("w_ei", torch.full((n_e, self.n_i), 1 / self.n_i))
+        else:
+            self.w_ei = nn.Parameter(torch.rand(n_e, self.n_i) / self.n_i**0.5)
         self.quantiser: LayerQuantiser | None = None
         self.mixed_precision = False
 

@@ -17,8 +17,9 @@ from sw.signed import SignedLayer, SignedSynapses
 
 __all__ = ["Inhibition", "SpikingNetwork"]
 
-#: What keeps currents in range: E-I inhibition, or, in the normalised twin, batch normalisation, or nothing.
-Inhibition = Literal["divisive", "batch-norm", "none"]
+#: What keeps currents in range: E-I inhibition, also in the form in which all E neurons of a layer are inhibited alike;
+#: or, in the normalised twin, batch normalisation, or nothing.
+Inhibition = Literal["divisive", "global", "batch-norm", "none"]
 
 
 class SpikingNetwork(nn.Module):
@@ -37,8 +38,9 @@ class SpikingNetwork(nn.Module):
     tau_shift : int
         ``tau = 2**tau_shift``.
     prop : EIProp
-    inhibition : "divisive", "batch-norm" or "none"
-        The E-I layers of the paper; their normalised twin, with signed synapses and no I neurons; neither.
+    inhibition : "divisive", "global", "batch-norm" or "none"
+        The E-I layers of the paper; the same with ``w_ei`` as it is at first; their normalised twin, with signed
+        synapses and no I neurons; neither.
     dropout : float, 0 <= dropout < 1
         Fraction of spikes that are dropped in training.
 
@@ -67,8 +69,9 @@ class SpikingNetwork(nn.Module):
 
         def synapses(stage: Stage) -> EISynapses | SignedSynapses:
             shape = (stage.shape, stage.neurons, stage.wiring)
-            if inhibition == "divisive":
-                return EISynapses(*shape, ratio=ratio, x_max=stage.x_max, prop=prop)
+            if inhibition in ("divisive", "global"):
+                alike = inhibition == "global"
+                return EISynapses(*shape, ratio=ratio, x_max=stage.x_max, prop=prop, global_inhibition=alike)
             return SignedSynapses(*shape, x_max=stage.x_max)
 
         def layer(stage: Stage) -> SpikingLayer:

@@ -82,6 +82,7 @@ VARIANTS: list[dict[str, Any]] = [
     {"hidden": ["8C3", "8R", "12Rs2", "12R", "PG"]},
     {"hidden": ["8C3", "8R", "12Rs2", "P2", 20], "inhibition": "batch-norm", "dropout": 0.2},
     {"hidden": [30, 20], "inhibition": "batch-norm"},
+    {"hidden": [30, 20], "inhibition": "global"},
     {"hidden": ["6C1x5", "P1x2", 12], "inhibition": "none"},
 ]
 
@@ -154,3 +155,15 @@ def test_parameters_stay_non_negative_but_for_the_bias() -> None:
     for name, parameter in network.named_parameters():
         if not name.endswith("b_e"):
             assert float(parameter.detach().min()) >= 0, name
+
+
+def test_global_inhibition_is_not_trained() -> None:
+    torch.manual_seed(0)
+    network = SpikingNetwork(Input(20, 4), [16], 10, steps=2, inhibition="global")
+    rng = np.random.default_rng(0)
+    _train(network, rng.integers(0, 16, (64, 20)).astype(np.uint8), Scheme(inhibition_bits=3), rng, 0)
+    for trained in network.layers():
+        w_ei = trained.synapses.get_buffer("w_ei")
+        assert (w_ei == 1 / w_ei.shape[1]).all()
+    for layer in network.integer_network("alike").layers:
+        assert len(np.unique(layer.w_ei)) == 1

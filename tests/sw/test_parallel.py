@@ -176,7 +176,7 @@ def test_a_full_memory_is_one_line() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
 
-@pytest.mark.parametrize("inhibition", ["divisive", "batch-norm", "none"])
+@pytest.mark.parametrize("inhibition", ["divisive", "global", "batch-norm", "none"])
 def test_a_step_makes_no_tensor_that_is_not_on_the_networks_device(inhibition: Any) -> None:
     """On the device "meta", which has no values: products and sums with tensors of another device are refused."""
     spec, hidden = Input(192, 8, "static", 0.5, (8, 8, 3)), ["4C3", "4R", "P2", "12"]
