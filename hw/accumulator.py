@@ -1,5 +1,6 @@
 """The synapse stage: turns the events of a time step into the excitatory and inhibitory input of every neuron."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,9 @@ from amaranth.lib.wiring import In, Out
 
 from hw.layouts import accumulator_layout, event_layout, index_of
 from hw.packing import ceil_div
-from hw.pipeline import pipeline
+from hw.pipeline import copies, pipeline
 from hw.product import multiple
-from hw.synapses import SynapseProducts
+from hw.synapses import LANES_A_COPY, SynapseProducts
 from quant.formats import Format
 
 __all__ = ["SynapseAccumulator"]
@@ -122,23 +123,28 @@ class SynapseAccumulator(wiring.Component):
         with m.Elif(marker):
             m.d.sync += waiting.eq(1)
 
-        # With a word a row nothing has to turn, and the product of no event is zero.
-        turn = delay(issued, products.latency, reset=True) if self.words > 1 else Const(1)
-        rings = self._rings(m, products.products, turn=turn, clear=taken)
+        groups = ceil_div(self._lanes, LANES_A_COPY)
+        clear = copies(m, taken, groups)
+        turn = copies(m, delay(issued, products.latency - 1, reset=True), groups)
+        rings = self._rings(m, products.products, turn=turn, clear=clear)
         currents = [current for population, _ in self.o.p.shape() for current in self.o.p[population]]
         m.d.comb += [current.eq(rings[n % self._lanes][n // self._lanes]) for n, current in enumerate(currents)]
         return m
 
-    def _rings(self, m: Module, products: Any, *, turn: Value, clear: Value) -> list[Any]:
-        """The accumulators of each lane; element 0 is the head, to which the product is added as the ring turns."""
+    def _rings(self, m: Module, products: Any, *, turn: Sequence[Value], clear: Sequence[Value]) -> list[Any]:
+        """The accumulators of each lane; element 0 is the head, to which the product is added as the ring turns.
+
+        ``turn`` and ``clear`` have a copy for each ``LANES_A_COPY`` lanes. With a word a row nothing has to turn, and
+        the product of no event is zero.
+        """
         rings = []
         for lane in range(self._lanes):
             width = max(self._widths[lane :: self._lanes])
             ring: Any = Signal(data.ArrayLayout(unsigned(width), self.words), name=f"ring_{lane}")
             total = (ring[0] + products[lane])[:width]
-            with m.If(clear):
+            with m.If(clear[lane // LANES_A_COPY]):
                 m.d.sync += ring.eq(0)
-            with m.Elif(turn):
+            with m.Elif(turn[lane // LANES_A_COPY] if self.words > 1 else 1):
                 m.d.sync += ring.eq(Cat(ring.as_value()[width:], total))
             rings.append(ring)
         return rings

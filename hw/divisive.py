@@ -5,16 +5,16 @@ from operator import add
 from typing import Any
 
 import numpy as np
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Const, Module, Mux, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.credits import CreditQueue
 from hw.layouts import frame_layout
 from hw.parameters import ParameterMemory
 from hw.pipeline import Delay, pipeline
 from hw.product import tree
 from hw.reciprocal import ReciprocalUnit
-from hw.skid import Skid
 from quant.arithmetic import round_shift, saturate
 from quant.formats import Format
 from quant.reciprocal import Reciprocal
@@ -29,7 +29,7 @@ class DivisiveInhibition(wiring.Component):
     """``I = saturate(round_shift(g_e * bal * R, shift + e) + b_e)``, ``b_e`` where ``d`` is 0 (numerics, section 3).
 
     A beat a cycle; ``LATENCY`` cycles: the reciprocal, the parameters, ``g_e * R``, times each part of ``bal``, their
-    sum, the shift in two, the rounding, the rest, and a skid.
+    sum, the shift in two, the rounding, the rest, and a queue.
 
     Parameters
     ----------
@@ -53,8 +53,10 @@ class DivisiveInhibition(wiring.Component):
         If a parameter is out of its range.
     """
 
-    #: Cycles from a beat in to the same beat out.
-    LATENCY = ReciprocalUnit.LATENCY + 8 + Skid.LATENCY
+    #: Cycles from reciprocal to current.
+    PIPELINE = 8
+    #: Cycles from a beat in to the same beat out, two of them in a queue.
+    LATENCY = ReciprocalUnit.LATENCY + PIPELINE + 2
 
     i: stream.Interface
     o: stream.Interface
@@ -91,20 +93,20 @@ class DivisiveInhibition(wiring.Component):
         m = Module()
         m.submodules.reciprocal = unit = self._unit
         m.submodules.parameters = memory = self._parameters
-        m.submodules.skid = skid = Skid(self.o.p.shape())
-        wiring.connect(m, skid.o, wiring.flipped(self.o))
-        advance, valids = Signal(), Signal(self.LATENCY - ReciprocalUnit.LATENCY - Skid.LATENCY)
-        wiring.connect(m, wiring.flipped(self.i), unit.i)
+        # Nothing stands still here: a beat begins if there is room for it behind the pipeline.
+        m.submodules.beats = beats = CreditQueue(self.o.p.shape(), self.LATENCY + 1)
+        wiring.connect(m, beats.o, wiring.flipped(self.o))
         m.d.comb += [
-            advance.eq(skid.i.ready),
-            unit.o.ready.eq(advance),
-            memory.taken.eq(unit.o.valid & advance),  # never in the first cycle: the unit has a latency
-            skid.i.valid.eq(valids[-1]),
+            unit.i.p.eq(self.i.p),
+            unit.i.valid.eq(self.i.valid & beats.room),
+            self.i.ready.eq(beats.room),
+            beats.begun.eq(unit.i.valid),
+            unit.o.ready.eq(1),
+            memory.taken.eq(unit.o.valid),  # never in the first cycle: the unit has a latency
         ]
-        with m.If(advance):
-            m.d.sync += valids.eq(Cat(unit.o.valid, valids))
-        delay = pipeline(m, advance)
-        for source, parameters, result in zip(unit.o.p, memory.data, skid.i.p, strict=True):
+        delay = pipeline(m, Const(1))
+        m.d.comb += beats.arrived.eq(delay(unit.o.valid, self.PIPELINE, reset=True))
+        for source, parameters, result in zip(unit.o.p, memory.data, beats.payload, strict=True):
             m.d.comb += result.current.eq(self._current(source, parameters, delay))
         return m
 

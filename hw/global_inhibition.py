@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth import Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,6 +13,7 @@ from hw.packing import ceil_div, packed_memory
 from hw.pipeline import Delay, pipeline
 from hw.population import ROOM, InhibitorySums
 from hw.product import multiple
+from hw.shadow import shadow
 from quant.formats import Format
 from quant.network import Layer
 
@@ -136,35 +137,33 @@ class GlobalInhibition(wiring.Component):
 
         That is: whether a chunk is to be added up, whether a group leaves, and whether it is the last one.
         """
-        i_ee: Any = Signal(
-            data.ArrayLayout(data.ArrayLayout(self._i_ee, self._neuron_lanes), self.groups), reset_less=True
-        )
-        i_ie: Any = Signal(
-            data.ArrayLayout(data.ArrayLayout(self._i_ie, self._population_lanes), self.chunks), reset_less=True
-        )
         chunk, group = Signal(index_of(self.chunks + self.SUM)), Signal(index_of(self.groups))
-        adding, leaving = Signal(), Signal()
-        summing, emitting = Signal(), Signal()
+        ready, adding, leaving = Signal(init=1), Signal(), Signal()
+        next_ready, next_adding, next_leaving = Signal(), Signal(), Signal()
+        summed, left = adding & (chunk == self.chunks + self.SUM - 1), Signal()
+        emitting, last = Signal(), group == self.groups - 1
         m.d.comb += [
-            self.i.ready.eq(~adding & ~leaving),
-            summing.eq(adding & (chunk < self.chunks)),
             emitting.eq(leaving & beats.room),
+            left.eq(emitting & last),
+            # A cycle ahead, so that the registers of the currents have copies of what moves them.
+            next_adding.eq(Mux(ready, self.i.valid, adding & ~summed)),
+            next_leaving.eq(summed | (leaving & ~left)),
+            next_ready.eq(~next_adding & ~next_leaving),
+            self.i.ready.eq(ready),
         ]
+        m.d.sync += [ready.eq(next_ready), adding.eq(next_adding), leaving.eq(next_leaving)]
         with m.If(adding):
-            m.d.sync += [chunk.eq(chunk + 1), i_ie.eq(Cat(i_ie.as_value()[i_ie[0].shape().size :], i_ie[0]))]
-            with m.If(chunk == self.chunks + self.SUM - 1):
-                m.d.sync += [chunk.eq(0), adding.eq(0), leaving.eq(1)]
+            m.d.sync += chunk.eq(Mux(summed, 0, chunk + 1))
         with m.If(emitting):
-            m.d.sync += [group.eq(group + 1), i_ee.eq(i_ee.as_value()[i_ee[0].shape().size :])]
-            with m.If(group == self.groups - 1):
-                m.d.sync += [group.eq(0), leaving.eq(0)]
-        with m.If(self.i.ready):
-            m.d.sync += [
-                adding.eq(self.i.valid),
-                i_ee.eq(self.i.p.i_ee.as_value()),
-                i_ie.eq(self.i.p.i_ie.as_value()),
-            ]
-        return i_ee[0], i_ie[0], chunk, summing, emitting, group == self.groups - 1
+            m.d.sync += group.eq(Mux(last, 0, group + 1))
+        head = data.ArrayLayout(self._i_ee, self._neuron_lanes)
+        part = data.ArrayLayout(self._i_ie, self._population_lanes)
+        next_emitting = next_leaving & beats.next_room
+        i_ee, i_ie = self.i.p.i_ee.as_value(), self.i.p.i_ie.as_value()
+        e = shadow(m, i_ee, width=head.size, words=self.groups, load=next_ready, shift=next_emitting)
+        i = shadow(m, i_ie, width=part.size, words=self.chunks, load=next_ready, shift=next_adding)
+        summing = adding & (chunk < self.chunks)
+        return data.View(head, e), data.View(part, i), chunk, summing, emitting, last
 
     def _sums(self, m: Module, i_ie: Any, chunk: Value, summing: Value, delay: Delay) -> tuple[Value, Value | None]:
         """Inhibition and denominator; they stay until the first chunk of the next step has been added up."""

@@ -5,7 +5,7 @@ from operator import add
 from typing import Any
 
 import numpy as np
-from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth import Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -15,6 +15,7 @@ from hw.layouts import accumulator_layout, frame_layout, index_of, shape_of
 from hw.packing import ceil_div, packed_memory
 from hw.pipeline import Delay, pipeline
 from hw.product import multiple, narrow_product, reduce_levels, tree
+from hw.shadow import shadow
 from quant.formats import Format
 
 __all__ = ["ROOM", "InhibitorySums", "PopulationUnit"]
@@ -147,40 +148,32 @@ class PopulationUnit(wiring.Component):
         Gives the ``i_ee`` of the group and the ``i_ie`` of the chunk whose turn it is, and whether there is one
         (``valid``), whether it is the group's ``first``, whether its ``last``.
         """
-        i_ee: Any = Signal(
-            data.ArrayLayout(data.ArrayLayout(self._i_ee, self._neuron_lanes), self.groups), reset_less=True
-        )
-        i_ie: Any = Signal(
-            data.ArrayLayout(data.ArrayLayout(self._i_ie, self._population_lanes), self.chunks), reset_less=True
-        )
         issued: Any = Signal(data.StructLayout({"valid": 1, "first": 1, "last": 1}))
-        busy, next_busy, next_word = Signal(), Signal(), Signal(word.shape())
-        ready, step_end = Signal(init=1), word == self.cycles - 1
+        busy, next_busy, next_word, next_chunk = Signal(), Signal(), Signal.like(word), Signal.like(chunk)
+        next_ready, next_issued, next_last = Signal(), Signal(), Signal()
         m.d.comb += [
             issued.valid.eq(busy & beats.room),
             issued.first.eq(chunk == 0),
             issued.last.eq(chunk == self.chunks - 1),
             beats.begun.eq(issued.valid & issued.last),
-            next_word.eq(Mux(issued.valid, Mux(step_end, 0, word + 1), word)),
-            next_busy.eq(Mux(ready, self.i.valid, busy)),
-            self.i.ready.eq(ready),
+            # All a cycle ahead: what stands before this unit waits for a register, and not for all that is behind it,
+            # and the registers of the currents have copies of what moves them.
+            next_word.eq(Mux(issued.valid, Mux(word == self.cycles - 1, 0, word + 1), word)),
+            next_chunk.eq(Mux(issued.valid, Mux(issued.last, 0, chunk + 1), chunk)),
+            next_busy.eq(Mux(self.i.ready, self.i.valid, busy)),
+            next_issued.eq(next_busy & beats.next_room),
+            next_last.eq(next_issued & (next_chunk == self.chunks - 1)),
+            next_ready.eq(~next_busy | (next_issued & (next_word == self.cycles - 1))),
         ]
-        m.d.sync += [
-            word.eq(next_word),
-            busy.eq(next_busy),
-            # A cycle ahead, so that what stands before it waits for a register, and not for all that is behind it.
-            ready.eq(~next_busy | ((next_word == self.cycles - 1) & beats.next_room)),
-        ]
-        with m.If(issued.valid):
-            m.d.sync += [
-                chunk.eq(Mux(issued.last, 0, chunk + 1)),
-                i_ie.eq(Cat(i_ie.as_value()[i_ie[0].shape().size :], i_ie[0])),
-            ]
-            with m.If(issued.last):
-                m.d.sync += i_ee.eq(i_ee.as_value()[i_ee[0].shape().size :])
-        with m.If(ready):
-            m.d.sync += [i_ee.eq(self.i.p.i_ee.as_value()), i_ie.eq(self.i.p.i_ie.as_value())]
-        return i_ee[0], i_ie[0], issued
+        ready = Signal(init=1)
+        m.d.comb += self.i.ready.eq(ready)
+        m.d.sync += [word.eq(next_word), chunk.eq(next_chunk), busy.eq(next_busy), ready.eq(next_ready)]
+        i_ee, i_ie = self.i.p.i_ee.as_value(), self.i.p.i_ie.as_value()
+        group = data.ArrayLayout(self._i_ee, self._neuron_lanes)
+        head = shadow(m, i_ee, width=group.size, words=self.groups, load=next_ready, shift=next_last)
+        part = data.ArrayLayout(self._i_ie, self._population_lanes)
+        turn = shadow(m, i_ie, width=part.size, words=self.chunks, load=next_ready, shift=next_issued, rotate=True)
+        return data.View(group, head), data.View(part, turn), issued
 
     def _w_ei_memory(self) -> Memory:
         """A word for each chunk of each group: ``population_lanes`` weights of each neuron of the group."""

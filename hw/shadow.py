@@ -1,0 +1,41 @@
+"""Shadow registers: values that come all at once, and leave one word after another."""
+
+from amaranth import Cat, Const, Module, Signal, Value
+
+from hw.packing import ceil_div
+
+__all__ = ["shadow"]
+
+#: Bits that share a copy of what moves them: more would be too far apart on a chip.
+BLOCK = 128
+
+
+def shadow(
+    m: Module, source: Value, *, width: int, words: int, load: Value, shift: Value, rotate: bool = False
+) -> Value:
+    """The first of ``words`` words of ``width`` bits, which ``source`` is taken into, and which then move up.
+
+    Parameters
+    ----------
+    m : Module
+        Gets the registers.
+    source : Value
+        Up to ``words * width`` bits; zeros fill up the rest.
+    load, shift : Value
+        Whether the words are taken, or else move up, in the *next* cycle: each block of registers has its own copies.
+        In the first cycle after a reset they are taken.
+    rotate : bool
+        Whether a word that has left comes in again behind the last one.
+    """
+    held = Signal(width * words, reset_less=True)
+    filled = Cat(source, Const(0, len(held) - len(source)))
+    moved = Cat(held[width:], held[:width] if rotate else Const(0, width))
+    for block in range(ceil_div(len(held), BLOCK)):
+        bits = slice(block * BLOCK, (block + 1) * BLOCK)
+        loads, shifts = (Signal(init=init, name=name, attrs={"keep": 1}) for name, init in (("load", 1), ("shift", 0)))
+        m.d.sync += [loads.eq(load), shifts.eq(shift)]
+        with m.If(loads):
+            m.d.sync += held[bits].eq(filled[bits])
+        with m.Elif(shifts):
+            m.d.sync += held[bits].eq(moved[bits])
+    return held[:width]
