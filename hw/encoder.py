@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.layouts import event_layout, frame_layout, index_of
 from hw.packing import ceil_div
+from hw.skid import Skid
 from quant.formats import Format
 
 __all__ = ["EventEncoder", "index_bits"]
@@ -51,6 +52,9 @@ class EventEncoder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        # Or the stages before would wait for all that a spike waits for, in the same cycle.
+        m.submodules.skid = skid = Skid(self.i.p.shape())
+        wiring.connect(m, wiring.flipped(self.i), skid.i)
         pending = Signal(self._lanes)  # spikes of the beat that are still to be sent
         closing = Signal()  # the beat was its frame's last, the marker is still to be sent
         first, next_first = Signal(index_of(self._n)), Signal(index_of(self._n))  # neuron of the beat, and of the next
@@ -67,16 +71,16 @@ class EventEncoder(wiring.Component):
             self.o.valid.eq(pending.any() | closing),
             sent.eq(self.o.valid & self.o.ready),
             done.eq(~self.o.valid | (sent & (out.last | ~(closing | others.any())))),
-            self.i.ready.eq(done),
+            skid.o.ready.eq(done),
         ]
         with m.If(sent):
             m.d.sync += pending.eq(others)
             with m.If(out.last):
                 m.d.sync += closing.eq(0)
-        with m.If(done & self.i.valid):
+        with m.If(done & skid.o.valid):
             last_beat = next_first == (self._beats - 1) * self._lanes
             m.d.sync += [
-                pending.eq(Cat(neuron.spike for neuron in self.i.p)),
+                pending.eq(Cat(neuron.spike for neuron in skid.o.p)),
                 closing.eq(last_beat),
                 first.eq(next_first),
                 next_first.eq(Mux(last_beat, 0, next_first + self._lanes)),

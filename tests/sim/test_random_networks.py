@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hw.folding import Folding, row_synapses
+from hw.global_inhibition import is_global
 from hw.rtl import write_rtl
 from quant.golden import SIGNALS, GoldenModel
 from quant.maps import Window
@@ -20,8 +21,8 @@ TOGETHER = 8
 #: Largest shapes. Small networks build faster and have corners of their own.
 LARGEST = (64, 8, 16, 32)
 SAMPLES = 20
-#: Seed of three layers, the second without inhibition, in which nearly every weight matters to some sample.
-VICTIM = 1266
+#: Seed of three layers, the second without inhibition, the third with global inhibition, in which nearly every weight matters to some sample.
+VICTIM = 206
 #: Seed whose first layer has a window of 1x2 on a pooled map of 1x7x2: where all inputs are lit, every weight
 #: matters.
 WINDOW_VICTIM = 205
@@ -100,7 +101,7 @@ def _sensitive(network: IntegerNetwork, codes: np.ndarray, layer: int, memory: s
     shape = network.layers[layer]
     if memory == "w_ei":
         active = signals[layer, "i_ie"].reshape(-1, shape.n_i).any(0)
-        return np.flatnonzero(np.broadcast_to(active, (shape.n_e, shape.n_i)))
+        return np.flatnonzero(np.broadcast_to(active, (1 if is_global(shape) else shape.n_e, shape.n_i)))
     x = codes if layer == 0 else signals[layer - 1, "spike"]
     active = x.reshape(-1, shape.d).any(0)
     return np.flatnonzero(np.repeat(active, shape.n_e + shape.n_i))
