@@ -21,7 +21,7 @@ TOGETHER = 8
 #: Largest shapes. Small networks build faster and have corners of their own.
 LARGEST = (64, 8, 16, 32)
 SAMPLES = 20
-#: Seed of three layers, the second without inhibition, the third with global inhibition, in which nearly every weight matters to some sample.
+#: Seed of three layers, the second without inhibition, the third with global inhibition.
 VICTIM = 206
 #: Seed whose first layer has a window of 1x2 on a pooled map of 1x7x2: where all inputs are lit, every weight
 #: matters.
