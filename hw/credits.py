@@ -55,16 +55,22 @@ class CreditQueue(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.beats = beats = fifo.SyncFIFOBuffered(width=self.o.p.shape().size, depth=self._depth)
-        full, pending, next_pending = Signal(), Signal(range(self._depth + 1)), Signal(range(self._depth + 1))
+        full, taken, pending, next_pending = (
+            Signal(),
+            Signal(),
+            Signal(range(self._depth + 1)),
+            Signal(range(self._depth + 1)),
+        )
         m.d.comb += [
             beats.w_data.eq(self.payload.as_value()),
             beats.w_en.eq(self.arrived),
             self.o.valid.eq(beats.r_rdy),
             self.o.p.as_value().eq(beats.r_data),
             beats.r_en.eq(self.o.ready),
-            next_pending.eq(pending + self.begun - (self.o.valid & self.o.ready)),
+            # What has left counts a cycle later, so that the taker's ready ends in a register.
+            next_pending.eq(pending + self.begun - taken),
             self.next_room.eq(next_pending != self._depth),
             self.room.eq(~full),
         ]
-        m.d.sync += [pending.eq(next_pending), full.eq(~self.next_room)]
+        m.d.sync += [pending.eq(next_pending), full.eq(~self.next_room), taken.eq(self.o.valid & self.o.ready)]
         return m

@@ -94,7 +94,7 @@ class DivisiveInhibition(wiring.Component):
         m.submodules.reciprocal = unit = self._unit
         m.submodules.parameters = memory = self._parameters
         # Nothing stands still here: a beat begins if there is room for it behind the pipeline.
-        m.submodules.beats = beats = CreditQueue(self.o.p.shape(), self.LATENCY + 1)
+        m.submodules.beats = beats = CreditQueue(self.o.p.shape(), self.LATENCY + 2)
         wiring.connect(m, beats.o, wiring.flipped(self.o))
         m.d.comb += [
             unit.i.p.eq(self.i.p),
