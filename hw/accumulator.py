@@ -8,17 +8,22 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.layouts import accumulator_layout, event_layout, index_of
+from hw.layouts import accumulator_layout, event_layout, index_of, window_layout
 from hw.packing import ceil_div
 from hw.pipeline import copies, pipeline
 from hw.product import multiple
-from hw.synapses import LANES_A_COPY, SynapseProducts
+from hw.synapses import LANES_A_COPY, SynapseProducts, products_latency
 from quant.formats import Format
 
-__all__ = ["SynapseAccumulator"]
+__all__ = ["SynapseAccumulator", "synapse_latency"]
 
 #: Events that wait in front of the stage, so that bursts of the sender do not stall it.
 QUEUE_DEPTH = 16
+
+
+def synapse_latency(events: int) -> int:
+    """Cycles from a marker's arrival to the currents, where so many events come at once: 2 in the queue, products."""
+    return 2 + products_latency(events)
 
 
 class SynapseAccumulator(wiring.Component):
@@ -27,7 +32,10 @@ class SynapseAccumulator(wiring.Component):
     An event ``(j, x)`` takes the row of weights of input ``j`` through ``lanes`` products, a word a cycle:
     ``words`` cycles. After the end-of-step marker the next event waits until all currents have left, in one beat, and
     then the accumulators start again at zero. A step of ``events`` events therefore takes ``cycles(events)``
-    cycles, unless the taker of the currents is not ready. Latency from marker to currents: ``LATENCY`` cycles.
+    cycles, unless the taker of the currents is not ready. Latency from marker to currents: ``latency`` cycles.
+
+    With more lanes than a row has synapses, a multiple, ``events`` events come in a beat, each of its own part of the
+    inputs: lane ``k`` is input ``events * index + k``, and a value of 0 is no event.
 
     The accumulators are a ring of words that turns by one word a cycle, so that no multiplexer is as wide as a
     row: the word at the head is the one whose weights arrive.
@@ -42,15 +50,12 @@ class SynapseAccumulator(wiring.Component):
         Bits of the value of an event: the input's, or 1 for spikes.
     i_ee, i_ie : Format
         Of the results; they must hold every sum that the weights allow.
-    lanes : int, 1..n_e+n_i
+    lanes : int, 1..n_e+n_i, or a multiple of that
         Synapses computed in a cycle.
     """
 
     i: stream.Interface
     o: stream.Interface
-
-    #: Cycles from the marker's arrival to the currents: 2 in the queue, 4 in the pipeline.
-    LATENCY = 6
 
     def __init__(
         self,
@@ -65,37 +70,45 @@ class SynapseAccumulator(wiring.Component):
     ) -> None:
         self.n_e, self.d = w_ee.shape
         self.n_i = w_ie.shape[0]
-        if not 1 <= lanes <= self.n_e + self.n_i:
-            raise ValueError(f"lanes of the synapse stage must be 1..{self.n_e + self.n_i}, not {lanes}")
+        row = self.n_e + self.n_i
+        #: Events that come at once.
+        self.events = max(1, lanes // row)
+        if lanes < 1 or (lanes > row and (lanes % row or self.events > self.d)):
+            raise ValueError(f"lanes of the synapse stage must be 1..{row}, or 2..{self.d} times that, not {lanes}")
         if w_ie.shape[1] != self.d:
             raise ValueError(f"w_ee has {self.d} inputs and w_ie {w_ie.shape[1]}")
         for name, bits in ("synapse bits", synapse.width), ("value_bits", value_bits):
             if not 1 <= bits <= 8:
                 raise ValueError(f"{name} of the synapse stage must be 1..8, not {bits}")
-        self.words = ceil_div(self.n_e + self.n_i, lanes)
-        self._products = SynapseProducts(
-            tables=[np.concatenate([w_ee, w_ie]).T], lanes=lanes, synapse=synapse, value_bits=value_bits
-        )
+        self.words, self._lanes = ceil_div(row, lanes), lanes // self.events
+        rows = np.concatenate([w_ee, w_ie]).T
+        tables = [rows[k :: self.events] for k in range(self.events)]
+        self._products = SynapseProducts(tables=tables, lanes=self._lanes, synapse=synapse, value_bits=value_bits)
+        #: Of the memories of weights, one for each event of a beat, in the submodule ``row``.
+        self.weight_names = self._products.names
+        #: Cycles from the marker's arrival to the currents.
+        self.latency = synapse_latency(self.events)
         #: Bits of the weight memory.
-        self.memory_bits = self.d * self.words * lanes * synapse.width
+        self.memory_bits = self.d * self.words * self._lanes * synapse.width
         self._widths = [i_ee.width] * self.n_e + [i_ie.width] * self.n_i
-        self._lanes = lanes
+        several = window_layout(ceil_div(self.d, self.events), value_bits, self.events)
         super().__init__(
             {
-                "i": In(stream.Signature(event_layout(self.d, value_bits))),
+                "i": In(stream.Signature(event_layout(self.d, value_bits) if self.events == 1 else several)),
                 "o": Out(stream.Signature(accumulator_layout(i_ee, self.n_e, i_ie, self.n_i))),
             }
         )
 
     def cycles(self, events: int) -> int:
-        """Cycles from one step's currents to the next step's, where the step has that many events."""
-        return events * self.words + self.LATENCY - 1
+        """Cycles from one step's currents to the next step's, where the step has that many beats of events."""
+        return events * self.words + self.latency - 1
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=self.i.p.shape().size, depth=QUEUE_DEPTH)
         m.submodules.row = products = self._products
-        event = data.View(self.i.p.shape(), queue.r_data)
+        beat: Any = data.View(self.i.p.shape(), queue.r_data)
+        events = [beat] if self.events == 1 else list(beat.events)
         word, issued, marker = Signal(index_of(self.words)), Signal(), Signal()
         waiting, taken = Signal(), Signal()
         last_word = word == self.words - 1
@@ -103,12 +116,15 @@ class SynapseAccumulator(wiring.Component):
             queue.w_data.eq(self.i.p),
             queue.w_en.eq(self.i.valid),
             self.i.ready.eq(queue.w_rdy),
-            issued.eq(queue.r_rdy & ~event.last & ~waiting),
-            marker.eq(queue.r_rdy & event.last & ~waiting),
+            issued.eq(queue.r_rdy & ~beat.last & ~waiting),
+            marker.eq(queue.r_rdy & beat.last & ~waiting),
             queue.r_en.eq(marker | (issued & last_word)),
-            products.addresses[0].eq(multiple(event.index, self.words) + word),
-            products.values[0].eq(Mux(issued, event.value, 0)),
         ]
+        for address, value, event in zip(products.addresses, products.values, events, strict=True):
+            m.d.comb += [
+                address.eq(multiple(event.index, self.words) + word),
+                value.eq(Mux(issued, event.value, 0)),
+            ]
         with m.If(issued):
             m.d.sync += word.eq(Mux(last_word, 0, word + 1))
 

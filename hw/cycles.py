@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, prod
 
-from hw.accumulator import SynapseAccumulator
+from hw.accumulator import synapse_latency
 from hw.divisive import DivisiveInhibition
 from hw.folding import Folding, check_foldings, population_cycles
 from hw.geometry import Walk, walk_of
@@ -21,9 +21,6 @@ from quant.network import IntegerNetwork, Layer
 
 __all__ = ["LayerCycles", "Prediction", "inputs", "layer_cycles", "predict_cycles"]
 
-#: Cycles from the marker's arrival to the currents of a step, in the synapse stage.
-_SYNAPSES = SynapseAccumulator.LATENCY
-
 
 @dataclass(frozen=True)
 class LayerCycles:
@@ -32,7 +29,9 @@ class LayerCycles:
     Parameters
     ----------
     event : int
-        Of an input event in the synapse stage.
+        Of an input event in the synapse stage, or of several that come at once.
+    events : int
+        How many come at once.
     marker : int
         Of an end-of-step marker there: without a map, until the currents have left.
     population : int
@@ -42,6 +41,7 @@ class LayerCycles:
     """
 
     event: int
+    events: int
     marker: int
     population: int
     beats: int
@@ -81,9 +81,12 @@ def layer_cycles(layer: Layer, folding: Folding, walk: Walk | None = None) -> La
     """The terms of one layer; with a walk an estimate, as if every input were seen by as many rows of outputs."""
     words, population, beats = folding.words(layer), population_cycles(layer, folding), folding.groups(layer)
     if walk is None:
-        return LayerCycles(event=words, marker=_SYNAPSES - 1, population=population, beats=beats)
+        events = folding.events(layer)
+        marker = synapse_latency(events) - 1
+        return LayerCycles(event=words, events=events, marker=marker, population=population, beats=beats)
     return LayerCycles(
         event=ceil_div(words * ceil_div(walk.rows, walk.row_step), folding.events(layer)),
+        events=1,
         marker=walk.output[0] * walk.columns,
         population=population * prod(walk.output),
         beats=beats * prod(walk.output),
@@ -119,7 +122,7 @@ def _stages(
         terms, sets, steps = layer_cycles(layer, folding, walk), network.layer_steps(i), network.steps
         if walk:
             stages[i, "map"] = sets * walk.visits
-        stages[i, "synapses"] = sets * (events[i] * terms.event + terms.marker)
+        stages[i, "synapses"] = sets * (events[i] / terms.events * terms.event + terms.marker)
         stages[i, "population" if layer.n_i else "serialiser"] = sets * terms.population
         if layer.neurons is None:
             stages[i, "readout"] = steps * terms.beats + Readout.LATENCY
@@ -140,10 +143,10 @@ def _latency(network: IntegerNetwork, foldings: Sequence[Folding], events: Seque
     arrivals = [(step * pace, step * pace + events[0]) for step in range(network.layer_steps(0))]
     for i, (layer, folding) in enumerate(zip(network.layers, foldings, strict=True)):
         terms = layer_cycles(layer, folding, walk_of(network, i))
-        work = events[i] * terms.event
+        work, delay = events[i] / terms.events * terms.event, synapse_latency(terms.events)
         frames, taken = [], -inf
         for first, marker in arrivals:
-            added = max(marker + _SYNAPSES, first + work + _SYNAPSES, taken + work + terms.marker)
+            added = max(marker + delay, first + work + delay, taken + work + terms.marker)
             taken = max(added, taken + terms.population)
             frames.append(taken + terms.population + _balance_delay(layer))
         if layer.neurons is None:

@@ -8,6 +8,7 @@ from hw.geometry import walk_of
 from hw.global_inhibition import GlobalInhibition, is_global
 from hw.packing import ceil_div
 from quant.errors import ChandelierError
+from quant.maps import NETWORK_INPUT
 from quant.network import IntegerNetwork, Layer
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "check_foldings",
     "default_foldings",
     "foldings_for",
+    "most_events",
     "population_cycles",
     "row_synapses",
     "slowest_stage",
@@ -24,6 +26,8 @@ __all__ = [
 ROW_BITS = 1024
 #: Share of the inputs of a layer that is expected to be non-zero.
 DENSITY = 0.15
+#: Most events of the network's input that come at once.
+EVENTS = 4
 #: Multipliers that the population unit and the neurons of a layer may have together, by default.
 MULTIPLIERS = 128
 
@@ -36,7 +40,8 @@ class Folding:
     ----------
     synapse_lanes : int, 1..n_e+n_i
         Synapses; of a convolution up to as many times that as there are outputs of a row that an input contributes to;
-        with a map, a multiple of all those takes several inputs at once (``events``).
+        with a map, a multiple of all those takes several inputs at once (``events``), and so does the layer that
+        alone takes the network's input, without a window.
     population_lanes : int, 1..n_i
         I neurons per E neuron in the population unit; 1 in a layer without inhibition, which has none.
     neuron_lanes : int, 1..n_e
@@ -77,6 +82,15 @@ def row_synapses(layer: Layer) -> int:
     return taps * (layer.n_e + layer.n_i)
 
 
+def most_events(network: IntegerNetwork, index: int) -> int:
+    """Most inputs that a layer can take at once: those of a word of its map; of an input for it alone ``EVENTS``."""
+    walk, sources = walk_of(network, index), network.layers[index].wiring.sources_of(index)
+    if walk is not None:
+        return walk.lanes
+    takers = [i for i, layer in enumerate(network.layers) if NETWORK_INPUT in layer.wiring.sources_of(i)]
+    return min(EVENTS, network.layers[index].d) if sources == (NETWORK_INPUT,) and takers == [index] else 1
+
+
 def check_foldings(network: IntegerNetwork, foldings: Sequence[Folding]) -> None:
     """Refuses foldings that do not fit the network.
 
@@ -89,9 +103,9 @@ def check_foldings(network: IntegerNetwork, foldings: Sequence[Folding]) -> None
     if len(foldings) != len(network.layers):
         raise ChandelierError(f"{len(network.layers)} layers need as many foldings, not {len(foldings)}")
     for i, (layer, folding) in enumerate(zip(network.layers, foldings, strict=True)):
-        walk, row = walk_of(network, i), row_synapses(layer)
+        row, most_at_once, walk = row_synapses(layer), most_events(network, i), walk_of(network, i)
         limits = {
-            "synapse_lanes": row * (walk.lanes if walk else 1),
+            "synapse_lanes": row * most_at_once,
             "population_lanes": max(1, layer.n_i),
             "neuron_lanes": layer.n_e,
         }
@@ -100,10 +114,10 @@ def check_foldings(network: IntegerNetwork, foldings: Sequence[Folding]) -> None
             if not 1 <= lanes <= most:
                 raise ChandelierError(f"{name} of layer {i} must be 1..{most}, not {lanes}")
         events = folding.events(layer)
-        if walk and folding.synapse_lanes > row and (folding.synapse_lanes % row or walk.lanes % events):
+        if folding.synapse_lanes > row and (folding.synapse_lanes % row or (walk and walk.lanes % events)):
+            times = f"a divisor of {most_at_once}" if walk else f"2..{most_at_once}"
             raise ChandelierError(
-                f"synapse_lanes of layer {i} must be 1..{row}, or that times a divisor of {walk.lanes}, "
-                f"not {folding.synapse_lanes}"
+                f"synapse_lanes of layer {i} must be 1..{row}, or that times {times}, not {folding.synapse_lanes}"
             )
         if layer.wiring.window and layer.n_e % folding.neuron_lanes:
             raise ChandelierError(
@@ -139,6 +153,7 @@ class _Search:
 
     def __init__(self, network: IntegerNetwork, index: int, activity: Sequence[float]) -> None:
         self.layer, self.walk = network.layers[index], walk_of(network, index)
+        self.most_events = most_events(network, index)
         self.sets, self.steps = network.layer_steps(index), network.steps
         self.pixels = math.prod(network.maps[index][1][:2])
         silent = 1 - activity[self.layer.wiring.sources_of(index)[0] + 1]
@@ -167,7 +182,8 @@ class _Search:
     def sensible_lanes(self) -> list[int]:
         """Synapse lanes for a row of weights in as few words of ``ROW_BITS`` as it needs, or several rows in one."""
         row, bits = row_synapses(self.layer), self.layer.synapse_bits
-        return [ceil_div(row, ceil_div(row * bits, ROW_BITS)), *(n for n in self._rows() if n * bits <= ROW_BITS)]
+        several = self._rows() if self.walk else []  # of an input, only if a target asks for them
+        return [ceil_div(row, ceil_div(row * bits, ROW_BITS)), *(n for n in several if n * bits <= ROW_BITS)]
 
     def all_lanes(self) -> list[int]:
         """Synapse lanes that differ in cycles, from 1 on."""
@@ -175,9 +191,9 @@ class _Search:
         return [*sorted({ceil_div(row, words) for words in range(1, row + 1)}), *self._rows()]
 
     def _rows(self) -> list[int]:
-        """Synapse lanes of several rows at once, which a map allows."""
-        at_once = range(2, self.walk.lanes + 1) if self.walk else ()
-        return [row_synapses(self.layer) * k for k in at_once if self.walk and self.walk.lanes % k == 0]
+        """Synapse lanes of several rows at once, which a map allows, and the network's input."""
+        at_once = range(2, self.most_events + 1)
+        return [row_synapses(self.layer) * k for k in at_once if not self.walk or self.walk.lanes % k == 0]
 
     def balanced(self, synapse_lanes: Sequence[int], target: float, budget: int) -> Folding:
         """The cheapest folding whose stages take at most ``target`` cycles a sample.

@@ -205,10 +205,9 @@ class LayerEngine(wiring.Component):
                 n=n, lanes=folding.neuron_lanes, steps=sets, bal=widths.bal, logit=widths.logit
             )
             result = result_layout(n, widths.logit)
-        inputs = math.prod(walk.source) if walk else layer.d
         super().__init__(
             {
-                "i": In(stream.Signature(event_layout(inputs, event_bits))),
+                "i": In(stream.Signature(next(iter(self.stages.values())).i.p.shape())),
                 "o": Out(stream.Signature(result)),
             }
         )
@@ -217,7 +216,7 @@ class LayerEngine(wiring.Component):
     def memories(self) -> list[tuple[str, str]]:
         """(instance, memory) of each memory with contents, below the engine: weights, gains and biases, reciprocals."""
         accumulator = self.stages["accumulator"]
-        found = [("accumulator.row", name) for name in (accumulator.weight_names if self.walk else ["weights"])]
+        found = [("accumulator.row", name) for name in accumulator.weight_names]
         found += [("population", "w_ei")] if self.layer.n_i else []
         found += [(f"{stage}.parameters", "neurons") for stage in ("divisive", "scaling") if stage in self.stages]
         return found + ([("divisive.reciprocal", "entries")] if "divisive" in self.stages else [])

@@ -62,7 +62,8 @@ class InputPort(_Strict):
     """The event stream ``i`` of the top module.
 
     A beat with ``last`` clear is the non-zero input ``(index, value)``; a beat with ``last`` set ends the sample, or,
-    of a sequence, the time step, and its index and value mean nothing.
+    of a sequence, the time step, and its index and value mean nothing. Where ``index`` and ``value`` have several
+    lanes, lane ``k`` of ``n`` is the input ``n * index + k``, and a value of 0 is none.
     """
 
     features: PositiveInt
@@ -193,27 +194,32 @@ def payload_fields(
     Parameters
     ----------
     layout
-        A struct of scalars and arrays, or, for frames, an array of structs.
+        A struct of scalars and arrays, or, for frames and several events at once, an array of structs.
     neurons : int, optional
         Elements of a pixel, where the payload is a beat of a frame; without it as many as are in one beat.
     pixels : int
         Of a frame.
     """
+    struct, lanes = (layout.elem_shape, layout.length) if isinstance(layout, data.ArrayLayout) else (layout, 1)
     fields = []
-    struct, frame_lanes = (layout.elem_shape, layout.length) if isinstance(layout, data.ArrayLayout) else (layout, 1)
     for name, member in struct:
-        array = isinstance(member.shape, data.ArrayLayout)
-        element = Shape.cast(member.shape.elem_shape if array else member.shape)
-        lanes = member.shape.length if array else frame_lanes
+        shape, offset, stride, count = member.shape, member.offset, struct.size, lanes
+        if isinstance(shape, data.ArrayLayout) and isinstance(shape.elem_shape, data.StructLayout):
+            inner = payload_fields(shape)
+            fields += [field.model_copy(update={"offset": field.offset + offset}) for field in inner]
+            continue
+        if isinstance(shape, data.ArrayLayout):
+            stride, count = Shape.cast(shape.elem_shape).width, shape.length
+        element = Shape.cast(shape.elem_shape if isinstance(shape, data.ArrayLayout) else shape)
         fields.append(
             PayloadField(
                 signal=str(name),
-                offset=member.offset,
-                stride=element.width if array else struct.size,
+                offset=offset,
+                stride=stride,
                 width=element.width,
                 signed=element.signed,
-                lanes=lanes,
-                neurons=pixels * (neurons or lanes),
+                lanes=count,
+                neurons=pixels * (neurons or count),
             )
         )
     return fields

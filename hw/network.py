@@ -12,7 +12,7 @@ from hw.cycles import layer_cycles
 from hw.folding import Folding, check_foldings, default_foldings
 from hw.geometry import walk_of
 from hw.layer import LayerEngine
-from hw.layouts import event_layout, result_layout
+from hw.layouts import result_layout
 from hw.manifest import (
     FoldingEntry,
     InputPort,
@@ -56,7 +56,8 @@ class Network(wiring.Component):
     """The engines of all layers; they work on different samples and time steps at the same time.
 
     Stream ``i`` takes the non-zero inputs of a time step as events, in any order, and then a marker
-    (``hw.layouts.event_layout``); a static input has one marker a sample. Stream ``o`` gives one result a sample.
+    (``hw.layouts.event_layout``, or ``window_layout`` with several at once); a static input has one marker a sample.
+    Stream ``o`` gives one result a sample.
 
     Parameters
     ----------
@@ -89,11 +90,12 @@ class Network(wiring.Component):
             )
             for i, parts in enumerate(zip(network.layers, widths, self.foldings, strict=True))
         ]
+        takers = [e for i, e in enumerate(self.engines) if NETWORK_INPUT in network.layers[i].wiring.sources_of(i)]
         logit = widths[-1].logit
         assert logit is not None
         super().__init__(
             {
-                "i": In(stream.Signature(event_layout(network.input.features, network.input.bits))),
+                "i": In(stream.Signature(takers[0].i.p.shape())),
                 "o": Out(stream.Signature(result_layout(network.classes, logit))),
             }
         )

@@ -15,10 +15,15 @@ from hw.pipeline import copies, pipeline
 from hw.product import multiple, narrow_product, tree
 from quant.formats import Format
 
-__all__ = ["LANES_A_COPY", "SynapseProducts"]
+__all__ = ["LANES_A_COPY", "SynapseProducts", "products_latency"]
 
 #: Lanes that share a copy of an event's value.
 LANES_A_COPY = 16
+
+
+def products_latency(events: int) -> int:
+    """Cycles from addresses and values to products: address, weights, weights, products, and the sum of several."""
+    return 4 + (events > 1)
 
 
 class SynapseProducts(wiring.Component):
@@ -46,8 +51,8 @@ class SynapseProducts(wiring.Component):
         self._memories = [packed_memory(table, lanes, synapse) for table in tables]
         #: Of the memories.
         self.names = [f"weights{k}" for k in range(len(tables))] if len(tables) > 1 else ["weights"]
-        #: Cycles from addresses and values to their products: address, weights, weights, products, and their sum.
-        self.latency = 4 + (len(tables) > 1)
+        #: Cycles from addresses and values to products.
+        self.latency = products_latency(len(tables))
         product = Format(synapse.width + value_bits + (len(tables) - 1).bit_length(), signed=synapse.signed)
         depth = max(memory.depth for memory in self._memories)
         super().__init__(

@@ -8,7 +8,7 @@ from sim.harness import Tap
 __all__ = ["FIRST_OF_SAMPLE", "input_beats", "tap_values", "unpack"]
 
 #: Marks, in the beats handed to the simulator, the first of each sample.
-FIRST_OF_SAMPLE = np.uint32(1 << 31)
+FIRST_OF_SAMPLE = np.uint64(1 << 63)
 
 
 def input_beats(port: InputPort, codes: np.ndarray) -> np.ndarray:
@@ -22,20 +22,28 @@ def input_beats(port: InputPort, codes: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    (beats,) uint32
+    (beats,) uint64
         Payloads, with :data:`FIRST_OF_SAMPLE` set in the first beat of every sample.
     """
-    offsets = {field.signal: np.uint32(field.offset) for field in port.fields}
+    index, value, last = port.fields
     vectors = codes.reshape(-1, port.features)
-    rows, indices = np.nonzero(vectors)
-    # An event has as many beats before it as events, and a marker for every vector that is complete.
-    places = np.arange(len(rows)) + rows
-    beats = np.full(len(rows) + len(vectors), 1 << offsets["last"], np.uint32)
-    values = vectors[rows, indices].astype(np.uint32)
-    beats[places] = (indices.astype(np.uint32) << offsets["index"]) | (values << offsets["value"])
-    counts = np.count_nonzero(vectors, axis=1) + 1
-    vector_starts = np.cumsum(counts) - counts
-    beats[vector_starts[:: port.markers]] |= FIRST_OF_SAMPLE
+    rows, inputs = np.nonzero(vectors)
+    # Where several events come at once, each is of its own part of the inputs: of every lane-th one.
+    places, lanes = np.divmod(inputs, index.lanes)
+    counts = np.zeros((len(vectors), index.lanes), np.int64)
+    np.add.at(counts, (rows, lanes), 1)
+    lengths = counts.max(1, initial=0) + 1
+    starts = np.cumsum(lengths) - lengths
+    beats = np.zeros(lengths.sum(), np.uint64)
+    beats[starts + lengths - 1] = 1 << last.offset
+    for lane in range(index.lanes):
+        own = lanes == lane
+        before = np.cumsum(counts[:, lane]) - counts[:, lane]  # of the lane's events, in earlier vectors
+        beat = starts[rows[own]] + np.arange(own.sum()) - before[rows[own]]
+        codes_of = vectors[rows[own], inputs[own]].astype(np.uint64)
+        beats[beat] |= places[own].astype(np.uint64) << np.uint64(index.offset + lane * index.stride)
+        beats[beat] |= codes_of << np.uint64(value.offset + lane * value.stride)
+    beats[starts[:: port.markers]] |= FIRST_OF_SAMPLE
     return beats
 
 

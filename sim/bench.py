@@ -29,7 +29,7 @@ _DRAIN = 1000  # cycles after the last result, in which nothing more should come
 class DesignJob:
     """What one design gets, and how much is expected of it.
 
-    Its input beats are in ``beats<number>`` (32-bit words, bit 31 set in the first of each sample).
+    Its input beats are in ``beats<number>`` (64-bit words, bit 63 set in the first of each sample).
     ``tap_words`` are the 64-bit words expected at each of its taps.
     """
 
@@ -91,7 +91,7 @@ def _load_harness() -> ctypes.CDLL:
 def _set_up(harness: ctypes.CDLL, job: Job, folder: Path) -> None:
     for number, design in enumerate(job.designs):
         beats = (folder / f"beats{number}").read_bytes()
-        harness.harness_add_design(beats, len(beats) // 4, job.stall, design.seed)
+        harness.harness_add_design(beats, len(beats) // 8, job.stall, design.seed)
         for words in design.tap_words:
             harness.harness_add_tap(words)
 

@@ -29,10 +29,10 @@ class Random {
     }
 };
 
-constexpr uint32_t FIRST_OF_SAMPLE = 1u << 31;
+constexpr uint64_t FIRST_OF_SAMPLE = 1ull << 63;
 
 struct Design {
-    std::vector<uint32_t> beats;
+    std::vector<uint64_t> beats;
     std::size_t position = 0;  // of the next beat to offer
     uint32_t stall = 0;   // probability of a pause, in units of 2**-32
     Random source, sink;
@@ -86,7 +86,7 @@ void harness_violation(int number, unsigned long long cycle) {
 
 // Called by the test.
 
-void harness_add_design(const uint32_t* beats, uint64_t count, uint32_t stall, uint64_t seed) {
+void harness_add_design(const uint64_t* beats, uint64_t count, uint32_t stall, uint64_t seed) {
     Design& design = designs.emplace_back();
     design.beats.assign(beats, beats + count);
     design.stall = stall;

@@ -4,15 +4,30 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import zip_longest
 from typing import Any
 
+import numpy as np
 from amaranth.lib import data
 from amaranth.sim import Simulator
 
-__all__ = ["Exchange", "exchange"]
+__all__ = ["Exchange", "event_beats", "exchange"]
 
 #: Cycles without any beat after which a component is taken for dead.
 PATIENCE = 5000
+
+
+def event_beats(x: np.ndarray, events: int = 1, rng: np.random.Generator | None = None) -> list[dict[str, Any]]:
+    """The non-zeros of a vector, in any order if there is a generator, ``events`` at once, and then the marker."""
+    lit = np.flatnonzero(x) if rng is None else rng.permutation(np.flatnonzero(x))
+    lanes = [[(int(j) // events, int(x[j])) for j in lit if j % events == lane] for lane in range(events)]
+    nonsense = 0 if rng is None else int(rng.integers(2))  # what comes with the marker means nothing
+    beats = []
+    for sent in [*zip_longest(*lanes, fillvalue=(0, 0)), [(0, nonsense)] * events]:
+        several = [{"index": index, "value": value} for index, value in sent]
+        beats.append((several[0] if events == 1 else {"events": several}) | {"last": 0})
+    beats[-1]["last"] = 1
+    return beats
 
 
 @dataclass

@@ -8,7 +8,7 @@ from hw.folding import Folding
 from hw.network import Network
 from quant.errors import ChandelierError
 from tests.hw.exchange import exchange
-from tests.hw.test_network import event_beats, random_foldings
+from tests.hw.test_network import input_beats, random_foldings
 from tests.random_networks import random_codes, random_network
 from tests.reference import reference
 
@@ -24,8 +24,9 @@ def test_interval_and_latency(seed: int) -> None:
     spikes = [np.sum(signals[i, "spike"], axis=1) for i in range(len(network.layers) - 1)]
     events = [np.count_nonzero(codes.reshape(-1, network.input.features), axis=1), *spikes]
     prediction = predict_cycles(network, foldings, [float(np.mean(e)) for e in events])
-    beats = event_beats(network, np.repeat(codes, SAMPLES, axis=0))
-    result = exchange(Network(network, foldings), beats, SAMPLES, seed=seed, stall=0.0)
+    design = Network(network, foldings)
+    beats = input_beats(design, np.repeat(codes, SAMPLES, axis=0))
+    result = exchange(design, beats, SAMPLES, seed=seed, stall=0.0)
     # The first sample finds an idle network, and the first few fill the queues.
     latency = result.received[0] - result.sent[0]
     interval = (result.received[-1] - result.received[3]) / (SAMPLES - 4)

@@ -1,20 +1,21 @@
 """Whole networks in Amaranth's simulator: every intermediate of every layer against the plain-Python reference."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.folding import Folding, row_synapses
+from hw.folding import Folding, most_events, row_synapses
 from hw.geometry import walk_of
-from hw.manifest import PayloadField
+from hw.manifest import PayloadField, payload_fields
 from hw.network import Network
 from quant.errors import ChandelierError
 from quant.maps import NETWORK_INPUT, Wiring
 from quant.network import IntegerNetwork, Layer
-from tests.hw.exchange import exchange
+from tests.hw.exchange import event_beats, exchange
 from tests.random_networks import random_codes, random_map_network, random_network
 from tests.reference import reference
 
@@ -34,8 +35,8 @@ def random_foldings(network: IntegerNetwork, seed: int) -> list[Folding]:
         return int(rng.choice([k for k in range(1, layer.n_e + 1) if layer.n_e % k == 0]))
 
     def synapse_lanes(index: int) -> int:
-        row, walk = row_synapses(network.layers[index]), walk_of(network, index)
-        several = [k for k in range(2, walk.lanes + 1) if walk.lanes % k == 0] if walk else []
+        row, walk, most = row_synapses(network.layers[index]), walk_of(network, index), most_events(network, index)
+        several = [k for k in range(2, most + 1) if not walk or walk.lanes % k == 0]
         return row * int(rng.choice(several)) if several and rng.random() < 0.5 else lanes(row)
 
     return [
@@ -44,13 +45,10 @@ def random_foldings(network: IntegerNetwork, seed: int) -> list[Folding]:
     ]
 
 
-def event_beats(network: IntegerNetwork, codes: np.ndarray) -> list[dict[str, int]]:
+def input_beats(design: Network, codes: np.ndarray) -> list[dict[str, Any]]:
     """Beats of the input stream for samples of codes (samples, features) or (samples, steps, features)."""
-    beats = []
-    for step in codes.reshape(-1, network.input.features):
-        beats += [{"index": int(j), "value": int(step[j]), "last": 0} for j in np.flatnonzero(step)]
-        beats.append({"index": 0, "value": 0, "last": 1})
-    return beats
+    lanes = next(field.lanes for field in payload_fields(design.i.p.shape()) if field.signal == "index")
+    return [beat for x in codes.reshape(-1, design.network.input.features) for beat in event_beats(x, lanes)]
 
 
 def decode(beats: list[int], field: PayloadField) -> list[list[int]]:
@@ -92,7 +90,7 @@ def _check_every_signal(network: IntegerNetwork, seed: int, stall: float) -> Non
     codes = random_codes(network, SAMPLES, seed)
     probes = list(dut.probes())
     watch = {p.path: dut.engines[p.layer].stages[p.name].o for p in probes}
-    result = exchange(dut, event_beats(network, codes), SAMPLES, seed=seed, stall=stall, watch=watch)
+    result = exchange(dut, input_beats(dut, codes), SAMPLES, seed=seed, stall=stall, watch=watch)
     expected = [reference(network, sample) for sample in codes]
     for probe in probes:
         for field in probe.fields:

@@ -1,5 +1,6 @@
 """Beats: what is sent and what is read back, against bit-by-bit Python."""
 
+from itertools import zip_longest
 from typing import Literal
 
 import numpy as np
@@ -25,14 +26,18 @@ def _field(signal: str, offset: int, width: int, stride: int = 0, lanes: int = 1
     bits=st.integers(1, 8),
     kind=st.sampled_from(("static", "sequence")),
     density=st.sampled_from((0.0, 0.2, 1.0)),
+    lanes=st.integers(1, 3),
 )
 def test_input_beats(
-    seed: int, samples: int, features: int, bits: int, kind: Literal["static", "sequence"], density: float
+    seed: int, samples: int, features: int, bits: int, kind: Literal["static", "sequence"], density: float, lanes: int
 ) -> None:
     steps = 3
     index_bits = max(1, (features - 1).bit_length())
-    fields = [_field("index", 0, index_bits), _field("value", index_bits, bits), _field("last", index_bits + bits, 1)]
-    port = InputPort(features=features, bits=bits, kind=kind, steps=steps, fields=fields, width=index_bits + bits + 1)
+    event_bits = index_bits + bits
+    event = [_field("index", 0, index_bits, event_bits, lanes), _field("value", index_bits, bits, event_bits, lanes)]
+    last_bit = lanes * event_bits
+    fields = [*event, _field("last", last_bit, 1)]
+    port = InputPort(features=features, bits=bits, kind=kind, steps=steps, fields=fields, width=last_bit + 1)
     rng = np.random.default_rng(seed)
     shape = (samples, features) if kind == "static" else (samples, steps, features)
     codes = (rng.integers(0, 1 << bits, shape) * (rng.random(shape) < density)).astype(np.uint8)
@@ -41,8 +46,15 @@ def test_input_beats(
     for sample in codes:
         first = len(expected)
         for vector in sample.reshape(-1, features):
-            expected += [j | int(v) << index_bits for j, v in enumerate(vector) if v]
-            expected.append(1 << (index_bits + bits))
+            events = [
+                [(j // lanes | int(vector[j]) << index_bits) << lane * event_bits for j in range(lane, features, lanes)]
+                for lane in range(lanes)
+            ]
+            lit = [
+                [event for event in own if event >> lane * event_bits >> index_bits] for lane, own in enumerate(events)
+            ]
+            expected += [sum(beat) for beat in zip_longest(*lit, fillvalue=0)]
+            expected.append(1 << last_bit)
         expected[first] |= int(FIRST_OF_SAMPLE)
     assert input_beats(port, codes).tolist() == expected
 
