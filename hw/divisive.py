@@ -29,7 +29,7 @@ class DivisiveInhibition(wiring.Component):
     """``I = saturate(round_shift(g_e * bal * R, shift + e) + b_e)``, ``b_e`` where ``d`` is 0 (numerics, section 3).
 
     A beat a cycle; ``LATENCY`` cycles: the reciprocal, the parameters, ``g_e * R``, times each part of ``bal``, their
-    sum, the shift in two, the rounding, the rest, and a queue.
+    sum, the shift in two, the rounding, the bias, saturation, and a queue.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class DivisiveInhibition(wiring.Component):
     """
 
     #: Cycles from reciprocal to current.
-    PIPELINE = 8
+    PIPELINE = 9
     #: Cycles from a beat in to the same beat out, two of them in a queue.
     LATENCY = ReciprocalUnit.LATENCY + PIPELINE + 2
 
@@ -120,7 +120,7 @@ class DivisiveInhibition(wiring.Component):
         # Rounding by many bits is a plain shift by all but one, in two steps here, and rounding by that one.
         coarse = delay(_fitted(product, self._product) << 1 >> self._shift >> (e[3:] << 3))
         rounded = delay(round_shift(delay(coarse >> delay(e[:3])), 1))
-        return delay(saturate(rounded + delay(parameters.b_e, 7), self._membrane, Mux))
+        return delay(saturate(delay(rounded + delay(parameters.b_e, 7)), self._membrane, Mux))
 
 
 def _fitted(value: Value, fmt: Format) -> Value:

@@ -84,14 +84,15 @@ def _wrong_weight(
         active = np.count_nonzero(x, 0)
         inputs = np.argsort(-active, kind="stable")[: np.count_nonzero(active)]
         for k, n in np.argwhere(layer.w_ee[:, inputs].T > 0).tolist():
-            j, (word, lane) = int(inputs[k]), divmod(n, foldings[i].synapse_lanes)
+            events = foldings[i].events(layer)  # several at once have a memory each, of every so many-th input
+            j, (word, lane) = int(inputs[k]), divmod(n, foldings[i].synapse_lanes // events)
             weight = int(layer.w_ee[n, j])
             yield Fault(
                 kind="synapse",
                 place=f"layer {i}, from input {j} to E neuron {n}",
                 layer=i,
-                memory="accumulator.row.weights",
-                word=j * foldings[i].words(layer) + word,
+                memory=f"accumulator.row.weights{j % events if events > 1 else ''}",
+                word=j // events * foldings[i].words(layer) + word,
                 bit=lane * layer.synapse.width + (weight & -weight).bit_length() - 1,
             )
 
