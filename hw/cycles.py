@@ -6,7 +6,7 @@ from math import inf, prod
 
 from hw.accumulator import synapse_latency
 from hw.divisive import DivisiveInhibition
-from hw.folding import Folding, check_foldings, population_cycles
+from hw.folding import Folding, check_foldings, population_cycles, sent_at_once
 from hw.geometry import Walk, walk_of
 from hw.global_inhibition import GlobalInhibition, is_global
 from hw.lif import LIFCore
@@ -107,10 +107,10 @@ def _neuron_delay(layer: Layer, terms: LayerCycles) -> int:
     return Scaling.LATENCY + LIFCore.LATENCY - (terms.beats - 1)
 
 
-def _encoder_cycles(folding: Folding, neurons: int, beats: int, spikes: float) -> float:
+def _encoder_cycles(folding: Folding, neurons: int, beats: int, spikes: float, at_once: int) -> float:
     """Of a frame: a cycle for each spike, for each silent beat (as likely as independent spikes make it), and one."""
     silent = (1 - spikes / neurons) ** folding.neuron_lanes
-    return spikes + (beats - 1) * silent + 1
+    return spikes / at_once + (beats - 1) * silent + 1
 
 
 def _stages(
@@ -129,7 +129,9 @@ def _stages(
         else:
             neurons = prod(network.maps[i][1])
             stages[i, "neurons"] = steps * max(terms.beats, LIFCore.LATENCY)
-            stages[i, "encoder"] = steps * _encoder_cycles(folding, neurons, terms.beats, events[i + 1])
+            stages[i, "encoder"] = steps * _encoder_cycles(
+                folding, neurons, terms.beats, events[i + 1], sent_at_once(network, foldings, i)
+            )
     return stages
 
 
@@ -152,7 +154,9 @@ def _latency(network: IntegerNetwork, foldings: Sequence[Folding], events: Seque
         if layer.neurons is None:
             break
         arrivals, fires, sent = [], -inf, -inf
-        pace = _encoder_cycles(folding, prod(network.maps[i][1]), terms.beats, events[i + 1])
+        pace = _encoder_cycles(
+            folding, prod(network.maps[i][1]), terms.beats, events[i + 1], sent_at_once(network, foldings, i)
+        )
         for step in range(network.steps):
             fires = max(
                 frames[min(step, len(frames) - 1)] + _neuron_delay(layer, terms),
@@ -171,7 +175,7 @@ def predict_cycles(
 
     The interval is exact to the cycle where a synapse stage, a population unit or the neurons decide it, every step has
     the same number of events, and samples come without a pause; where an encoder decides it, as exact as the spikes
-    are independent. The latency is an estimate: how events lie in a time step is not known.
+    are independent. Several events at once are taken to be spread evenly over their parts. The latency is an estimate: how events lie in a time step is not known.
 
     Parameters
     ----------

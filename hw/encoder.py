@@ -6,7 +6,7 @@ from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.layouts import event_layout, frame_layout, index_of
+from hw.layouts import event_layout, frame_layout, index_of, window_layout
 from hw.packing import ceil_div
 from hw.skid import Skid
 from quant.formats import Format
@@ -18,7 +18,9 @@ class EventEncoder(wiring.Component):
     """Sends an event for each spike, in the order of the neurons, and after the last beat of a frame the marker.
 
     An event a cycle. A beat without spikes takes one cycle, one with ``k`` spikes ``k`` cycles, and a
-    frame one more for its marker, except that it replaces the cycle of a silent last beat: see ``cycles``.
+    frame one more for its marker, except that it replaces the cycle of a silent last beat: see ``cycles``. Several
+    events at once are of every ``events``-th neuron: lane ``k`` is neuron ``events * index + k``, and a value of 0 is
+    none; ``k`` is then the most of any of these parts.
 
     Parameters
     ----------
@@ -28,25 +30,35 @@ class EventEncoder(wiring.Component):
         Neurons in a beat.
     membrane : Format
         Of the membrane potential, which comes along with the spike, and ends here.
+    events : int, a divisor of ``lanes``
+        Sent at once.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
     """
 
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, *, n: int, lanes: int, membrane: Format) -> None:
+    def __init__(self, *, n: int, lanes: int, membrane: Format, events: int = 1) -> None:
         if not 1 <= lanes <= n:
             raise ValueError(f"lanes of the event encoder must be 1..{n}, not {lanes}")
-        self._n, self._lanes, self._beats = n, lanes, ceil_div(n, lanes)
+        if events < 1 or lanes % events:
+            raise ValueError(f"events of the event encoder must divide {lanes}, and {events} does not")
+        self._n, self._lanes, self._beats, self._events = n, lanes, ceil_div(n, lanes), events
+        event = event_layout(n, 1) if events == 1 else window_layout(ceil_div(n, events), 1, events)
         super().__init__(
             {
                 "i": In(stream.Signature(frame_layout(lanes, v=membrane, spike=Format(1)))),
-                "o": Out(stream.Signature(event_layout(n, 1))),
+                "o": Out(stream.Signature(event)),
             }
         )
 
     @staticmethod
     def cycles(spikes_of_beats: list[int]) -> int:
-        """Cycles that a frame takes whose beats have so many spikes."""
+        """Cycles that a frame takes whose beats have so many spikes, or so many in the part that has most."""
         *others, last = spikes_of_beats
         return sum(max(1, spikes) for spikes in others) + last + 1
 
@@ -55,35 +67,43 @@ class EventEncoder(wiring.Component):
         # Or the stages before would wait for all that a spike waits for, in the same cycle.
         m.submodules.skid = skid = Skid(self.i.p.shape())
         wiring.connect(m, wiring.flipped(self.i), skid.i)
-        pending = Signal(self._lanes)  # spikes of the beat that are still to be sent
+        groups = self._lanes // self._events
+        parts = [Signal(groups, name=f"pending{k}") for k in range(self._events)]  # spikes that are still to be sent
+        others = [part & (part - 1) for part in parts]
+        pending = Cat(parts).any()
         closing = Signal()  # the beat was its frame's last, the marker is still to be sent
-        first, next_first = Signal(index_of(self._n)), Signal(index_of(self._n))  # neuron of the beat, and of the next
-        lowest, others = Signal(self._lanes), Signal(self._lanes)
+        first, next_first = (
+            Signal(index_of(ceil_div(self._n, self._events))) for _ in range(2)
+        )  # of this and next beat
         sent, done = Signal(), Signal()
-        lane = [lowest_bit.any() for lowest_bit in index_bits(lowest)]
         out: Any = self.o.p
+        for part, event in zip(parts, [out] if self._events == 1 else out.events, strict=True):
+            lowest = Signal(groups)
+            lane = [lowest_bit.any() for lowest_bit in index_bits(lowest)]
+            m.d.comb += [
+                lowest.eq(part & -part),
+                event.index.eq(first + Cat(*lane)),
+                event.value.eq(1 if self._events == 1 else part.any()),
+            ]
         m.d.comb += [
-            lowest.eq(pending & -pending),
-            others.eq(pending & (pending - 1)),
-            out.last.eq(~pending.any()),
-            out.value.eq(1),
-            out.index.eq(first + Cat(*lane)),
-            self.o.valid.eq(pending.any() | closing),
+            out.last.eq(~pending),
+            self.o.valid.eq(pending | closing),
             sent.eq(self.o.valid & self.o.ready),
-            done.eq(~self.o.valid | (sent & (out.last | ~(closing | others.any())))),
+            done.eq(~self.o.valid | (sent & (out.last | ~(closing | Cat(others).any())))),
             skid.o.ready.eq(done),
         ]
         with m.If(sent):
-            m.d.sync += pending.eq(others)
+            m.d.sync += [part.eq(other) for part, other in zip(parts, others, strict=True)]
             with m.If(out.last):
                 m.d.sync += closing.eq(0)
         with m.If(done & skid.o.valid):
-            last_beat = next_first == (self._beats - 1) * self._lanes
+            last_beat = next_first == (self._beats - 1) * groups
+            spikes = [neuron.spike for neuron in skid.o.p]
             m.d.sync += [
-                pending.eq(Cat(neuron.spike for neuron in skid.o.p)),
+                *(part.eq(Cat(spikes[k :: self._events])) for k, part in enumerate(parts)),
                 closing.eq(last_beat),
                 first.eq(next_first),
-                next_first.eq(Mux(last_beat, 0, next_first + self._lanes)),
+                next_first.eq(Mux(last_beat, 0, next_first + groups)),
             ]
         return m
 

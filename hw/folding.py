@@ -19,6 +19,7 @@ __all__ = [
     "most_events",
     "population_cycles",
     "row_synapses",
+    "sent_at_once",
     "slowest_stage",
 ]
 
@@ -26,7 +27,7 @@ __all__ = [
 ROW_BITS = 1024
 #: Share of the inputs of a layer that is expected to be non-zero.
 DENSITY = 0.15
-#: Most events of the network's input that come at once.
+#: Most events that come at once where there is no map.
 EVENTS = 4
 #: Multipliers that the population unit and the neurons of a layer may have together, by default.
 MULTIPLIERS = 128
@@ -40,8 +41,8 @@ class Folding:
     ----------
     synapse_lanes : int, 1..n_e+n_i
         Synapses; of a convolution up to as many times that as there are outputs of a row that an input contributes to;
-        with a map, a multiple of all those takes several inputs at once (``events``), and so does the layer that
-        alone takes the network's input, without a window.
+        with a map, a multiple of all those takes several inputs at once (``events``), and so it does in a layer that is
+        the only one to take the events of its source, whose ``neuron_lanes`` are a multiple of ``events``.
     population_lanes : int, 1..n_i
         I neurons per E neuron in the population unit; 1 in a layer without inhibition, which has none.
     neuron_lanes : int, 1..n_e
@@ -82,13 +83,24 @@ def row_synapses(layer: Layer) -> int:
     return taps * (layer.n_e + layer.n_i)
 
 
+def _takers(network: IntegerNetwork, source: int) -> list[int]:
+    """The layers that take the events of a layer, or of the input."""
+    return [i for i, layer in enumerate(network.layers) if source in layer.wiring.sources_of(i)]
+
+
 def most_events(network: IntegerNetwork, index: int) -> int:
-    """Most inputs that a layer can take at once: those of a word of its map; of an input for it alone ``EVENTS``."""
+    """Most events that a layer can take at once: inputs of a word of its map, or ``EVENTS`` of a source of its own."""
     walk, sources = walk_of(network, index), network.layers[index].wiring.sources_of(index)
     if walk is not None:
         return walk.lanes
-    takers = [i for i, layer in enumerate(network.layers) if NETWORK_INPUT in layer.wiring.sources_of(i)]
-    return min(EVENTS, network.layers[index].d) if sources == (NETWORK_INPUT,) and takers == [index] else 1
+    alone = len(sources) == 1 and _takers(network, sources[0]) == [index]
+    return min(EVENTS, network.layers[index].d) if alone else 1
+
+
+def sent_at_once(network: IntegerNetwork, foldings: Sequence[Folding], index: int) -> int:
+    """Events that a layer sends at once: as many as the layer behind takes, if it does so without a map."""
+    takers = [i for i in _takers(network, index) if walk_of(network, i) is None]
+    return foldings[takers[0]].events(network.layers[takers[0]]) if len(takers) == 1 else 1
 
 
 def check_foldings(network: IntegerNetwork, foldings: Sequence[Folding]) -> None:
@@ -118,6 +130,12 @@ def check_foldings(network: IntegerNetwork, foldings: Sequence[Folding]) -> None
             times = f"a divisor of {most_at_once}" if walk else f"2..{most_at_once}"
             raise ChandelierError(
                 f"synapse_lanes of layer {i} must be 1..{row}, or that times {times}, not {folding.synapse_lanes}"
+            )
+        at_once = sent_at_once(network, foldings, i)
+        if folding.neuron_lanes % at_once:
+            raise ChandelierError(
+                f"neuron_lanes of layer {i} must be a multiple of the {at_once} events that the layer behind it takes "
+                f"at once, not {folding.neuron_lanes}"
             )
         if layer.wiring.window and layer.n_e % folding.neuron_lanes:
             raise ChandelierError(
@@ -153,7 +171,9 @@ class _Search:
 
     def __init__(self, network: IntegerNetwork, index: int, activity: Sequence[float]) -> None:
         self.layer, self.walk = network.layers[index], walk_of(network, index)
-        self.most_events = most_events(network, index)
+        own = self.walk is not None or self.layer.wiring.sources_of(index) == (NETWORK_INPUT,)
+        #: Not of a layer before: its lanes would have to be a multiple.
+        self.most_events = most_events(network, index) if own else 1
         self.sets, self.steps = network.layer_steps(index), network.steps
         self.pixels = math.prod(network.maps[index][1][:2])
         silent = 1 - activity[self.layer.wiring.sources_of(index)[0] + 1]

@@ -15,7 +15,6 @@ from hw.floor import FloorStabiliser
 from hw.folding import Folding
 from hw.geometry import Walk
 from hw.global_inhibition import GlobalInhibition, is_global
-from hw.layouts import event_layout, result_layout
 from hw.lif import LIFCore
 from hw.placer import EventPlacer
 from hw.population import PopulationUnit
@@ -133,7 +132,7 @@ def _current_stages(layer: Layer, widths: LayerWidths, lanes: int, n: int) -> di
 
 
 def _hidden_stages(
-    layer: Layer, widths: LayerWidths, folding: Folding, n: int, replays: int, steps: int
+    layer: Layer, widths: LayerWidths, folding: Folding, n: int, replays: int, steps: int, events: int
 ) -> dict[str, Stage]:
     """From balances to the events of the layer's ``n`` neurons, all pixels together."""
     neurons, lanes = layer.neurons, folding.neuron_lanes
@@ -152,7 +151,7 @@ def _hidden_stages(
             leak=neurons.leak,
             reset=neurons.reset,
         ),
-        "encoder": EventEncoder(n=n, lanes=lanes, membrane=neurons.membrane),
+        "encoder": EventEncoder(n=n, lanes=lanes, membrane=neurons.membrane, events=events),
     }
 
 
@@ -174,6 +173,8 @@ class LayerEngine(wiring.Component):
         How the layer sees the map of its sources; without it, all neurons see all of one source.
     event_bits : int, 1..8
         Bits of the value of an input event.
+    events : int, a divisor of the folding's ``neuron_lanes``
+        Spikes sent at once.
     """
 
     i: stream.Interface
@@ -189,6 +190,7 @@ class LayerEngine(wiring.Component):
         steps: int,
         walk: Walk | None = None,
         event_bits: int,
+        events: int = 1,
     ) -> None:
         self.layer, self.folding, self.walk, self.sets, self.steps = layer, folding, walk, sets, steps
         #: Pixels of the layer's map.
@@ -197,18 +199,17 @@ class LayerEngine(wiring.Component):
         self.stages |= _balance_stages(layer, widths, folding)
         n = self.pixels * layer.n_e
         if layer.neurons is not None:
-            self.stages |= _hidden_stages(layer, widths, folding, n, steps // sets, steps)
-            result = event_layout(n, 1)
+            self.stages |= _hidden_stages(layer, widths, folding, n, steps // sets, steps, events)
         else:
             assert widths.logit is not None
             self.stages["readout"] = Readout(
                 n=n, lanes=folding.neuron_lanes, steps=sets, bal=widths.bal, logit=widths.logit
             )
-            result = result_layout(n, widths.logit)
+        first, *_, last = self.stages.values()
         super().__init__(
             {
-                "i": In(stream.Signature(next(iter(self.stages.values())).i.p.shape())),
-                "o": Out(stream.Signature(result)),
+                "i": In(stream.Signature(first.i.p.shape())),
+                "o": Out(stream.Signature(last.o.p.shape())),
             }
         )
 

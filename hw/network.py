@@ -9,7 +9,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.cycles import layer_cycles
-from hw.folding import Folding, check_foldings, default_foldings
+from hw.folding import Folding, check_foldings, default_foldings, sent_at_once
 from hw.geometry import walk_of
 from hw.layer import LayerEngine
 from hw.layouts import result_layout
@@ -87,6 +87,7 @@ class Network(wiring.Component):
                 steps=network.steps,
                 walk=walk_of(network, i),
                 event_bits=network.input.bits if NETWORK_INPUT in network.layers[i].wiring.sources_of(i) else 1,
+                events=sent_at_once(network, self.foldings, i),
             )
             for i, parts in enumerate(zip(network.layers, widths, self.foldings, strict=True))
         ]

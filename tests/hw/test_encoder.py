@@ -1,6 +1,7 @@
 """EventEncoder: every spike an event, in order, then the marker, at the pace it promises."""
 
-from itertools import pairwise
+from itertools import pairwise, zip_longest
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,13 +16,22 @@ STEPS = 6
 MEMBRANE = Format(5, 2, signed=True)
 
 
-@settings(max_examples=20, deadline=None)
+def _neurons(beat: dict[str, Any], events: int) -> list[int]:
+    """The neurons whose spikes are in a beat."""
+    if events == 1:
+        assert beat["value"] == 1
+        return [beat["index"]]
+    return sorted(events * event["index"] + k for k, event in enumerate(beat["events"]) if event["value"])
+
+
+@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10_000), stall=st.sampled_from([0.0, 0.5]))
 def test_events(seed: int, stall: float) -> None:
     rng = np.random.default_rng(seed)
     n = int(rng.integers(1, 20))
     lanes = int(rng.integers(1, n + 1))
-    dut = EventEncoder(n=n, lanes=lanes, membrane=MEMBRANE)
+    events = int(rng.choice([k for k in range(1, lanes + 1) if lanes % k == 0]))
+    dut = EventEncoder(n=n, lanes=lanes, membrane=MEMBRANE, events=events)
     spikes = rng.random((STEPS, n)) < rng.choice([0, 0.2, 0.7, 1], (STEPS, 1))
     frames = np.pad(spikes, ((0, 0), (0, -n % lanes))).reshape(STEPS, -1, lanes)
     beats = [
@@ -29,17 +39,27 @@ def test_events(seed: int, stall: float) -> None:
         for frame in frames
         for beat in frame
     ]
-    expected = [e for step in spikes for e in [*(int(k) for k in np.flatnonzero(step)), "marker"]]
+    expected: list[list[int] | str] = []
+    for frame in frames:
+        for b, beat in enumerate(frame):
+            lit = [[int(j) for j in np.flatnonzero(beat) + b * lanes if j % events == part] for part in range(events)]
+            expected += [sorted(j for j in sent if j is not None) for sent in zip_longest(*lit)]
+        expected.append("marker")
     result = exchange(dut, beats, len(expected), seed=seed, stall=stall)
-    got = ["marker" if event["last"] else event["index"] for event in result.outputs]
+    got = ["marker" if beat["last"] else _neurons(beat, events) for beat in result.outputs]
     assert got == expected, f"seed {seed}"
-    assert all(event["value"] == 1 for event in result.outputs if not event["last"])
     if not stall:
         markers = [cycle for cycle, event in zip(result.received, result.outputs, strict=True) if event["last"]]
-        cycles = [EventEncoder.cycles([int(k) for k in frame.sum(1)]) for frame in frames]
+        most = frames.reshape(STEPS, -1, lanes // events, events).sum(2).max(2)
+        cycles = [EventEncoder.cycles([int(k) for k in step]) for step in most]
         assert [b - a for a, b in pairwise(markers)] == cycles[1:], f"seed {seed}"
 
 
 def test_lanes_out_of_range() -> None:
     with pytest.raises(ValueError, match=r"lanes of the event encoder must be 1\.\.3, not 4"):
         EventEncoder(n=3, lanes=4, membrane=MEMBRANE)
+
+
+def test_events_out_of_range() -> None:
+    with pytest.raises(ValueError, match="events of the event encoder must divide 3, and 2 does not"):
+        EventEncoder(n=3, lanes=3, membrane=MEMBRANE, events=2)

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.folding import Folding, most_events, row_synapses
+from hw.folding import Folding, most_events, row_synapses, sent_at_once
 from hw.geometry import walk_of
 from hw.manifest import PayloadField, payload_fields
 from hw.network import Network
 from quant.errors import ChandelierError
 from quant.maps import NETWORK_INPUT, Wiring
-from quant.network import IntegerNetwork, Layer
+from quant.network import IntegerNetwork
 from tests.hw.exchange import event_beats, exchange
 from tests.random_networks import random_codes, random_map_network, random_network
 from tests.reference import reference
@@ -29,20 +29,21 @@ def random_foldings(network: IntegerNetwork, seed: int) -> list[Folding]:
     def lanes(most: int) -> int:
         return int(rng.integers(1, most + 1))
 
-    def neuron_lanes(layer: Layer) -> int:
-        if layer.wiring.window is None:
-            return lanes(layer.n_e)
-        return int(rng.choice([k for k in range(1, layer.n_e + 1) if layer.n_e % k == 0]))
+    def choices(index: int, at_once: int) -> list[int]:
+        """Neuron lanes for so many spikes at once."""
+        layer = network.layers[index]
+        every = range(at_once, layer.n_e + 1, at_once)
+        return [k for k in every if layer.wiring.window is None or layer.n_e % k == 0]
 
     def synapse_lanes(index: int) -> int:
         row, walk, most = row_synapses(network.layers[index]), walk_of(network, index), most_events(network, index)
-        several = [k for k in range(2, most + 1) if not walk or walk.lanes % k == 0]
+        source = network.layers[index].wiring.sources_of(index)[0]
+        several = [k for k in range(2, most + 1) if (walk.lanes % k == 0 if walk else source < 0 or choices(source, k))]
         return row * int(rng.choice(several)) if several and rng.random() < 0.5 else lanes(row)
 
-    return [
-        Folding(synapse_lanes(i), lanes(max(1, layer.n_i)), neuron_lanes(layer))
-        for i, layer in enumerate(network.layers)
-    ]
+    foldings = [Folding(synapse_lanes(i), lanes(max(1, layer.n_i)), 1) for i, layer in enumerate(network.layers)]
+    at_once = [sent_at_once(network, foldings, i) for i in range(len(foldings))]
+    return [replace(f, neuron_lanes=int(rng.choice(choices(i, at_once[i])))) for i, f in enumerate(foldings)]
 
 
 def input_beats(design: Network, codes: np.ndarray) -> list[dict[str, Any]]:
