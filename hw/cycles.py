@@ -175,7 +175,8 @@ def predict_cycles(
 
     The interval is exact to the cycle where a synapse stage, a population unit or the neurons decide it, every step has
     the same number of events, and samples come without a pause; where an encoder decides it, as exact as the spikes
-    are independent. Several events at once are taken to be spread evenly over their parts. The latency is an estimate: how events lie in a time step is not known.
+    are independent. Several events at once are taken to be spread evenly over their parts. The latency is an estimate:
+    how events lie in a time step is not known.
 
     Parameters
     ----------

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw.folding import Folding, check_foldings, default_foldings, foldings_for, row_synapses, slowest_stage
+from hw.folding import (
+    Folding,
+    check_foldings,
+    default_foldings,
+    foldings_for,
+    most_events,
+    row_synapses,
+    slowest_stage,
+)
 from hw.geometry import walk_of
 from quant.errors import ChandelierError
 from quant.network import IntegerNetwork
@@ -27,12 +35,23 @@ def test_default_foldings_fit(seed: int) -> None:
 def test_lanes_out_of_range_are_named(lanes: str, excess: bool) -> None:
     network = random_network(3)
     layer = network.layers[-1]
-    most = {"synapse_lanes": layer.n_e + layer.n_i, "population_lanes": layer.n_i, "neuron_lanes": layer.n_e}[lanes]
-    value = most + 1 if excess else 0
-    good = [Folding(1, 1, 1)] * (len(network.layers) - 1)
     last = len(network.layers) - 1
+    synapses = row_synapses(layer) * most_events(network, last)
+    most = {"synapse_lanes": synapses, "population_lanes": layer.n_i, "neuron_lanes": layer.n_e}[lanes]
+    value = most + 1 if excess else 0
+    good = [Folding(1, 1, 1)] * last
     with pytest.raises(ChandelierError, match=rf"^{lanes} of layer {last} must be 1\.\.{most}, not {value}$"):
         check_foldings(network, [*good, replace(Folding(1, 1, 1), **{lanes: value})])
+
+
+def test_lanes_that_do_not_fit_together_are_named() -> None:
+    network = next(n for n in map(random_network, range(100)) if most_events(n, 1) == 4 and n.layers[0].n_e > 2)
+    last, row = network.layers[1:], row_synapses(network.layers[1])
+    rest = [Folding(1, 1, 1)] * (len(last) - 1)
+    with pytest.raises(ChandelierError, match=rf"1\.\.{row}, or that times 2\.\.4, not {2 * row + 1}$"):
+        check_foldings(network, [Folding(1, 1, 1), Folding(2 * row + 1, 1, 1), *rest])
+    with pytest.raises(ChandelierError, match="neuron_lanes of layer 0 must be a multiple of the 2 events .* not 3"):
+        check_foldings(network, [Folding(1, 1, 3), Folding(2 * row, 1, 1), *rest])
 
 
 def test_fewer_multipliers_make_fewer_lanes() -> None:
