@@ -46,6 +46,8 @@ class DivisiveInhibition(wiring.Component):
         Of the current.
     bal, d, product : Format
         ``product`` is the proven format of ``g_e * bal * R``.
+    alike : bool
+        All ``d`` of a beat are equal.
 
     Raises
     ------
@@ -74,6 +76,7 @@ class DivisiveInhibition(wiring.Component):
         bal: Format,
         d: Format,
         product: Format,
+        alike: bool = False,
     ) -> None:
         self._parameters = ParameterMemory(
             "divisive inhibition", lanes=lanes, g_e=g_e, b_e=b_e, gain_e_bits=gain_e_bits, membrane=membrane
@@ -81,7 +84,7 @@ class DivisiveInhibition(wiring.Component):
         if shift < 0:
             raise ValueError(f"shift of divisive inhibition must not be negative, and is {shift}")
         self._shift, self._membrane, self._product = shift, membrane, product
-        self._unit = ReciprocalUnit(lanes=lanes, bal=bal, d=d, reciprocal=reciprocal)
+        self._unit = ReciprocalUnit(lanes=lanes, bal=bal, d=d, reciprocal=reciprocal, alike=alike)
         super().__init__(
             {
                 "i": In(stream.Signature(frame_layout(lanes, bal=bal, d=d))),

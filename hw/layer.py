@@ -120,15 +120,14 @@ def _current_stages(layer: Layer, widths: LayerWidths, lanes: int, n: int) -> di
     if neurons.reciprocal is None:
         return {"scaling": Scaling(**shared)}
     assert widths.d is not None
-    stabiliser: Stage = (
-        FloorStabiliser(lanes=lanes, bal=widths.bal, d=widths.d, floor=neurons.floor)
-        if neurons.floor
-        else Stabiliser(n=n, lanes=lanes, bal=widths.bal, d=widths.d)
-    )
-    return {
-        "stabiliser": stabiliser,
-        "divisive": DivisiveInhibition(reciprocal=neurons.reciprocal, d=widths.d, **shared),
-    }
+    alike = is_global(layer)
+    stages: dict[str, Stage] = {}
+    if neurons.floor:
+        stages["stabiliser"] = FloorStabiliser(lanes=lanes, bal=widths.bal, d=widths.d, floor=neurons.floor)
+    elif not alike:  # of equal denominators the smallest that is not zero is each of them
+        stages["stabiliser"] = Stabiliser(n=n, lanes=lanes, bal=widths.bal, d=widths.d)
+    stages["divisive"] = DivisiveInhibition(reciprocal=neurons.reciprocal, d=widths.d, alike=alike, **shared)
+    return stages
 
 
 def _hidden_stages(
@@ -233,8 +232,10 @@ class LayerEngine(wiring.Component):
             bits |= {"potentials": self.pixels * slots * width}
             if (table := neurons.reciprocal) is not None:
                 bits["reciprocal"] = len(table.table) * table.bits
-            if table is not None and not neurons.floor:  # the stabiliser's, one that comes and one that leaves
-                beat = self.stages["stabiliser"].i.p.shape().size
+            if isinstance(
+                stabiliser := self.stages.get("stabiliser"), Stabiliser
+            ):  # a frame that comes, one that leaves
+                beat = stabiliser.i.p.shape().size
                 bits["frames"] = 2 * self.pixels * self.folding.groups(self.layer) * beat
         if "replay" in self.stages:
             bits["currents"] = self.pixels * slots * width

@@ -48,6 +48,8 @@ class ReciprocalUnit(wiring.Component):
         ``d`` unsigned.
     reciprocal : Reciprocal
         The table.
+    alike : bool
+        All ``d`` of a beat are equal (but for lanes beyond the last neuron): one look at the table serves all lanes.
 
     Raises
     ------
@@ -61,12 +63,12 @@ class ReciprocalUnit(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, *, lanes: int, bal: Format, d: Format, reciprocal: Reciprocal) -> None:
+    def __init__(self, *, lanes: int, bal: Format, d: Format, reciprocal: Reciprocal, alike: bool = False) -> None:
         if lanes < 1:
             raise ValueError(f"lanes of the reciprocal must be at least 1, not {lanes}")
         if d.signed:
             raise ValueError(f"d of the reciprocal must be unsigned, not {d}")
-        self._lanes, self._bal, self._reciprocal = lanes, bal, reciprocal
+        self._lanes, self._bal, self._reciprocal, self._alike = lanes, bal, reciprocal, alike
         #: Formats of the results.
         self.r, self.e = Format(reciprocal.bits), Format.for_range(0, d.width - 1)
         super().__init__(
@@ -87,15 +89,16 @@ class ReciprocalUnit(wiring.Component):
         delay = pipeline(m, advance)
         with m.If(advance):
             m.d.sync += valids.eq(Cat(self.i.valid, valids))
-        for source, result in zip(self.i.p, self.o.p, strict=True):
+
+        def entry(d: Value) -> tuple[Value, Value]:
             port = memory.read_port()
-            x, place = _normalise(source.d, delay)
+            x, place = _normalise(d, delay)
             below = Cat(Const(0, index_bits), x)[len(x) - 1 : len(x) - 1 + index_bits]
-            m.d.comb += [
-                port.en.eq(advance),
-                port.addr.eq(below),
-                result.r.eq(Mux(delay(source.d.any(), self.LATENCY), port.data, 0)),
-                result.e.eq(delay(place)),
-                result.bal.eq(delay(source.bal, self.LATENCY)),
-            ]
+            m.d.comb += [port.en.eq(advance), port.addr.eq(below)]
+            return Mux(delay(d.any(), self.LATENCY), port.data, 0), delay(place)
+
+        entries = [entry(source.d) for source in list(self.i.p)[: 1 if self._alike else None]]
+        for lane, (source, result) in enumerate(zip(self.i.p, self.o.p, strict=True)):
+            r, e = entries[0 if self._alike else lane]
+            m.d.comb += [result.r.eq(r), result.e.eq(e), result.bal.eq(delay(source.bal, self.LATENCY))]
         return m

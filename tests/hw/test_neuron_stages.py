@@ -112,8 +112,8 @@ def test_reciprocal_of_any_width(seed: int, stall: float) -> None:
 
 
 @examples
-@given(seed=seeds, stall=stalls)
-def test_divisive_inhibition(seed: int, stall: float) -> None:
+@given(seed=seeds, stall=stalls, alike=st.booleans())
+def test_divisive_inhibition(seed: int, stall: float, alike: bool) -> None:
     rng = np.random.default_rng(seed)
     n, lanes = _shape(rng)
     index_bits, gain_bits, width = int(rng.integers(0, 6)), int(rng.integers(1, 10)), int(rng.integers(4, 14))
@@ -124,6 +124,8 @@ def test_divisive_inhibition(seed: int, stall: float) -> None:
     largest = int(g_e.max()) * ((1 << reciprocal.bits) - 1)
     product = Format.for_range(bal.min * largest, bal.max * largest)
     values, balances = _values(rng, d, (5, n)), _values(rng, bal, (5, n))
+    if alike:
+        values[:] = values[:, :1]
     dut = DivisiveInhibition(
         lanes=lanes,
         g_e=g_e.tolist(),
@@ -135,6 +137,7 @@ def test_divisive_inhibition(seed: int, stall: float) -> None:
         bal=bal,
         d=d,
         product=product,
+        alike=alike,
     )
     beats = _beats(lanes, bal=balances, d=values)
     result = exchange(dut, beats, len(beats), seed=seed, stall=stall)

@@ -73,7 +73,7 @@ def _compared(network: IntegerNetwork) -> set[tuple[int, str]]:
     names = set()
     for i, layer in enumerate(network.layers):
         own = ["i_ee", "bal", *(("current", "v", "spike") if layer.neurons else ("logits", "class"))]
-        own += ["i_ie", *(["divisor"] if layer.neurons else [])] if layer.n_i else []
+        own += ["i_ie", *(["d" if is_global(layer) else "divisor"] if layer.neurons else [])] if layer.n_i else []
         names |= {(i, name) for name in own}
     return names
 
