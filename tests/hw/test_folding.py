@@ -49,7 +49,7 @@ def test_lanes_that_do_not_fit_together_are_named() -> None:
     last, row = network.layers[1:], row_synapses(network.layers[1])
     rest = [Folding(1, 1, 1)] * (len(last) - 1)
     with pytest.raises(ChandelierError, match=rf"1\.\.{row}, or that times 2\.\.4, not {2 * row + 1}$"):
-        check_foldings(network, [Folding(1, 1, 1), Folding(2 * row + 1, 1, 1), *rest])
+        check_foldings(network, [Folding(1, 1, 2), Folding(2 * row + 1, 1, 1), *rest])
     with pytest.raises(ChandelierError, match=r"neuron_lanes of layer 0 must be a multiple of the 2 events .* not 3"):
         check_foldings(network, [Folding(1, 1, 3), Folding(2 * row, 1, 1), *rest])
 
