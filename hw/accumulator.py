@@ -12,13 +12,15 @@ from hw.layouts import accumulator_layout, event_layout, index_of, window_layout
 from hw.packing import ceil_div
 from hw.pipeline import copies, pipeline
 from hw.product import multiple
-from hw.synapses import LANES_A_COPY, SynapseProducts, products_latency
+from hw.synapses import SynapseProducts, products_latency
 from quant.formats import Format
 
 __all__ = ["SynapseAccumulator", "synapse_latency"]
 
 #: Events that wait in front of the stage, so that bursts of the sender do not stall it.
 QUEUE_DEPTH = 16
+#: Lanes whose accumulators share a copy of what clears and turns them (see ``hw.shadow.BLOCK``).
+LANES_A_RESET = 64
 
 
 def synapse_latency(events: int) -> int:
@@ -139,7 +141,7 @@ class SynapseAccumulator(wiring.Component):
         with m.Elif(marker):
             m.d.sync += waiting.eq(1)
 
-        groups = ceil_div(self._lanes, LANES_A_COPY)
+        groups = ceil_div(self._lanes, LANES_A_RESET)
         clear = copies(m, taken, groups)
         turn = copies(m, delay(issued, products.latency - 1, reset=True), groups)
         rings = self._rings(m, products.products, turn=turn, clear=clear)
@@ -150,7 +152,7 @@ class SynapseAccumulator(wiring.Component):
     def _rings(self, m: Module, products: Any, *, turn: Sequence[Value], clear: Sequence[Value]) -> list[Any]:
         """The accumulators of each lane; element 0 is the head, to which the product is added as the ring turns.
 
-        ``turn`` and ``clear`` have a copy for each ``LANES_A_COPY`` lanes. With a word a row nothing has to turn, and
+        ``turn`` and ``clear`` have a copy for each ``LANES_A_RESET`` lanes. With a word a row nothing has to turn, and
         the product of no event is zero.
         """
         rings = []
@@ -158,9 +160,9 @@ class SynapseAccumulator(wiring.Component):
             width = max(self._widths[lane :: self._lanes])
             ring: Any = Signal(data.ArrayLayout(unsigned(width), self.words), name=f"ring_{lane}")
             total = (ring[0] + products[lane])[:width]
-            with m.If(clear[lane // LANES_A_COPY]):
+            with m.If(clear[lane // LANES_A_RESET]):
                 m.d.sync += ring.eq(0)
-            with m.Elif(turn[lane // LANES_A_COPY] if self.words > 1 else 1):
+            with m.Elif(turn[lane // LANES_A_RESET] if self.words > 1 else 1):
                 m.d.sync += ring.eq(Cat(ring.as_value()[width:], total))
             rings.append(ring)
         return rings

@@ -6,8 +6,9 @@ from hw.packing import ceil_div
 
 __all__ = ["shadow"]
 
-#: Bits that share a copy of what moves them: more would be too far apart on a chip.
-BLOCK = 128
+#: Bits that share a copy of what moves them. More are too far apart on a chip; with fewer, few of the flip-flops in a block
+#: of a device have the same enable, as they must, and placement takes many times as long.
+BLOCK = 512
 
 
 def shadow(

@@ -15,7 +15,7 @@ from hw.pipeline import copies, pipeline
 from hw.product import multiple, narrow_product, tree
 from quant.formats import Format
 
-__all__ = ["LANES_A_COPY", "SynapseProducts", "products_latency"]
+__all__ = ["SynapseProducts", "products_latency"]
 
 #: Lanes that share a copy of an event's value.
 LANES_A_COPY = 16
