@@ -6,8 +6,8 @@ from hw.packing import ceil_div
 
 __all__ = ["shadow"]
 
-#: Bits that share a copy of what moves them. More are too far apart on a chip; with fewer, few of the flip-flops in a block
-#: of a device have the same enable, as they must, and placement takes many times as long.
+#: Bits that share a copy of what moves them. More are too far apart on a chip; with fewer there are too many kinds of
+#: flip-flops, which cannot share a block of the device, and placement takes many times as long.
 BLOCK = 512
 
 
