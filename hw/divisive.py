@@ -56,7 +56,7 @@ class DivisiveInhibition(wiring.Component):
     """
 
     #: Cycles from reciprocal to current.
-    PIPELINE = 9
+    PIPELINE = 11
     #: Cycles from a beat in to the same beat out, two of them in a queue.
     LATENCY = ReciprocalUnit.LATENCY + PIPELINE + 2
 
@@ -115,15 +115,16 @@ class DivisiveInhibition(wiring.Component):
 
     def _current(self, source: Any, parameters: Any, delay: Delay) -> Value:
         """The current of one neuron, from what the reciprocal unit gives and the neuron's parameters."""
-        bal, e = delay(source.bal, 2), delay(source.e, 4)
-        # R is 0 where d is, and so is the product: what is left is b_e.
-        factor = delay(delay(parameters.g_e) * delay(source.r))
+        bal, e = delay(source.bal, 4), delay(source.e, 6)
+        # R is 0 where d is, and so is the product: what is left is b_e. Multipliers have registers of their own on both
+        # sides: they are where the device has them, and not where their operands are.
+        factor = delay(delay(delay(parameters.g_e, 2) * delay(source.r, 2)))
         parts = [bal] if len(bal) <= PART + 1 else [bal[:PART], bal >> PART]
         product = delay(tree([delay(factor * part) << PART * k for k, part in enumerate(parts)], add))
         # Rounding by many bits is a plain shift by all but one, in two steps here, and rounding by that one.
         coarse = delay(_fitted(product, self._product) << 1 >> self._shift >> (e[3:] << 3))
         rounded = delay(round_shift(delay(coarse >> delay(e[:3])), 1))
-        return delay(saturate(delay(rounded + delay(parameters.b_e, 7)), self._membrane, Mux))
+        return delay(saturate(delay(rounded + delay(parameters.b_e, 9)), self._membrane, Mux))
 
 
 def _fitted(value: Value, fmt: Format) -> Value:
