@@ -12,7 +12,7 @@ from hw.global_inhibition import GlobalInhibition, is_global
 from hw.lif import LIFCore
 from hw.packing import ceil_div
 from hw.population import PopulationUnit
-from hw.readout import Readout
+from hw.readout import readout_latency
 from hw.scaling import Scaling
 from hw.serialiser import Serialiser
 from hw.stabiliser import Stabiliser
@@ -126,7 +126,7 @@ def _stages(
         stages[i, "synapses"] = sets * (events[i] / terms.events * terms.event + terms.marker)
         stages[i, "population" if layer.n_i else "serialiser"] = sets * terms.population
         if layer.neurons is None:
-            stages[i, "readout"] = steps * terms.beats + Readout.LATENCY
+            stages[i, "readout"] = steps * terms.beats + readout_latency(folding.neuron_lanes)
         else:
             neurons = prod(network.maps[i][1])
             stages[i, "neurons"] = steps * max(terms.beats, LIFCore.LATENCY)
@@ -166,7 +166,7 @@ def _latency(network: IntegerNetwork, foldings: Sequence[Folding], events: Seque
             )
             sent = fires + pace
             arrivals.append((fires + pace / (events[i + 1] + 1), sent))
-    return frames[-1] + Readout.LATENCY
+    return frames[-1] + readout_latency(foldings[-1].neuron_lanes)
 
 
 def predict_cycles(

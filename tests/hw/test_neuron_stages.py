@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hw.divisive import DivisiveInhibition
 from hw.lif import LIFCore
-from hw.readout import Readout
+from hw.readout import Readout, readout_latency
 from hw.reciprocal import ReciprocalUnit
 from hw.replay import Replay
 from hw.scaling import Scaling
@@ -264,7 +264,7 @@ def test_readout(seed: int, stall: float) -> None:
         logits = balances[sample * steps : (sample + 1) * steps].sum(0).tolist()
         assert output == {"class": logits.index(max(logits)), "logits": logits}, f"seed {seed}, sample {sample}"
     if not stall:
-        assert result.received[0] - result.sent[steps * -(-n // lanes) - 1] == Readout.LATENCY
+        assert result.received[0] - result.sent[steps * -(-n // lanes) - 1] == readout_latency(lanes)
 
 
 FORMAT, SIGNED = Format(4), Format(4, signed=True)
