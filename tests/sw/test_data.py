@@ -389,6 +389,19 @@ def test_mnist1d_as_sequences_is_mnist1d_in_pieces(tmp_path: Path, monkeypatch: 
     np.testing.assert_allclose((on - off) * np.abs(arrays["x_train"]).max(), arrays["x_test"], atol=0.05)
 
 
+def test_mnist_at_half_the_resolution_is_means_of_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    arrays = {f"x_{half}": rng.integers(0, 256, (n, 28, 28)).astype(np.uint8) for half, n in (("train", 8), ("test", 4))}
+    arrays |= {"y_train": np.arange(8, dtype=np.uint8) % 3, "y_test": np.arange(4, dtype=np.uint8) % 3}
+    for name in ("mnist", "mnist-14x14"):
+        monkeypatch.setitem(DATASETS, name, _source(arrays, {}))
+    get("mnist", tmp_path)
+    whole, half = load("mnist", tmp_path), load("mnist-14x14", tmp_path)
+    assert (half.features, half.image_shape) == (196, (14, 14, 1))
+    means = 255 * whole.x_test.reshape(4, 14, 2, 14, 2).mean((2, 4))
+    assert np.array_equal(np.rint(255 * half.x_test).reshape(4, 14, 14), np.floor(means + 0.5))
+
+
 def test_programs_that_fail_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(ChandelierError, match="cannot run no-such-program: No such file"):
         sources._run("no-such-program", cwd=tmp_path)
