@@ -60,7 +60,8 @@ class Replay(wiring.Component):
             self.o.valid.eq(self.i.valid | from_memory),
             self.i.ready.eq(self.o.ready & ~from_memory),
             payload.eq(Mux(from_memory, read.data, self.i.p)),
-            write.en.eq(given & ~from_memory),
+            # Also while it waits: it is the same again, and what the taker says does not have to come to the memory.
+            write.en.eq(self.i.valid & ~from_memory),
             write.addr.eq(beat),
             write.data.eq(self.i.p),
             next_beat.eq(Mux(given, Mux(last, 0, beat + 1), beat)),
