@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from operator import add
-from typing import Any
 
 import numpy as np
 from amaranth import Const, Module, Mux, Value
@@ -13,13 +12,13 @@ from hw.credits import CreditQueue
 from hw.layouts import frame_layout
 from hw.parameters import ParameterMemory
 from hw.pipeline import Delay, pipeline
-from hw.product import tree
+from hw.product import multiple, tree
 from hw.reciprocal import ReciprocalUnit
 from quant.arithmetic import round_shift, saturate
 from quant.formats import Format
 from quant.reciprocal import Reciprocal
 
-__all__ = ["DivisiveInhibition"]
+__all__ = ["DivisiveInhibition", "shunted"]
 
 #: Bits of ``bal`` that the multiplier of a device (18 by 18, signed) takes at once.
 PART = 17
@@ -109,22 +108,47 @@ class DivisiveInhibition(wiring.Component):
         ]
         delay = pipeline(m, Const(1))
         m.d.comb += beats.arrived.eq(delay(unit.o.valid, self.PIPELINE, reset=True))
-        for source, parameters, result in zip(unit.o.p, memory.data, beats.payload, strict=True):
-            m.d.comb += result.current.eq(self._current(source, parameters, delay))
+        for source, own, result in zip(unit.o.p, memory.data, beats.payload, strict=True):
+            current = shunted(
+                *(source.bal, source.r, source.e),
+                g_e=delay(own.g_e, 2),
+                b_e=delay(own.b_e, 9),
+                shift=self._shift,
+                product=self._product,
+                membrane=self._membrane,
+                delay=delay,
+            )
+            m.d.comb += result.current.eq(current)
         return m
 
-    def _current(self, source: Any, parameters: Any, delay: Delay) -> Value:
-        """The current of one neuron, from what the reciprocal unit gives and the neuron's parameters."""
-        bal, e = delay(source.bal, 4), delay(source.e, 6)
-        # R is 0 where d is, and so is the product: what is left is b_e. Multipliers have registers of their own on both
-        # sides: they are where the device has them, and not where their operands are.
-        factor = delay(delay(delay(parameters.g_e, 2) * delay(source.r, 2)))
-        parts = [bal] if len(bal) <= PART + 1 else [bal[:PART], bal >> PART]
-        product = delay(tree([delay(factor * part) << PART * k for k, part in enumerate(parts)], add))
-        # Rounding by many bits is a plain shift by all but one, in two steps here, and rounding by that one.
-        coarse = delay(_fitted(product, self._product) << 1 >> self._shift >> (e[3:] << 3))
-        rounded = delay(round_shift(delay(coarse >> delay(e[:3])), 1))
-        return delay(saturate(delay(rounded + delay(parameters.b_e, 9)), self._membrane, Mux))
+
+def shunted(
+    bal: Value,
+    r: Value,
+    e: Value,
+    *,
+    g_e: Value | int,
+    b_e: Value | int,
+    shift: int,
+    product: Format,
+    membrane: Format,
+    delay: Delay,
+) -> Value:
+    """The current of a neuron, ``PIPELINE`` cycles later; ``g_e`` comes 2 cycles after ``bal``, ``b_e`` 9.
+
+    ``R`` is 0 where ``d`` is, and so is the product: what is left is ``b_e``.
+    """
+    bal, e = delay(bal, 4), delay(e, 6)
+    # Multipliers have registers of their own on both sides: they are where the device has them, and not where their
+    # operands are. A gain that is known takes none.
+    r = delay(r, 2)
+    factor = delay(delay(multiple(r, g_e) if isinstance(g_e, int) else g_e * r))
+    parts = [bal] if len(bal) <= PART + 1 else [bal[:PART], bal >> PART]
+    whole = delay(tree([delay(factor * part) << PART * k for k, part in enumerate(parts)], add))
+    # Rounding by many bits is a plain shift by all but one, in two steps here, and rounding by that one.
+    coarse = delay(_fitted(whole, product) << 1 >> shift >> (e[3:] << 3))
+    rounded = delay(round_shift(delay(coarse >> delay(e[:3])), 1))
+    return delay(saturate(delay(rounded + b_e), membrane, Mux))
 
 
 def _fitted(value: Value, fmt: Format) -> Value:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from hw.geometry import walk_of
 from hw.global_inhibition import GlobalInhibition, is_global
@@ -13,6 +14,8 @@ from quant.network import IntegerNetwork, Layer
 
 __all__ = [
     "Folding",
+    "Foldings",
+    "Spatial",
     "check_foldings",
     "default_foldings",
     "foldings_for",
@@ -23,6 +26,10 @@ __all__ = [
     "slowest_stage",
 ]
 
+#: In place of foldings: a fully spatial design (``hw.spatial``), which has a wire for each synapse and no lanes.
+Spatial = Literal["spatial"]
+#: How a design of a network is folded, by whole layers.
+Foldings = Sequence["Folding"] | Spatial
 #: A row of weights up to this wide is read in one cycle.
 ROW_BITS = 1024
 #: Share of the inputs of a layer that is expected to be non-zero.

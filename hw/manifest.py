@@ -1,5 +1,6 @@
 """The manifest: what a generated design is made of, for whoever simulates, packs or inspects it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 
 from quant.errors import ChandelierError
 from quant.files import replacing
+from quant.network import IntegerNetwork
 
 __all__ = [
     "FILE_NAME",
@@ -19,7 +21,10 @@ __all__ = [
     "OutputPort",
     "PayloadField",
     "Probe",
+    "Timing",
+    "network_manifest",
     "payload_fields",
+    "stage_probe",
 ]
 
 #: Name of the manifest's file in the folder of a generated design.
@@ -64,6 +69,8 @@ class InputPort(_Strict):
     A beat with ``last`` clear is the non-zero input ``(index, value)``; a beat with ``last`` set ends the sample, or,
     of a sequence, the time step, and its index and value mean nothing. Where ``index`` and ``value`` have several
     lanes, lane ``k`` of ``n`` is the input ``n * index + k``, and a value of 0 is none.
+
+    Of a fully spatial design there is a single field, ``x``: a beat is a whole input vector.
     """
 
     features: PositiveInt
@@ -74,8 +81,13 @@ class InputPort(_Strict):
     width: PositiveInt
 
     @property
+    def dense(self) -> bool:
+        """Whether a beat is a whole input vector."""
+        return len(self.fields) == 1
+
+    @property
     def markers(self) -> int:
-        """End-of-step beats of a sample."""
+        """End-of-step beats of a sample, or dense ones."""
         return 1 if self.kind == "static" else self.steps
 
 
@@ -130,10 +142,18 @@ class Probe(_Strict):
     fields: list[PayloadField]
 
 
+class Timing(_Strict):
+    """Cycles from a sample's first input beat to the next one's, and to its result, where the input plays no part."""
+
+    interval: PositiveInt
+    latency: PositiveInt
+
+
 class Manifest(_Strict):
     """Everything that a simulation or a tool flow has to know about a generated design.
 
-    ``files`` maps each file of the design to its SHA-256; ``network_sha256`` is that of the network's file.
+    ``files`` maps each file of the design to its SHA-256; ``network_sha256`` is that of the network's file; ``timing``
+    is that of a fully spatial design.
     """
 
     format: Literal["chandelier-rtl"] = "chandelier-rtl"
@@ -146,6 +166,7 @@ class Manifest(_Strict):
     output: OutputPort
     layers: list[LayerEntry]
     probes: list[Probe]
+    timing: Timing | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -184,6 +205,72 @@ class Manifest(_Strict):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the file"
             raise ChandelierError(f"{path}: {where}: {first['msg']}; generate the design again") from None
+
+
+def network_manifest(
+    network: IntegerNetwork,
+    *,
+    generator: str,
+    name: str,
+    network_sha256: str,
+    files: Mapping[str, str],
+    input_fields: list[PayloadField],
+    input_width: int,
+    output: data.StructLayout,
+    layers: list[LayerEntry],
+    probes: list[Probe],
+    timing: Timing | None = None,
+) -> Manifest:
+    """The manifest of a design of ``network`` whose top module is called ``name``, and whose results are ``output``."""
+    return Manifest(
+        generator=generator,
+        top=name,
+        network_sha256=network_sha256,
+        files=dict(files),
+        input=InputPort(
+            features=network.input.features,
+            bits=network.input.bits,
+            kind=network.input.kind,
+            steps=network.steps,
+            fields=input_fields,
+            width=input_width,
+        ),
+        output=OutputPort(classes=network.classes, fields=payload_fields(output), width=output.size),
+        layers=layers,
+        probes=probes,
+        timing=timing,
+    )
+
+
+def stage_probe(
+    layer: int,
+    name: str,
+    layout: data.ArrayLayout | data.StructLayout,
+    *,
+    per: Literal["sample", "step"],
+    neurons: int | None = None,
+    pixels: int = 1,
+    names: Mapping[str, str],
+) -> Probe:
+    """The probe of what the stage ``name`` of a layer gives, in the payload ``layout``.
+
+    ``names`` are those of fields that the golden model calls otherwise; the rest as in :func:`payload_fields`.
+    """
+    path = f"layer{layer}.{name}"
+    fields = payload_fields(layout, neurons, pixels)
+    return Probe(
+        layer=layer,
+        name=name,
+        path=path,
+        stream="o",
+        valid=f"{path}__valid",
+        ready=f"{path}__ready",
+        payload=f"{path}__payload",
+        width=layout.size,
+        per=per,
+        beats=fields[0].beats,
+        fields=[f.model_copy(update={"signal": names.get(f.signal, f.signal)}) for f in fields],
+    )
 
 
 def payload_fields(

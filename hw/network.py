@@ -15,12 +15,12 @@ from hw.layer import LayerEngine
 from hw.layouts import result_layout
 from hw.manifest import (
     FoldingEntry,
-    InputPort,
     LayerEntry,
     Manifest,
-    OutputPort,
     Probe,
+    network_manifest,
     payload_fields,
+    stage_probe,
 )
 from hw.routing import EventFork, EventMerge
 from quant.errors import ChandelierError
@@ -155,39 +155,27 @@ class Network(wiring.Component):
             for name, stage in engine.stages.items():
                 if name not in _PROBED:
                     continue
-                layout, path = stage.o.p.shape(), f"layer{i}.{name}"
-                fields = payload_fields(layout, None if name == "accumulator" else engine.layer.n_e, engine.pixels)
-                yield Probe(
-                    layer=i,
-                    name=name,
-                    path=path,
-                    stream="o",
-                    valid=f"{path}__valid",
-                    ready=f"{path}__ready",
-                    payload=f"{path}__payload",
-                    width=layout.size,
+                yield stage_probe(
+                    i,
+                    name,
+                    stage.o.p.shape(),
                     per="step" if name == "lif" or engine.sets == engine.steps else "sample",
-                    beats=fields[0].beats,
-                    fields=[f.model_copy(update={"signal": _PROBED[name].get(f.signal, f.signal)}) for f in fields],
+                    neurons=None if name == "accumulator" else engine.layer.n_e,
+                    pixels=engine.pixels,
+                    names=_PROBED[name],
                 )
 
     def manifest(self, *, generator: str, name: str, network_sha256: str, files: Mapping[str, str]) -> Manifest:
         """The manifest of the design; the caller knows what its files are."""
-        spec, i, o = self.network.input, self.i.p.shape(), self.o.p.shape()
-        return Manifest(
+        return network_manifest(
+            self.network,
             generator=generator,
-            top=name,
+            name=name,
             network_sha256=network_sha256,
-            files=dict(files),
-            input=InputPort(
-                features=spec.features,
-                bits=spec.bits,
-                kind=spec.kind,
-                steps=self.network.steps,
-                fields=payload_fields(i),
-                width=i.size,
-            ),
-            output=OutputPort(classes=self.network.classes, fields=payload_fields(o), width=o.size),
+            files=files,
+            input_fields=payload_fields(self.i.p.shape()),
+            input_width=self.i.p.shape().size,
+            output=self.o.p.shape(),
             layers=[
                 LayerEntry(
                     n_e=engine.layer.n_e,

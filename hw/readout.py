@@ -1,5 +1,6 @@
 """The readout: logits summed over the time steps of a sample, and the class with the largest."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +14,7 @@ from hw.pipeline import Delay, pipeline
 from hw.product import reduce_levels
 from quant.formats import Format
 
-__all__ = ["Readout", "readout_latency"]
+__all__ = ["Readout", "largest", "readout_latency"]
 
 
 def readout_latency(lanes: int) -> int:
@@ -110,9 +111,14 @@ class Readout(wiring.Component):
             # What fills up the last beat comes last, and is less than nothing: it is never chosen.
             value = Mux(beat == self._beats - 1, self._logit.min, logit) if lane in fill else logit
             found.append((value, beat * self._lanes + lane))
-        while len(found) > 1:
-            found = [(delay(value), delay(place)) for value, place in reduce_levels(found, _larger, 1)]
-        return found[0]
+        return largest(found, delay)
+
+
+def largest(values: Sequence[tuple[Value, Value]], delay: Delay) -> tuple[Value, Value]:
+    """Of (value, class) the one with the largest value, of equal ones the first; a cycle for each level of the tree."""
+    while len(values) > 1:
+        values = [(delay(value), delay(place)) for value, place in reduce_levels(values, _larger, 1)]
+    return values[0]
 
 
 def _larger(a: tuple[Value, Value], b: tuple[Value, Value]) -> tuple[Value, Value]:

@@ -3,15 +3,15 @@
 import hashlib
 import re
 import tempfile
-from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from amaranth.back import verilog
 
-from hw.folding import Folding
+from hw.folding import Foldings
 from hw.manifest import Manifest
 from hw.network import Network
+from hw.spatial import SpatialNetwork
 from quant.errors import ChandelierError
 from quant.files import replacing_directory
 from quant.network import IntegerNetwork
@@ -49,7 +49,7 @@ def _extract_memory(text: str, module: str, memory: str, file_name: str) -> tupl
     return text[:begin] + f'    $readmemh("{file_name}", {memory});\n' + text[end:], contents
 
 
-def _sources(top: Network, name: str) -> dict[str, str]:
+def _sources(top: Network | SpatialNetwork, name: str) -> dict[str, str]:
     """The files of the design: name -> text."""
     text = "\n" + verilog.convert(top, name=name, emit_src=False)
     memories = {}
@@ -75,7 +75,7 @@ def write_rtl(
     network: IntegerNetwork,
     directory: Path,
     *,
-    foldings: Sequence[Folding] | None = None,
+    foldings: Foldings | None = None,
     name: str = "chandelier_top",
 ) -> Manifest:
     """Writes the design of ``network`` into ``directory``; equal arguments give equal bytes.
@@ -88,8 +88,8 @@ def write_rtl(
 
     Parameters
     ----------
-    foldings : sequence of Folding, optional
-        One for each layer; by default ``hw.folding.default_foldings``.
+    foldings : sequence of Folding, or "spatial", optional
+        One for each layer; by default ``hw.folding.default_foldings``; or none at all (``hw.spatial``).
     name : str
         Of the top module: a letter, then letters, digits and underscores.
 
@@ -100,7 +100,7 @@ def write_rtl(
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise ChandelierError(f"the top module's name must be a letter, then letters, digits and _, not {name!r}")
-    top = Network(network, foldings)
+    top = SpatialNetwork(network) if foldings == "spatial" else Network(network, foldings)
     files = _sources(top, name)
     hashes = {file_name: _sha256(text.encode()) for file_name, text in sorted(files.items())}
     manifest = top.manifest(generator=_generator(), name=name, network_sha256=_network_sha256(network), files=hashes)

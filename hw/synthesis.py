@@ -14,8 +14,8 @@ from typing import Any
 from amaranth.back import verilog
 
 from hw.devices import PINS_FILE, Device, find_device
-from hw.folding import Folding
-from hw.manifest import Manifest
+from hw.folding import Foldings
+from hw.manifest import Manifest, Timing
 from hw.rtl import write_rtl
 from hw.shell import Shell
 from hw.tools import Runner, Tool, find_tool
@@ -113,16 +113,20 @@ class SynthesisReport:
     shell_flip_flops : int
     runs : list of Routed
         One for each seed; none where there is no routing.
+    foldings : list of Folding, or "spatial"
+    timing : Timing, optional
+        Cycles of a fully spatial design.
     """
 
     network: str
     device: str
     part: str
-    foldings: list[Folding]
+    foldings: Foldings
     tools: list[str]
     resources: dict[str, Usage]
     shell_flip_flops: int
     runs: list[Routed] = field(default_factory=list)
+    timing: Timing | None = None
 
     @property
     def clocks(self) -> tuple[float, float, float] | None:
@@ -133,7 +137,8 @@ class SynthesisReport:
     def as_json(self) -> dict[str, Any]:
         """Plain values; clocks in MHz, times in nanoseconds."""
         low, middle, high = self.clocks or (None, None, None)
-        return asdict(self) | {"clock": {"min": low, "median": middle, "max": high}}
+        timing = self.timing.model_dump() if self.timing else None
+        return asdict(self) | {"timing": timing, "clock": {"min": low, "median": middle, "max": high}}
 
 
 def synthesise(
@@ -141,7 +146,7 @@ def synthesise(
     directory: Path,
     *,
     device: str,
-    foldings: Sequence[Folding],
+    foldings: Foldings,
     seeds: Sequence[int] = (1,),
     clock: float = 100.0,
     progress: Progress = lambda what, doing: None,
@@ -155,8 +160,8 @@ def synthesise(
     ----------
     device : str
         One of ``hw.devices.DEVICES``.
-    foldings : sequence of Folding
-        One for each layer.
+    foldings : sequence of Folding, or "spatial"
+        One for each layer, or none at all.
     seeds : sequence of int, >= 0
         Of the placement.
     clock : float
@@ -187,11 +192,12 @@ def synthesise(
             network=network.name,
             device=device,
             part=target.part,
-            foldings=list(foldings),
+            foldings=foldings,
             tools=[str(tool) for tool in tools],
             resources=resources,
             shell_flip_flops=shell.flip_flops,
             runs=runs,
+            timing=manifest.timing,
         )
         (folder / f"{SHELL}.json").unlink(missing_ok=True)  # the netlist: large, and made again in a minute
     return report

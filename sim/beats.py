@@ -5,14 +5,18 @@ import numpy as np
 from hw.manifest import InputPort, PayloadField
 from sim.harness import Tap
 
-__all__ = ["FIRST_OF_SAMPLE", "input_beats", "tap_values", "unpack"]
+__all__ = ["FIRST_OF_SAMPLE", "beat_words", "input_beats", "tap_values", "unpack"]
 
+#: Bits of a beat in each 64-bit word: one is left for the mark, and a negative word is a pause.
+BEAT_BITS = 63
 #: Marks, in the beats handed to the simulator, the first of each sample.
 FIRST_OF_SAMPLE = np.uint64(1 << 63)
 
 
 def input_beats(port: InputPort, codes: np.ndarray) -> np.ndarray:
-    """The event beats of samples: non-zero codes in increasing index, each input vector ended by a marker.
+    """What a design takes for samples: events, or, of a fully spatial one, whole input vectors.
+
+    Events are of the non-zero codes in increasing index, each input vector ended by a marker.
 
     Parameters
     ----------
@@ -22,9 +26,31 @@ def input_beats(port: InputPort, codes: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    (beats,) uint64
-        Payloads, with :data:`FIRST_OF_SAMPLE` set in the first beat of every sample.
+    (words,) uint64
+        Payloads, :data:`BEAT_BITS` bits in a word, the least significant ones first; :data:`FIRST_OF_SAMPLE` is set in
+        the first word of every sample.
     """
+    return _vectors(port, codes) if port.dense else _events(port, codes)
+
+
+def beat_words(width: int) -> int:
+    """Words that an input beat of so many bits is handed over in."""
+    return -(-width // BEAT_BITS)
+
+
+def _vectors(port: InputPort, codes: np.ndarray) -> np.ndarray:
+    (x,), words = port.fields, beat_words(port.width)
+    vectors = codes.reshape(-1, port.features)
+    bits = (vectors[:, :, None] >> np.arange(x.width, dtype=np.uint8)) & 1
+    padded = np.zeros((len(vectors), words * BEAT_BITS), np.uint8)
+    padded[:, : port.width] = bits.reshape(len(vectors), port.width)
+    pieces = np.pad(padded.reshape(-1, words, BEAT_BITS), ((0, 0), (0, 0), (0, 64 - BEAT_BITS)))
+    beats = np.packbits(pieces, axis=2, bitorder="little").view("<u8")[:, :, 0].astype(np.uint64)
+    beats[:: port.markers, 0] |= FIRST_OF_SAMPLE
+    return beats.reshape(-1)
+
+
+def _events(port: InputPort, codes: np.ndarray) -> np.ndarray:
     index, value, last = port.fields
     vectors = codes.reshape(-1, port.features)
     rows, inputs = np.nonzero(vectors)

@@ -29,12 +29,13 @@ _DRAIN = 1000  # cycles after the last result, in which nothing more should come
 class DesignJob:
     """What one design gets, and how much is expected of it.
 
-    Its input beats are in ``beats<number>`` (64-bit words, bit 63 set in the first of each sample).
+    Its input beats are in ``beats<number>`` (``beat_words`` 64-bit words each, bit 63 set in the first of each sample).
     ``tap_words`` are the 64-bit words expected at each of its taps.
     """
 
     samples: int
     seed: int
+    beat_words: int
     tap_words: list[int]
 
 
@@ -83,7 +84,7 @@ def _load_harness() -> ctypes.CDLL:
         getattr(harness, name).restype = ctypes.c_uint64
     for name in _RETURNS_BUFFER:
         getattr(harness, name).restype = ctypes.POINTER(ctypes.c_uint64)
-    harness.harness_add_design.argtypes = [ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint64]
+    harness.harness_add_design.argtypes = [ctypes.c_char_p, *[ctypes.c_uint64] * 2, ctypes.c_uint32, ctypes.c_uint64]
     harness.harness_add_tap.argtypes = [ctypes.c_uint64]
     return harness
 
@@ -91,7 +92,7 @@ def _load_harness() -> ctypes.CDLL:
 def _set_up(harness: ctypes.CDLL, job: Job, folder: Path) -> None:
     for number, design in enumerate(job.designs):
         beats = (folder / f"beats{number}").read_bytes()
-        harness.harness_add_design(beats, len(beats) // 8, job.stall, design.seed)
+        harness.harness_add_design(beats, len(beats) // 8, design.beat_words, job.stall, design.seed)
         for words in design.tap_words:
             harness.harness_add_tap(words)
 

@@ -7,21 +7,26 @@ golden model's own signals say where.
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from hw.folding import Folding
+from hw.folding import Folding, Foldings
 from hw.geometry import walk_of
+from hw.rtl import write_rtl
 from quant.network import IntegerNetwork, Neurons
 from sim.cosim import Golden, cosimulate
 from sim.report import CosimReport
 
-__all__ = ["Control", "Fault", "faults", "negative_controls"]
+__all__ = ["Control", "Fault", "WiredFault", "faults", "negative_controls"]
 
 #: Samples that a control takes: the first ones.
 SAMPLES = 16
+#: It shifts what is compared with the threshold, which is a constant of the logic.
+_BIAS = "bias (against the threshold)"
 #: Steps of a current that a wrong reciprocal has to move: less could be lost in rounding.
 LEAST_CURRENT = 4
 #: A layer's signal among the golden model's: (samples, steps or 1, values).
@@ -60,10 +65,31 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class WiredFault:
+    """A number that is wrong where it is wires: the design is generated once more, of a ``network`` with that number.
+
+    Parameters
+    ----------
+    kind, place, layer
+        As of :class:`Fault`.
+    network : IntegerNetwork
+    """
+
+    kind: str
+    place: str
+    layer: int
+    network: IntegerNetwork
+
+    def plant(self, folder: Path, top: str) -> None:
+        """Puts the wrong design in the place of ``top`` in ``folder``."""
+        write_rtl(self.network, folder, foldings="spatial", name=top)
+
+
+@dataclass(frozen=True)
 class Control:
     """What became of a fault: the co-simulation of the design that has it."""
 
-    fault: Fault
+    fault: Fault | WiredFault
     report: CosimReport
 
     @property
@@ -72,10 +98,8 @@ class Control:
         return not self.report.passed
 
 
-def _wrong_weight(
-    network: IntegerNetwork, foldings: Sequence[Folding], codes: np.ndarray, signal: _Signal
-) -> Iterator[Fault]:
-    """The lowest set bit of an excitatory synapse of an input that is active in some sample."""
+def _active_synapses(network: IntegerNetwork, codes: np.ndarray, signal: _Signal) -> Iterator[tuple[int, int, int]]:
+    """(layer, E neuron, input) of excitatory synapses that are not zero, of inputs that are active in some sample."""
     for i, layer in sorted(enumerate(network.layers), key=lambda pair: -pair[1].w_ee.size):
         if walk_of(network, i):
             continue  # its weights are in the order of a window's walk
@@ -84,20 +108,10 @@ def _wrong_weight(
         active = np.count_nonzero(x, 0)
         inputs = np.argsort(-active, kind="stable")[: np.count_nonzero(active)]
         for k, n in np.argwhere(layer.w_ee[:, inputs].T > 0).tolist():
-            events = foldings[i].events(layer)  # several at once have a memory each, of every so many-th input
-            j, (word, lane) = int(inputs[k]), divmod(n, foldings[i].synapse_lanes // events)
-            weight = int(layer.w_ee[n, j])
-            yield Fault(
-                kind="synapse",
-                place=f"layer {i}, from input {j} to E neuron {n}",
-                layer=i,
-                memory=f"accumulator.row.weights{j % events if events > 1 else ''}",
-                word=j // events * foldings[i].words(layer) + word,
-                bit=lane * layer.synapse.width + (weight & -weight).bit_length() - 1,
-            )
+            yield i, n, int(inputs[k])
 
 
-def _hidden(network: IntegerNetwork, signal: _Signal) -> Iterator[tuple[int, Neurons, np.ndarray, np.ndarray]]:
+def _free_currents(network: IntegerNetwork, signal: _Signal) -> Iterator[tuple[int, Neurons, np.ndarray, np.ndarray]]:
     """Of each layer with neurons the currents (all, n_e), and where they are not saturated."""
     for i, layer in enumerate(network.layers):
         if (neurons := layer.neurons) is not None:
@@ -105,42 +119,89 @@ def _hidden(network: IntegerNetwork, signal: _Signal) -> Iterator[tuple[int, Neu
             yield i, neurons, current, (current > neurons.membrane.min) & (current < neurons.membrane.max)
 
 
-def _wrong_bias(
-    network: IntegerNetwork, foldings: Sequence[Folding], codes: np.ndarray, signal: _Signal
-) -> Iterator[Fault]:
-    """The lowest bit of a bias. It shifts what is compared with the threshold, which is a constant of the logic."""
-    for i, neurons, _, free in _hidden(network, signal):
-        for n in np.flatnonzero(free.any(0)):
-            word, lane = divmod(int(n), foldings[i].neuron_lanes)
-            bit = lane * (neurons.gain_e_bits + neurons.membrane.width) + neurons.gain_e_bits
-            stage = "scaling" if neurons.reciprocal is None else "divisive"
-            yield Fault(
-                "bias (against the threshold)", f"layer {i}, neuron {n}", i, f"{stage}.parameters.neurons", word, bit
-            )
+def _biases(network: IntegerNetwork, signal: _Signal) -> Iterator[tuple[int, int]]:
+    """(layer, neuron) of biases that some current depends on."""
+    for i, _, _, free in _free_currents(network, signal):
+        yield from ((i, int(n)) for n in np.flatnonzero(free.any(0)))
 
 
-def _wrong_reciprocal(
-    network: IntegerNetwork, foldings: Sequence[Folding], codes: np.ndarray, signal: _Signal
-) -> Iterator[Fault]:
-    """The highest bit of the entry that most currents are made with, which are then less than half as large."""
-    for i, neurons, current, free in _hidden(network, signal):
+def _entries(network: IntegerNetwork, signal: _Signal) -> Iterator[tuple[int, int]]:
+    """(layer, entry) of reciprocals that currents are made with, the one of most currents first."""
+    for i, neurons, current, free in _free_currents(network, signal):
         if (table := neurons.reciprocal) is not None:
             divisors = signal(i, "divisor").reshape(current.shape)
             moved = free & (np.abs(current - neurons.b_e) >= LEAST_CURRENT) & (divisors > 0)
             entries, counts = np.unique([table.index(int(d)) for d in divisors[moved]], return_counts=True)
-            for entry in entries[np.argsort(-counts, kind="stable")]:
-                word = int(entry)
-                yield Fault(
-                    "reciprocal", f"layer {i}, entry {word}", i, "divisive.reciprocal.entries", word, table.bits - 1
-                )
+            yield from ((i, int(entry)) for entry in entries[np.argsort(-counts, kind="stable")])
 
 
-def faults(network: IntegerNetwork, foldings: Sequence[Folding], codes: np.ndarray, golden: Golden) -> list[Fault]:
+class _Stored:
+    """Faults of a design whose numbers are in memories: the lowest set bit of a synapse, the lowest of a bias."""
+
+    division = "divisive"
+
+    def __init__(self, network: IntegerNetwork, foldings: Sequence[Folding]) -> None:
+        self._network, self._foldings = network, foldings
+
+    def synapse(self, place: str, i: int, n: int, j: int) -> Fault | WiredFault:
+        layer, folding = self._network.layers[i], self._foldings[i]
+        events = folding.events(layer)  # several at once have a memory each, of every so many-th input
+        word, lane = divmod(n, folding.synapse_lanes // events)
+        return Fault(
+            kind="synapse",
+            place=place,
+            layer=i,
+            memory=f"accumulator.row.weights{j % events if events > 1 else ''}",
+            word=j // events * folding.words(layer) + word,
+            bit=lane * layer.synapse.width + _lowest(int(layer.w_ee[n, j])).bit_length() - 1,
+        )
+
+    def bias(self, place: str, i: int, n: int) -> Fault | WiredFault:
+        neurons = self._network.layers[i].neurons
+        assert neurons is not None
+        word, lane = divmod(n, self._foldings[i].neuron_lanes)
+        bit = lane * (neurons.gain_e_bits + neurons.membrane.width) + neurons.gain_e_bits
+        stage = "scaling" if neurons.reciprocal is None else self.division
+        return Fault(_BIAS, place, i, f"{stage}.parameters.neurons", word, bit)
+
+
+class _Wired:
+    """The same of a fully spatial design."""
+
+    division = "division"
+
+    def __init__(self, network: IntegerNetwork) -> None:
+        self._network = network
+
+    def synapse(self, place: str, i: int, n: int, j: int) -> Fault | WiredFault:
+        w_ee = self._network.layers[i].w_ee.copy()
+        w_ee[n, j] -= _lowest(int(w_ee[n, j]))
+        return WiredFault("synapse", place, i, self._with(i, w_ee=w_ee))
+
+    def bias(self, place: str, i: int, n: int) -> Fault | WiredFault:
+        neurons = self._network.layers[i].neurons
+        assert neurons is not None
+        b_e = neurons.b_e.copy()
+        b_e[n] ^= 1
+        return WiredFault(_BIAS, place, i, self._with(i, neurons=replace(neurons, b_e=b_e)))
+
+    def _with(self, index: int, **changes: Any) -> IntegerNetwork:
+        layers = list(self._network.layers)
+        layers[index] = replace(layers[index], **changes)
+        return replace(self._network, layers=tuple(layers))
+
+
+def _lowest(weight: int) -> int:
+    """Its lowest set bit."""
+    return weight & -weight
+
+
+def faults(network: IntegerNetwork, foldings: Foldings, codes: np.ndarray, golden: Golden) -> list[Fault | WiredFault]:
     """A wrong synapse, bias and reciprocal, each of which some of the first samples depend on, where there is one.
 
     Parameters
     ----------
-    foldings : one for each layer
+    foldings : of the design
     codes, golden : of a :class:`sim.cosim.Subject`
     """
     codes = codes[:SAMPLES]
@@ -149,16 +210,25 @@ def faults(network: IntegerNetwork, foldings: Sequence[Folding], codes: np.ndarr
     def signal(layer: int, name: str) -> np.ndarray:
         return signals[layer, name]
 
-    makers = (_wrong_weight, _wrong_bias, _wrong_reciprocal)
-    first = (next(make(network, foldings, codes, signal), None) for make in makers)
-    return [fault for fault in first if fault is not None]
+    made = _Wired(network) if foldings == "spatial" else _Stored(network, foldings)
+    planted: list[Fault | WiredFault] = []
+    for i, n, j in islice(_active_synapses(network, codes, signal), 1):
+        planted.append(made.synapse(f"layer {i}, from input {j} to E neuron {n}", i, n, j))
+    for i, n in islice(_biases(network, signal), 1):
+        planted.append(made.bias(f"layer {i}, neuron {n}", i, n))
+    for i, entry in islice(_entries(network, signal), 1):
+        table = network.layers[i].neurons.reciprocal  # type: ignore[union-attr]
+        # Its highest bit: currents become less than half as large.
+        memory, bit = f"{made.division}.reciprocal.entries", table.bits - 1  # type: ignore[union-attr]
+        planted.append(Fault("reciprocal", f"layer {i}, entry {entry}", i, memory, entry, bit))
+    return planted
 
 
 def negative_controls(
     folder: Path,
     codes: np.ndarray,
     golden: Golden,
-    planted: Sequence[Fault],
+    planted: Sequence[Fault | WiredFault],
     *,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Control]:

@@ -33,6 +33,7 @@ constexpr uint64_t FIRST_OF_SAMPLE = 1ull << 63;
 
 struct Design {
     std::vector<uint64_t> beats;
+    std::size_t words = 1;     // of a beat
     std::size_t position = 0;  // of the next beat to offer
     uint32_t stall = 0;   // probability of a pause, in units of 2**-32
     Random source, sink;
@@ -59,10 +60,17 @@ extern "C" {
 
 long long harness_next_beat(int number, unsigned char taken, unsigned long long cycle) {
     Design& design = designs[number];
-    if (taken && design.beats[design.position - 1] & FIRST_OF_SAMPLE) design.started.push_back(cycle);
+    if (taken && design.beats[design.position - design.words] & FIRST_OF_SAMPLE) design.started.push_back(cycle);
     if (design.position == design.beats.size() || (design.stall && design.source.next() < design.stall)) return -1;
     activity++;
-    return design.beats[design.position++] & ~FIRST_OF_SAMPLE;
+    design.position += design.words;
+    return design.beats[design.position - design.words] & ~FIRST_OF_SAMPLE;
+}
+
+// A further word of the beat that was asked for last; nothing, if that is a pause.
+long long harness_beat_word(int number, int word) {
+    Design& design = designs[number];
+    return design.position ? design.beats[design.position - design.words + word] : 0;
 }
 
 unsigned char harness_sink_ready(int number) {
@@ -86,8 +94,9 @@ void harness_violation(int number, unsigned long long cycle) {
 
 // Called by the test.
 
-void harness_add_design(const uint64_t* beats, uint64_t count, uint32_t stall, uint64_t seed) {
+void harness_add_design(const uint64_t* beats, uint64_t count, uint64_t words, uint32_t stall, uint64_t seed) {
     Design& design = designs.emplace_back();
+    design.words = words;
     design.beats.assign(beats, beats + count);
     design.stall = stall;
     design.source.seed(2 * seed);

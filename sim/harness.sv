@@ -13,16 +13,23 @@ module harness_source #(
     input logic ready,
     output logic [WIDTH-1:0] payload
 );
-  // The next beat, or a negative number for a pause; `taken` says that the previous beat was accepted just now.
+  // The next beat, or a negative number for a pause; `taken` says that the previous beat was accepted just now. A wide
+  // beat has further words, of 63 bits like the first one.
   import "DPI-C" function longint harness_next_beat(input int number, input bit taken, input longint unsigned cycle);
+  import "DPI-C" function longint harness_beat_word(input int number, input int word);
+
+  localparam int WORDS = (WIDTH + 62) / 63;
 
   longint beat;
+  logic [63*WORDS-1:0] words;
   always @(posedge clk)
     if (rst) valid <= 1'b0;
     else if (!valid || ready) begin
       beat = harness_next_beat(DESIGN, valid, cycle);
+      words[62:0] = beat[62:0];
+      for (int i = 1; i < WORDS; i++) words[63*i+:63] = 63'(harness_beat_word(DESIGN, i));
       valid <= beat >= 0;
-      payload <= beat[WIDTH-1:0];
+      payload <= words[WIDTH-1:0];
     end
 endmodule
 

@@ -16,7 +16,7 @@ import numpy as np
 from hw.manifest import Manifest
 from quant.errors import ChandelierError
 from quant.files import refusing
-from sim.beats import input_beats
+from sim.beats import beat_words, input_beats
 from sim.bench import JOB_VARIABLE, DesignJob, Job, Status
 from sim.harness import Tap, taps_of
 from sim.verilator import Build, Simulator
@@ -107,6 +107,7 @@ class _Shard:
                 DesignJob(
                     samples=len(samples),
                     seed=((self.seed << 24) + (number << 16) + samples.start) % (1 << 62),
+                    beat_words=beat_words(stimulus.manifest.input.width),
                     tap_words=[len(samples) * tap.sets * tap.beats * tap.words for tap in stimulus.taps],
                 )
             )

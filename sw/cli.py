@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,7 @@ from sw.console import console, exit_on_error, key_value_table, progress_bars, p
 
 # Torch, Amaranth and cocotb are imported by the verbs that need them: --help takes no second.
 if TYPE_CHECKING:
-    from hw.folding import Folding
+    from hw.folding import Foldings
 
 __all__ = ["app", "main"]
 
@@ -210,13 +211,26 @@ def export_command(
     console.print(f"{path}", soft_wrap=True)
 
 
-def _foldings(network: IntegerNetwork, target: int | None, **lanes: str | None) -> "list[Folding]":
+class Fold(StrEnum):
+    """What a design is made of: lanes that take event by event, or a wire for each synapse."""
+
+    EVENTS = "events"
+    SPATIAL = "spatial"
+
+
+def _foldings(network: IntegerNetwork, fold: Fold, target: int | None, **lanes: str | None) -> "Foldings":
     """The default folding of each layer, or one for ``target``, with what ``--synapse-lanes 160,8`` and the like say.
 
-    One number stands for all layers.
+    One number stands for all layers. A fully spatial design has no foldings.
     """
     from hw.folding import check_foldings, default_foldings, foldings_for
 
+    if fold is Fold.SPATIAL:
+        for name, value in {"target_cycles": target, **lanes}.items():
+            if value is not None:
+                option = f"--{name.replace('_', '-')}"
+                raise ChandelierError(f"{option} {value} does not go with --fold spatial, which has all lanes")
+        return "spatial"
     foldings = list(default_foldings(network) if target is None else foldings_for(network, target))
     for name, text in lanes.items():
         if text is None:
@@ -235,6 +249,13 @@ TargetCycles = Annotated[
     int | None,
     typer.Option(min=1, help="The fewest lanes for so many cycles a sample, when 15 % of all inputs are not zero."),
 ]
+FoldOption = Annotated[
+    Fold,
+    typer.Option(
+        help="*events*: cycles follow the non-zero inputs, in so many lanes; *spatial*: a wire for each synapse, a "
+        "time step a cycle, for small networks (needs the extra *spatial*)."
+    ),
+]
 SynapseLanes = Annotated[str | None, typer.Option(help="Synapses a cycle; one number, or one for each layer: 160,8.")]
 PopulationLanes = Annotated[str | None, typer.Option(help="I neurons a cycle in the population unit.")]
 NeuronLanes = Annotated[str | None, typer.Option(help="E neurons a cycle from the population unit on.")]
@@ -246,6 +267,7 @@ def rtl_command(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder; made, or an earlier design in it replaced.")
     ] = Path("build"),
+    fold: FoldOption = Fold.EVENTS,
     target_cycles: TargetCycles = None,
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
@@ -258,16 +280,22 @@ def rtl_command(
     integers = load_network(network)
     foldings = _foldings(
         integers,
+        fold,
         target_cycles,
         synapse_lanes=synapse_lanes,
         population_lanes=population_lanes,
         neuron_lanes=neuron_lanes,
     )
     manifest = write_rtl(integers, output, foldings=foldings)
-    cycles, layer, stage = slowest_stage(integers, foldings)
     rows = {name: f"{(output / name).stat().st_size} bytes" for name in manifest.files}
-    rows["lanes"] = "; ".join(f"{f.synapse_lanes}, {f.population_lanes}, {f.neuron_lanes}" for f in foldings)
-    rows["slowest stage"] = f"{stage} of layer {layer}, {cycles:.0f} cycles a sample with 15 % of all inputs not zero"
+    if manifest.timing is not None:
+        rows["cycles"] = f"{manifest.timing.interval} from sample to sample, {manifest.timing.latency} to a result"
+    if foldings != "spatial":
+        rows["lanes"] = "; ".join(f"{f.synapse_lanes}, {f.population_lanes}, {f.neuron_lanes}" for f in foldings)
+        cycles, layer, stage = slowest_stage(integers, foldings)
+        rows["slowest stage"] = (
+            f"{stage} of layer {layer}, {cycles:.0f} cycles a sample with 15 % of all inputs not zero"
+        )
     console.print(key_value_table(f"{output}: top module {manifest.top}", rows))
 
 
@@ -283,6 +311,7 @@ def cosim_command(
     stalls: Annotated[float, typer.Option(help="Probability of a stall a cycle, at the source and at the sink.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of the stalls.")] = 0,
     waves: Annotated[Path | None, typer.Option(help="Also write a waveform of the first sample: .fst or .vcd.")] = None,
+    fold: FoldOption = Fold.EVENTS,
     target_cycles: TargetCycles = None,
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
@@ -298,6 +327,7 @@ def cosim_command(
     integers = load_network(network)
     foldings = _foldings(
         integers,
+        fold,
         target_cycles,
         synapse_lanes=synapse_lanes,
         population_lanes=population_lanes,
@@ -326,6 +356,7 @@ def synth_command(
         str | None, typer.Option(help="Mean events a time step of each layer, like 103.5,28: gives images/s.")
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the report to this file.")] = None,
+    fold: FoldOption = Fold.EVENTS,
     target_cycles: TargetCycles = None,
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
@@ -341,12 +372,17 @@ def synth_command(
     integers = load_network(network)
     foldings = _foldings(
         integers,
+        fold,
         target_cycles,
         synapse_lanes=synapse_lanes,
         population_lanes=population_lanes,
         neuron_lanes=neuron_lanes,
     )
-    prediction = None if events is None else predict_cycles(integers, foldings, parse_events(events))
+    if events is not None and foldings == "spatial":
+        raise ChandelierError("--events does not go with --fold spatial: its cycles are always the same")
+    prediction = (
+        None if events is None or foldings == "spatial" else predict_cycles(integers, foldings, parse_events(events))
+    )
     chosen = parse_seeds(seeds)
     with progress_bars() as progress:
         report = synthesise_network(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hw.folding import Folding
+from hw.folding import Foldings
 from hw.rtl import write_rtl
 from quant.errors import ChandelierError
 from quant.formats import Format
@@ -67,7 +67,7 @@ def cosimulate_network(
     data: str,
     samples: str | None,
     *,
-    foldings: Sequence[Folding],
+    foldings: Foldings,
     stalls: float = 0.0,
     seed: int = 0,
     waves: Path | None = None,
@@ -79,7 +79,7 @@ def cosimulate_network(
 
     Parameters
     ----------
-    foldings : one for each layer
+    foldings : one for each layer, or "spatial"
     stalls : float, 0 <= p < 1
         Probability of a pause a cycle, at the source and at the sink.
     seed : int

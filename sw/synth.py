@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from hw.cycles import Prediction
-from hw.folding import Folding
+from hw.folding import Foldings
 from hw.synthesis import SynthesisReport, synthesise
 from quant.errors import ChandelierError
 from quant.files import replacing
@@ -56,7 +56,7 @@ def synthesise_network(
     directory: Path,
     *,
     device: str,
-    foldings: Sequence[Folding],
+    foldings: Foldings,
     seeds: Sequence[int],
     clock: float,
     progress: Update,
@@ -74,12 +74,12 @@ def synthesise_network(
 def write_json(report: SynthesisReport, prediction: Prediction | None, path: Path) -> None:
     """Writes the report, and what the cycle model makes of its median clock."""
     plain: dict[str, Any] = report.as_json()
-    if prediction is not None:
-        plain["cycles"] = {"interval": prediction.interval, "latency": prediction.latency}
+    if (cycles := prediction or report.timing) is not None:
+        plain["cycles"] = {"interval": cycles.interval, "latency": cycles.latency}
         if report.clocks:
             plain |= {
-                "images_per_second": report.clocks[1] * 1e6 / prediction.interval,
-                "latency_us": prediction.latency / report.clocks[1],
+                "images_per_second": report.clocks[1] * 1e6 / cycles.interval,
+                "latency_us": cycles.latency / report.clocks[1],
             }
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
@@ -90,7 +90,9 @@ def synthesis_table(report: SynthesisReport, prediction: Prediction | None) -> T
     rows: dict[str, object] = {
         "device": report.part,
         "tools": ", ".join(report.tools),
-        "lanes": ", ".join(f"{f.synapse_lanes}/{f.population_lanes}/{f.neuron_lanes}" for f in report.foldings),
+        "lanes": "fully spatial"
+        if report.foldings == "spatial"
+        else ", ".join(f"{f.synapse_lanes}/{f.population_lanes}/{f.neuron_lanes}" for f in report.foldings),
         **report.resources,
         "of these, shell": f"{report.shell_flip_flops} flip-flops around the design",
     }
@@ -98,9 +100,9 @@ def synthesis_table(report: SynthesisReport, prediction: Prediction | None) -> T
         rows[f"seed {run.seed}"] = f"{run.clock:.1f} MHz; {run.path}"
     if report.clocks and len(report.runs) > 1:
         rows["min, median, max"] = ", ".join(f"{clock:.1f}" for clock in report.clocks) + " MHz"
-    if prediction is not None:
-        rows["cycles"] = f"{prediction.interval:.1f} from result to result, {prediction.latency:.1f} to a result"
-    if prediction is not None and report.clocks:
-        median = report.clocks[1]
-        rows["speed"] = f"{median * 1e6 / prediction.interval:,.0f} images/s, {prediction.latency / median:.2f} us"
+    if (cycles := prediction or report.timing) is not None:
+        rows["cycles"] = f"{cycles.interval:.1f} from result to result, {cycles.latency:.1f} to a result"
+        if report.clocks:
+            median = report.clocks[1]
+            rows["speed"] = f"{median * 1e6 / cycles.interval:,.0f} images/s, {cycles.latency / median:.2f} us"
     return key_value_table(f"{report.network} on {report.device}", rows)

@@ -86,3 +86,29 @@ def test_sets_of_several_beats_lose_their_padding() -> None:
     values = tap_values(tap, words)
     assert values["bal"].tolist() == [[-2, -1, -3], [-5, -4, -6]]
     assert values["d"].tolist() == [[2, 1, 3], [5, 4, 6]]
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    samples=st.integers(0, 4),
+    features=st.integers(1, 100),
+    bits=st.integers(1, 8),
+    kind=st.sampled_from(("static", "sequence")),
+)
+def test_whole_input_vectors(
+    seed: int, samples: int, features: int, bits: int, kind: Literal["static", "sequence"]
+) -> None:
+    steps, width = 3, features * bits
+    x = _field("x", 0, bits, bits, features)
+    port = InputPort(features=features, bits=bits, kind=kind, steps=steps, fields=[x], width=width)
+    shape = (samples, features) if kind == "static" else (samples, steps, features)
+    codes = np.random.default_rng(seed).integers(0, 1 << bits, shape).astype(np.uint8)
+
+    expected: list[int] = []
+    for sample in codes:
+        first = len(expected)
+        for vector in sample.reshape(-1, features):
+            payload = sum(int(code) << k * bits for k, code in enumerate(vector))
+            expected += [payload >> shift & (1 << 63) - 1 for shift in range(0, width, 63)]
+        expected[first] |= int(FIRST_OF_SAMPLE)
+    assert input_beats(port, codes).tolist() == expected

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw.folding import Folding
+from hw.folding import Foldings
 from hw.rtl import write_rtl
 from quant.errors import ChandelierError
 from quant.golden import SIGNALS, GoldenModel
 from quant.network import IntegerNetwork
-from sim.controls import Fault, faults, negative_controls
+from sim.controls import Fault, WiredFault, faults, negative_controls
 from sim.cosim import Golden
 from sw.cosim import report_rows, require_caught
 from tests.hw.test_network import random_foldings
@@ -25,8 +25,11 @@ def _golden(network: IntegerNetwork, codes: np.ndarray) -> Golden:
     return lambda start, stop: model.run(codes[start:stop], SIGNALS).signals
 
 
-def _planted(network: IntegerNetwork, seed: int) -> tuple[list[Folding], np.ndarray, list[Fault]]:
-    foldings, codes = random_foldings(network, seed), random_codes(network, 20, seed)
+def _planted(
+    network: IntegerNetwork, seed: int, spatial: bool = False
+) -> tuple[Foldings, np.ndarray, list[Fault | WiredFault]]:
+    codes = random_codes(network, 20, seed)
+    foldings: Foldings = "spatial" if spatial else random_foldings(network, seed)
     return foldings, codes, faults(network, foldings, codes, _golden(network, codes))
 
 
@@ -39,10 +42,10 @@ def _complete(maps: bool) -> tuple[int, IntegerNetwork]:
     raise AssertionError("no such network")
 
 
-@pytest.mark.parametrize("maps", [False, True], ids=["dense", "maps"])
-def test_each_planted_fault_is_found_first_in_its_own_signal(tmp_path: Path, maps: bool) -> None:
-    seed, network = _complete(maps)
-    foldings, codes, planted = _planted(network, seed)
+@pytest.mark.parametrize("kind", ["dense", "maps", "spatial"])
+def test_each_planted_fault_is_found_first_in_its_own_signal(tmp_path: Path, kind: str) -> None:
+    seed, network = _complete(kind == "maps")
+    foldings, codes, planted = _planted(network, seed, kind == "spatial")
     write_rtl(network, tmp_path / "rtl", foldings=foldings)
     before = {path.name: path.read_bytes() for path in (tmp_path / "rtl").iterdir()}
     controls = negative_controls(tmp_path / "rtl", codes, _golden(network, codes), planted)

@@ -1,12 +1,11 @@
 """Co-simulation of random networks, with random stalls, against the golden model; and of networks with a wrong bit."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hw.folding import Folding, row_synapses
+from hw.folding import Folding, Foldings, row_synapses
 from hw.global_inhibition import is_global
 from hw.rtl import write_rtl
 from quant.golden import SIGNALS, GoldenModel
@@ -28,12 +27,17 @@ VICTIM = 206
 WINDOW_VICTIM = 205
 
 
-def _network(seed: int, maps: bool) -> IntegerNetwork:
-    return random_map_network(seed) if maps else random_network(seed, largest=LARGEST[seed // 4 % 4])
+def _network(seed: int, kind: str) -> IntegerNetwork:
+    if kind == "maps":
+        return random_map_network(seed)
+    # A wire for each synapse: large ones take long to build.
+    return random_network(seed, largest=min(LARGEST[seed // 4 % 4], 16 if kind == "spatial" else 64))
 
 
-def _foldings(network: IntegerNetwork, seed: int) -> list[Folding]:
-    """One lane everywhere, all lanes everywhere, or any."""
+def _foldings(network: IntegerNetwork, seed: int, kind: str) -> Foldings:
+    """One lane everywhere, all lanes everywhere, or any; or none, where all is wired."""
+    if kind == "spatial":
+        return "spatial"
     if seed % 4 == 0:
         return [Folding(1, 1, 1)] * len(network.layers)
     if seed % 4 == 1:
@@ -41,7 +45,7 @@ def _foldings(network: IntegerNetwork, seed: int) -> list[Folding]:
     return random_foldings(network, seed)
 
 
-def _subject(network: IntegerNetwork, codes: np.ndarray, foldings: Sequence[Folding], folder: Path) -> Subject:
+def _subject(network: IntegerNetwork, codes: np.ndarray, foldings: Foldings, folder: Path) -> Subject:
     write_rtl(network, folder, foldings=foldings, name=network.name)
     model = GoldenModel(network)
     return Subject(folder, codes, lambda start, stop: model.run(codes[start:stop], SIGNALS).signals)
@@ -54,18 +58,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("seeds", batches, ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
 
 
-@pytest.mark.parametrize("maps", [False, True], ids=["dense", "maps"])
-def test_random_networks(seeds: range, maps: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["dense", "maps", "spatial"])
+def test_random_networks(seeds: range, kind: str, tmp_path: Path) -> None:
     subjects = []
     for seed in seeds:
-        network = _network(seed, maps)
+        network = _network(seed, kind)
         codes = random_codes(network, SAMPLES, seed)
-        subjects.append(_subject(network, codes, _foldings(network, seed), tmp_path / str(seed)))
+        subjects.append(_subject(network, codes, _foldings(network, seed, kind), tmp_path / str(seed)))
     stall = (0.3, 0.0, 0.6)[seeds.start // TOGETHER % 3]
     reports = cosimulate_many(subjects, stall_probability=stall, seed=seeds.start, optimise=False)
     for seed, report in zip(seeds, reports, strict=True):
         assert report.passed, f"seed {seed}: {report}"
-        assert _compared(_network(seed, maps)) <= report.compared.keys(), f"seed {seed}: not everything was compared"
+        assert _compared(_network(seed, kind)) <= report.compared.keys(), f"seed {seed}: not everything was compared"
 
 
 def _compared(network: IntegerNetwork) -> set[tuple[int, str]]:

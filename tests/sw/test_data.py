@@ -391,7 +391,9 @@ def test_mnist1d_as_sequences_is_mnist1d_in_pieces(tmp_path: Path, monkeypatch: 
 
 def test_mnist_at_half_the_resolution_is_means_of_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
-    arrays = {f"x_{half}": rng.integers(0, 256, (n, 28, 28)).astype(np.uint8) for half, n in (("train", 8), ("test", 4))}
+    arrays = {
+        f"x_{half}": rng.integers(0, 256, (n, 28, 28)).astype(np.uint8) for half, n in (("train", 8), ("test", 4))
+    }
     arrays |= {"y_train": np.arange(8, dtype=np.uint8) % 3, "y_test": np.arange(4, dtype=np.uint8) % 3}
     for name in ("mnist", "mnist-14x14"):
         monkeypatch.setitem(DATASETS, name, _source(arrays, {}))
