@@ -117,9 +117,10 @@ def test_export(network: Path, fmt: str, output: str) -> None:
     assert result.returncode == 0 and result.stdout.strip() == str(path) and path.exists()
 
 
-def test_rtl_is_reproducible_and_listed(network: Path) -> None:
+@pytest.mark.parametrize("fold", ["events", "spatial"])
+def test_rtl_is_reproducible_and_listed(network: Path, fold: str) -> None:
     for folder in ("a", "b"):
-        assert _run("rtl", network, "-o", folder, cwd=network.parent).returncode == 0
+        assert _run("rtl", network, "-o", folder, "--fold", fold, cwd=network.parent).returncode == 0
     a, b = (sorted((network.parent / name).iterdir()) for name in ("a", "b"))
     assert [p.name for p in a] == [p.name for p in b]
     assert [p.read_bytes() for p in a] == [p.read_bytes() for p in b]
@@ -176,6 +177,15 @@ def test_importing_says_what_it_reads_and_what_is_wrong(tmp_path: Path) -> None:
         (("rtl", "n.safetensors", "--synapse-lanes", "1,2,3,4,5,6"), ("--synapse-lanes takes one number",)),
         (("rtl", "n.safetensors", "--neuron-lanes", "1000"), ("neuron_lanes of layer 0 must be 1..", "not 1000")),
         (("rtl", "n.safetensors", "--target-cycles", "1"), ("no folding takes 1 cycles a sample: ", "in all lanes")),
+        (("rtl", "n.safetensors", "--fold", "origami"), ("'--fold'", "'events', 'spatial'")),
+        (
+            ("rtl", "n.safetensors", "--fold", "spatial", "--synapse-lanes", "8"),
+            ("--synapse-lanes 8 does not go with --fold spatial",),
+        ),
+        (
+            ("synth", "n.safetensors", "--device", "xilinx", "--fold", "spatial", "--events", "3,4"),
+            ("--events does not go with --fold spatial",),
+        ),
         (("rtl", "n.safetensors", "-o", "bad.toml/x"), ("cannot write",)),
         (("synth", "n.safetensors", "--device", "z80"), ("--device must be one of ecp5-25f, ", "not z80")),
         (("synth", "n.safetensors", "--device", "xilinx", "--seeds", "1,1"), ("--seeds must be 1..100", "not 1,1")),
