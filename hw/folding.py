@@ -17,6 +17,7 @@ __all__ = [
     "Foldings",
     "Spatial",
     "check_foldings",
+    "cycles_range",
     "default_foldings",
     "foldings_for",
     "most_events",
@@ -299,6 +300,18 @@ def foldings_for(network: IntegerNetwork, target: int, activity: Sequence[float]
             f"no folding takes {target} cycles a sample: {stage} of layer {layer} take {math.ceil(cycles)} in all lanes"
         )
     return tuple(foldings)
+
+
+def cycles_range(network: IntegerNetwork, activity: Sequence[float] | None = None) -> tuple[int, int]:
+    """Cycles a sample of the slowest stage, with all lanes that there are and with single ones."""
+    searches = _searches(network, activity)
+    every = [Folding(s.all_lanes()[-1], max(1, s.layer.n_i), s.layer.n_e) for s in searches]
+    single = [Folding(1, 1, 1)] * len(searches)
+    fewest, most = (
+        max(max(s.synapse_cycles(f.synapse_lanes), s.neuron_cycles(f)) for s, f in zip(searches, foldings, strict=True))
+        for foldings in (every, single)
+    )
+    return math.ceil(fewest), math.ceil(most)
 
 
 def slowest_stage(

@@ -23,7 +23,7 @@ from quant.errors import ChandelierError
 from quant.files import replacing_directory
 from quant.network import IntegerNetwork
 
-__all__ = ["Routed", "SynthesisReport", "Usage", "WorstPath", "synthesise"]
+__all__ = ["Routed", "SynthesisReport", "Usage", "WorstPath", "packed_usage", "synthesise"]
 
 #: ``progress(what, doing)``: a program has begun something.
 Progress = Callable[[str, str], None]
@@ -177,11 +177,7 @@ def synthesise(
     names = ["yosys", *target.route[:1]]
     tools = [find_tool(name) for name in names]
     with replacing_directory(directory, _OWN) as folder, Runner() as runner:
-        manifest = write_rtl(network, folder, foldings=foldings)
-        shell = Shell(manifest)
-        (folder / f"{SHELL}.v").write_text(verilog.convert(shell, name=SHELL, emit_src=False))
-        if target.pins:
-            (folder / PINS_FILE).write_text(target.pins)
+        manifest, shell = _write_design(network, folder, target, foldings)
         if not target.route:
             (folder / "vivado.tcl").write_text(_vivado_script(manifest, clock))
         cells = _run_yosys(runner, tools[0], target, manifest, folder, progress)
@@ -201,6 +197,41 @@ def synthesise(
         )
         (folder / f"{SHELL}.json").unlink(missing_ok=True)  # the netlist: large, and made again in a minute
     return report
+
+
+def _write_design(network: IntegerNetwork, folder: Path, target: Device, foldings: Foldings) -> tuple[Manifest, Shell]:
+    """The design, its shell and the shell's pins, as files in ``folder``."""
+    manifest = write_rtl(network, folder, foldings=foldings)
+    shell = Shell(manifest)
+    (folder / f"{SHELL}.v").write_text(verilog.convert(shell, name=SHELL, emit_src=False))
+    if target.pins:
+        (folder / PINS_FILE).write_text(target.pins)
+    return manifest, shell
+
+
+def packed_usage(network: IntegerNetwork, folder: Path, *, device: str, foldings: Foldings) -> dict[str, Usage]:
+    """What a design in the shell takes of a device, packed but neither placed nor routed, even if it does not fit.
+
+    ``folder`` then holds the design and the logs.
+
+    Raises
+    ------
+    ChandelierError
+        If a program is missing, refuses the design, or does not know the device's size.
+    """
+    target = find_device(device)
+    if not target.route:
+        raise ChandelierError(f"--device {device} has no packer that knows its size: choose one that is routed")
+    yosys, packer = find_tool("yosys"), find_tool(target.route[0])
+    with Runner() as runner:
+        manifest, _ = _write_design(network, folder, target, foldings)
+        _run_yosys(runner, yosys, target, manifest, folder, lambda what, doing: None)
+        log = folder / "pack.log"
+        code = runner.run(packer, [*target.route[1:], "--json", f"{SHELL}.json", "--pack-only"], folder, log)
+        table = parse_utilisation(log.read_text(errors="replace"), target)
+        if code or not table:
+            raise ChandelierError(f"{packer.name} refuses the design; it says: {_complaint(log)}")
+    return table
 
 
 def _run_yosys(
@@ -284,9 +315,13 @@ def _refusal(tool: Tool, device: Device, name: str, log: Path) -> str:
 
 def parse_overflow(text: str, device: Device) -> dict[str, Usage]:
     """The kinds of which a design takes more than the device has, from nextpnr's log."""
+    return {kind: usage for kind, usage in parse_utilisation(text, device).items() if usage.excess}
+
+
+def parse_utilisation(text: str, device: Device) -> dict[str, Usage]:
+    """What a design takes, from the table in nextpnr's log."""
     table = {name: (int(used), int(available)) for name, used, available in _UTILISATION.findall(text)}
-    usages = _usages(device, table)
-    return {kind: usage for kind, usage in usages.items() if usage.excess}
+    return _usages(device, table)
 
 
 def _usages(device: Device, table: Mapping[str, tuple[int, int]]) -> dict[str, Usage]:
