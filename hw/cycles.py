@@ -1,4 +1,7 @@
-"""The cycle model: how long a network takes for a sample, from its foldings and the number of its events."""
+"""An estimate of how long a network takes for a sample, from its foldings and the mean number of its events.
+
+What is exact, from the events of each sample, is in ``hw/exact_cycles.py``.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +20,10 @@ from hw.scaling import Scaling
 from hw.serialiser import Serialiser
 from hw.stabiliser import Stabiliser
 from quant.errors import ChandelierError
+from quant.maps import NETWORK_INPUT
 from quant.network import IntegerNetwork, Layer
 
-__all__ = ["LayerCycles", "Prediction", "inputs", "layer_cycles", "predict_cycles"]
+__all__ = ["LayerCycles", "Prediction", "layer_cycles", "predict_cycles", "sources"]
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,14 @@ class Prediction:
         return max(self.stages, key=lambda stage: self.stages[stage])
 
 
-def inputs(network: IntegerNetwork, index: int) -> int:
-    """Most events that a layer can get in a time step."""
-    walk = walk_of(network, index)
-    return prod(walk.source) if walk else network.layers[index].d
+def sources(network: IntegerNetwork) -> list[int]:
+    """Most events of a time step, of the network's input and of each layer but the last."""
+    return [network.input.features, *(prod(output) for _, output in network.maps[:-1])]
+
+
+def _arriving(network: IntegerNetwork, index: int, events: Sequence[float]) -> float:
+    """Events that a layer gets in a time step, of all its sources."""
+    return sum(events[source + 1] for source in network.layers[index].wiring.sources_of(index))
 
 
 def layer_cycles(layer: Layer, folding: Folding, walk: Walk | None = None) -> LayerCycles:
@@ -123,7 +131,7 @@ def _stages(
         terms, sets, steps = layer_cycles(layer, folding, walk), network.layer_steps(i), network.steps
         if walk:
             stages[i, "map"] = sets * walk.visits
-        stages[i, "synapses"] = sets * (events[i] / terms.events * terms.event + terms.marker)
+        stages[i, "synapses"] = sets * (_arriving(network, i, events) / terms.events * terms.event + terms.marker)
         stages[i, "population" if layer.n_i else "serialiser"] = sets * terms.population
         if layer.neurons is None:
             stages[i, "readout"] = steps * terms.beats + readout_latency(folding.neuron_lanes)
@@ -146,7 +154,8 @@ def _latency(network: IntegerNetwork, foldings: Sequence[Folding], events: Seque
     arrivals = [(step * pace, step * pace + events[0]) for step in range(network.layer_steps(0))]
     for i, (layer, folding) in enumerate(zip(network.layers, foldings, strict=True)):
         terms = layer_cycles(layer, folding, walk_of(network, i))
-        work, delay = events[i] / terms.events * terms.event, synapse_latency(terms.events)
+        work = _arriving(network, i, events) / terms.events * terms.event
+        delay = synapse_latency(terms.events)
         frames, taken = [], -inf
         for first, marker in arrivals:
             added = max(marker + delay, first + work + delay, taken + work + terms.marker)
@@ -172,19 +181,18 @@ def _latency(network: IntegerNetwork, foldings: Sequence[Folding], events: Seque
 def predict_cycles(
     network: IntegerNetwork, foldings: Sequence[Folding], events_per_step: Sequence[float]
 ) -> Prediction:
-    """What the cycle model says of a sample whose layers get so many events in a time step.
+    """An estimate from the mean number of events in a time step, also of networks with maps.
 
     The interval is exact to the cycle where a synapse stage, a population unit or the neurons decide it, every step has
-    the same number of events, and samples come without a pause; where an encoder decides it, as exact as the spikes
-    are independent. Several events at once are taken to be spread evenly over their parts. The latency is an estimate:
-    how events lie in a time step is not known.
+    the same number of events, no layer has a map, and samples come without a pause; where an encoder decides it, as
+    exact as the spikes are independent. Several events at once are taken to be spread evenly over their parts.
 
     Parameters
     ----------
     foldings : sequence of Folding
         One for each layer.
     events_per_step : sequence of float
-        One for each layer, the mean over the time steps: 0 to all inputs, before they are pooled.
+        Of the network's input, and of each layer but the last; the mean over the time steps, 0 to ``sources``.
 
     Raises
     ------
@@ -196,9 +204,9 @@ def predict_cycles(
         raise ChandelierError(
             f"{len(network.layers)} layers need as many numbers of events, not {len(events_per_step)}"
         )
-    for i, events in enumerate(events_per_step):
-        most = inputs(network, i)
+    for source, (events, most) in enumerate(zip(events_per_step, sources(network), strict=True), NETWORK_INPUT):
         if not 0 <= events <= most:
-            raise ChandelierError(f"events of layer {i} must be 0..{most}, not {events}")
+            name = "the input" if source == NETWORK_INPUT else f"layer {source}"
+            raise ChandelierError(f"events of {name} must be 0..{most}, not {events}")
     stages = _stages(network, foldings, events_per_step)
     return Prediction(max(stages.values()), _latency(network, foldings, events_per_step), stages)

@@ -3,7 +3,7 @@
 import numpy as np
 from rich.table import Table
 
-from hw.cycles import inputs, predict_cycles
+from hw.cycles import predict_cycles, sources
 from hw.folding import DENSITY
 from hw.network import Network
 from quant.errors import ChandelierError
@@ -89,7 +89,7 @@ def _hardware(network: IntegerNetwork) -> list[Table]:
         return [key_value_table("hardware", {"none yet": error})]
     foldings, engines = design.foldings, design.engines
     design.elaborate(None)  # or Amaranth would remark that it was not
-    prediction = predict_cycles(network, foldings, [DENSITY * inputs(network, i) for i in range(len(engines))])
+    prediction = predict_cycles(network, foldings, [DENSITY * most for most in sources(network)])
     rows = {
         "synapse, population, neuron lanes": [
             f"{f.synapse_lanes}, {f.population_lanes}, {f.neuron_lanes}" for f in foldings

@@ -51,5 +51,5 @@ def test_what_does_not_fit_is_named() -> None:
     with pytest.raises(ChandelierError, match="layers need as many numbers of events, not 1"):
         predict_cycles(network, foldings, [1])
     d = network.layers[0].d
-    with pytest.raises(ChandelierError, match=rf"events of layer 0 must be 0\.\.{d}, not {d + 1}"):
+    with pytest.raises(ChandelierError, match=rf"events of the input must be 0\.\.{d}, not {d + 1}"):
         predict_cycles(network, foldings, [d + 1] + [0] * (len(network.layers) - 1))
