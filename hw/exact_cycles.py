@@ -153,7 +153,7 @@ def simulate_cycles(network: IntegerNetwork, foldings: Sequence[Folding], events
     foldings : sequence of Folding
         One for each layer.
     events : sequence of (samples, steps, inputs)
-        For each layer, what of its input is not zero; ``steps`` is 1 where the input is static.
+        For each layer, what of its input is not zero; ``steps`` is 1 where that is static (``GoldenModel.events``).
 
     Raises
     ------
