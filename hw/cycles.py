@@ -80,9 +80,10 @@ def sources(network: IntegerNetwork) -> list[int]:
     return [network.input.features, *(prod(output) for _, output in network.maps[:-1])]
 
 
-def _arriving(network: IntegerNetwork, index: int, events: Sequence[float]) -> float:
-    """Events that a layer gets in a time step, of all its sources."""
-    return sum(events[source + 1] for source in network.layers[index].wiring.sources_of(index))
+def _arriving(network: IntegerNetwork, events: Sequence[float]) -> list[float]:
+    """Events that each layer gets in a time step, of all its sources, as if none were at the same place."""
+    wirings = [layer.wiring.sources_of(i) for i, layer in enumerate(network.layers)]
+    return [sum(events[source + 1] for source in own) for own in wirings]
 
 
 def layer_cycles(layer: Layer, folding: Folding, walk: Walk | None = None) -> LayerCycles:
@@ -123,7 +124,7 @@ def _encoder_cycles(folding: Folding, neurons: int, beats: int, spikes: float, a
 
 
 def _stages(
-    network: IntegerNetwork, foldings: Sequence[Folding], events: Sequence[float]
+    network: IntegerNetwork, foldings: Sequence[Folding], events: Sequence[float], inputs: Sequence[float]
 ) -> dict[tuple[int, str], float]:
     stages: dict[tuple[int, str], float] = {}
     for i, (layer, folding) in enumerate(zip(network.layers, foldings, strict=True)):
@@ -131,7 +132,7 @@ def _stages(
         terms, sets, steps = layer_cycles(layer, folding, walk), network.layer_steps(i), network.steps
         if walk:
             stages[i, "map"] = sets * walk.visits
-        stages[i, "synapses"] = sets * (_arriving(network, i, events) / terms.events * terms.event + terms.marker)
+        stages[i, "synapses"] = sets * (inputs[i] / terms.events * terms.event + terms.marker)
         stages[i, "population" if layer.n_i else "serialiser"] = sets * terms.population
         if layer.neurons is None:
             stages[i, "readout"] = steps * terms.beats + readout_latency(folding.neuron_lanes)
@@ -144,7 +145,9 @@ def _stages(
     return stages
 
 
-def _latency(network: IntegerNetwork, foldings: Sequence[Folding], events: Sequence[float]) -> float:
+def _latency(
+    network: IntegerNetwork, foldings: Sequence[Folding], events: Sequence[float], inputs: Sequence[float]
+) -> float:
     """Follows the time steps of one sample through an idle network, from stage to stage and from layer to layer.
 
     ``arrivals`` are, for each step, the cycles in which its first event and its marker reach the layer. A stage takes
@@ -154,8 +157,7 @@ def _latency(network: IntegerNetwork, foldings: Sequence[Folding], events: Seque
     arrivals = [(step * pace, step * pace + events[0]) for step in range(network.layer_steps(0))]
     for i, (layer, folding) in enumerate(zip(network.layers, foldings, strict=True)):
         terms = layer_cycles(layer, folding, walk_of(network, i))
-        work = _arriving(network, i, events) / terms.events * terms.event
-        delay = synapse_latency(terms.events)
+        work, delay = inputs[i] / terms.events * terms.event, synapse_latency(terms.events)
         frames, taken = [], -inf
         for first, marker in arrivals:
             added = max(marker + delay, first + work + delay, taken + work + terms.marker)
@@ -179,7 +181,10 @@ def _latency(network: IntegerNetwork, foldings: Sequence[Folding], events: Seque
 
 
 def predict_cycles(
-    network: IntegerNetwork, foldings: Sequence[Folding], events_per_step: Sequence[float]
+    network: IntegerNetwork,
+    foldings: Sequence[Folding],
+    events_per_step: Sequence[float],
+    inputs_per_step: Sequence[float] | None = None,
 ) -> Prediction:
     """An estimate from the mean number of events in a time step, also of networks with maps.
 
@@ -193,6 +198,8 @@ def predict_cycles(
         One for each layer.
     events_per_step : sequence of float
         Of the network's input, and of each layer but the last; the mean over the time steps, 0 to ``sources``.
+    inputs_per_step : sequence of float, optional
+        Of each layer, what is not zero of its input, after pooling; without it, as many as there are events.
 
     Raises
     ------
@@ -208,5 +215,6 @@ def predict_cycles(
         if not 0 <= events <= most:
             name = "the input" if source == NETWORK_INPUT else f"layer {source}"
             raise ChandelierError(f"events of {name} must be 0..{most}, not {events}")
-    stages = _stages(network, foldings, events_per_step)
-    return Prediction(max(stages.values()), _latency(network, foldings, events_per_step), stages)
+    inputs = _arriving(network, events_per_step) if inputs_per_step is None else inputs_per_step
+    stages = _stages(network, foldings, events_per_step, inputs)
+    return Prediction(max(stages.values()), _latency(network, foldings, events_per_step, inputs), stages)
