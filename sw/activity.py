@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -27,6 +27,10 @@ from sw.samples import dataset_codes
 __all__ = ["Measurement", "activity_of", "measure", "parse_energies"]
 
 
+#: 45 nm.
+HOROWITZ = Energies()
+
+
 @dataclass(frozen=True)
 class Measurement:
     """What came of the samples.
@@ -42,7 +46,7 @@ class Measurement:
     activity : list of float
         The same as shares of all that there could be.
     prediction : Prediction
-        The estimate from these means.
+        The estimate from these means; its interval and latency are the means of what is exact, where that is.
     interval, latency : Spread, optional
         Cycles from one result to the next, and from a sample's first input to its result: exact; ``None`` for a network
         with maps, and the interval of a single sample.
@@ -71,9 +75,8 @@ class Measurement:
     @property
     def busy(self) -> list[float]:
         """Of each layer the share of its synapse lanes that add something, on average."""
-        interval = self.interval.mean if self.interval else self.prediction.interval
         pairs = zip(self.operations, self.foldings, strict=True)
-        return [own.synaptic / (interval * folding.synapse_lanes) for own, folding in pairs]
+        return [own.synaptic / (self.prediction.interval * folding.synapse_lanes) for own, folding in pairs]
 
     def write_json(self, path: Path) -> None:
         """Writes all of it."""
@@ -102,7 +105,12 @@ def activity_of(network: IntegerNetwork, data: str) -> list[float]:
 
 
 def measure(
-    network: IntegerNetwork, data: str, samples: str | None, *, foldings: Sequence[Folding], energies: Energies
+    network: IntegerNetwork,
+    data: str,
+    samples: str | None,
+    *,
+    foldings: Sequence[Folding],
+    energies: Energies = HOROWITZ,
 ) -> Measurement:
     """Runs the golden model on the first ``samples`` test samples (a number, ``all``, or a few), and counts.
 
@@ -114,32 +122,42 @@ def measure(
     design = Network(network, foldings)
     design.elaborate(None)  # or Amaranth would remark that it was not
     events = GoldenModel(network).events(dataset_codes(network, load(data), samples))
-    cycles = simulate_cycles(network, foldings, events) if is_exact(network) else None
     counts, activity = _shares(network, events)
     operations = count_operations(design, events)
     inputs = [own.inputs / network.layer_steps(i) for i, own in enumerate(operations)]
+    prediction, interval, latency = predict_cycles(network, foldings, counts, inputs), None, None
+    if is_exact(network):
+        cycles = simulate_cycles(network, foldings, events)
+        interval, latency = Spread.of(cycles.intervals), Spread.of(cycles.latencies)
+        prediction = replace(
+            prediction,
+            interval=interval.mean if interval else prediction.interval,
+            latency=latency.mean if latency else prediction.latency,
+        )
     return Measurement(
         data=data,
         samples=len(events[0]),
         foldings=foldings,
         events=counts,
         activity=activity,
-        prediction=predict_cycles(network, foldings, counts, inputs),
-        interval=None if cycles is None else Spread.of(cycles.intervals),
-        latency=None if cycles is None else Spread.of(cycles.latencies),
+        prediction=prediction,
+        interval=interval,
+        latency=latency,
         operations=operations,
         energy=sum(energies.of(own) for own in operations),
     )
 
 
-def parse_energies(text: str) -> Energies:
-    """``0.1,0.2,3.1,0.156``: pJ of an addition, a narrow and a wide product, and a bit of memory.
+def parse_energies(text: str | None) -> Energies:
+    """``0.1,0.2,3.1,0.156``: pJ of an addition, a narrow and a wide product, and a bit of memory; or the default.
 
     Raises
     ------
     ChandelierError
         If they are not four numbers.
     """
+    if text is None:
+        return HOROWITZ
     count = len(fields(Energies))
     if not re.fullmatch(rf"\d+(\.\d+)?(,\d+(\.\d+)?){{{count - 1}}}", text):
         raise ChandelierError(f"--energy takes {count} numbers, like 0.1,0.2,3.1,0.156, not {text}")

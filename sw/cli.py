@@ -19,6 +19,7 @@ from sw.console import console, exit_on_error, key_value_table, progress_bars, p
 
 # Torch, Amaranth and cocotb are imported by the verbs that need them: --help takes no second.
 if TYPE_CHECKING:
+    from hw.cycles import Prediction
     from hw.folding import Foldings
 
 __all__ = ["app", "main"]
@@ -261,9 +262,6 @@ TargetCycles = Annotated[
     int | None,
     typer.Option(min=1, help="The fewest lanes for so many cycles a sample, as active as on --data; else 15 %."),
 ]
-ActivityData = Annotated[
-    str | None, typer.Option("--data", help="Data set, or .npz: measures the activity for --target-cycles there.")
-]
 FoldOption = Annotated[
     Fold,
     typer.Option(
@@ -284,7 +282,9 @@ def rtl_command(
     ] = Path("build"),
     fold: FoldOption = Fold.EVENTS,
     target_cycles: TargetCycles = None,
-    data: ActivityData = None,
+    data: Annotated[
+        str | None, typer.Option(help="Data set, or .npz: measures the activity for --target-cycles there.")
+    ] = None,
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
     neuron_lanes: NeuronLanes = None,
@@ -294,6 +294,8 @@ def rtl_command(
     from hw.rtl import write_rtl
 
     integers = load_network(network)
+    if data is not None and target_cycles is None:
+        raise ChandelierError("--data needs --target-cycles")
     activity = _activity(integers, target_cycles, data)
     foldings = _foldings(
         integers,
@@ -362,6 +364,27 @@ def cosim_command(
     require_caught(controls)
 
 
+def _prediction(
+    network: IntegerNetwork, foldings: "Foldings", events: str | None, data: str | None
+) -> "Prediction | None":
+    """What the cycle models say of mean events, or of a few samples of a data set; nothing without either."""
+    if events is None and data is None:
+        return None
+    if events is not None and data is not None:
+        raise ChandelierError("--events and --data both say how active the network is: give one of them")
+    if foldings == "spatial":
+        option = "--events" if data is None else "--data"
+        raise ChandelierError(f"{option} does not go with --fold spatial: its cycles are always the same")
+    if events is not None:
+        from hw.cycles import predict_cycles
+        from sw.synth import parse_events
+
+        return predict_cycles(network, foldings, parse_events(events))
+    from sw.activity import measure
+
+    return measure(network, str(data), None, foldings=foldings).prediction
+
+
 @app.command("synth")
 def synth_command(
     network: NetworkFile,
@@ -372,12 +395,14 @@ def synth_command(
     seeds: Annotated[str, typer.Option(help="Placements: a number of them, or their seeds: 1,2,3.")] = "1",
     clock: Annotated[float, typer.Option(help="MHz that the router aims at.")] = 100.0,
     events: Annotated[
-        str | None, typer.Option(help="Mean events a time step of each layer, like 103.5,28: gives images/s.")
+        str | None, typer.Option(help="Mean events a time step, of the input and each layer: 103.5,28; gives images/s.")
     ] = None,
     json_file: JsonFile = None,
     fold: FoldOption = Fold.EVENTS,
     target_cycles: TargetCycles = None,
-    data: ActivityData = None,
+    data: Annotated[
+        str | None, typer.Option(help="Data set, or .npz: measures the activity, and gives images/s.")
+    ] = None,
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
     neuron_lanes: NeuronLanes = None,
@@ -386,8 +411,7 @@ def synth_command(
 
     yosys and nextpnr are taken from the PATH, or from the wheels of the extra *synth*. Minutes for a large network.
     """
-    from hw.cycles import predict_cycles
-    from sw.synth import parse_events, parse_seeds, synthesis_table, synthesise_network, write_json
+    from sw.synth import parse_seeds, synthesis_table, synthesise_network, write_json
 
     integers = load_network(network)
     activity = _activity(integers, target_cycles, data)
@@ -400,11 +424,7 @@ def synth_command(
         population_lanes=population_lanes,
         neuron_lanes=neuron_lanes,
     )
-    if events is not None and foldings == "spatial":
-        raise ChandelierError("--events does not go with --fold spatial: its cycles are always the same")
-    prediction = (
-        None if events is None or foldings == "spatial" else predict_cycles(integers, foldings, parse_events(events))
-    )
+    prediction = _prediction(integers, foldings, events, data)
     chosen = parse_seeds(seeds)
     with progress_bars() as progress:
         report = synthesise_network(
@@ -448,19 +468,18 @@ def info_command(
     lanes = {"synapse_lanes": synapse_lanes, "population_lanes": population_lanes, "neuron_lanes": neuron_lanes}
     chosen = data is not None or target_cycles is not None or any(lanes.values())
     activity = _activity(integers, target_cycles, data)
-    foldings = _foldings(integers, target_cycles, activity, **lanes) if chosen else None
-    for table in network_tables(integers, foldings):
-        console.print(table)
-    if data is None or foldings is None:
-        return
-    from sw.activity import Energies, measure, parse_energies
+    foldings = _foldings(integers, Fold.EVENTS, target_cycles, activity, **lanes) if chosen else None
+    assert foldings != "spatial"
+    tables = network_tables(integers, foldings)
+    if data is not None and foldings is not None:
+        from sw.activity import measure, parse_energies
 
-    energies = Energies() if energy is None else parse_energies(energy)
-    measured = measure(integers, data, samples, foldings=foldings, energies=energies)
-    for table in measurement_tables(integers, measured):
+        measured = measure(integers, data, samples, foldings=foldings, energies=parse_energies(energy))
+        tables += measurement_tables(integers, measured)
+        if json_file is not None:
+            measured.write_json(json_file)
+    for table in tables:
         console.print(table)
-    if json_file is not None:
-        measured.write_json(json_file)
 
 
 @app.command("doctor")

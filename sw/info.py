@@ -130,11 +130,10 @@ def measurement_tables(network: IntegerNetwork, measured: "Measurement") -> list
         "synapse lanes that add": [f"{100 * busy:.0f} %" for busy in measured.busy],
     }
     layer, stage = measured.prediction.slowest
-    estimate = "{:,.1f} (an estimate: there are maps)"
-    exact = measured.latency is not None
+    estimate, exact = "{:,.1f} (an estimate: there are maps)", measured.latency is not None
     summary = {
         "cycles between results": measured.interval or "-" if exact else estimate.format(measured.prediction.interval),
-        "cycles to a result": measured.latency or estimate.format(measured.prediction.latency),
+        "cycles to a result": measured.latency if exact else estimate.format(measured.prediction.latency),
         "slowest stage": f"{stage} of layer {layer}, by mean events",
         "synaptic operations": f"{measured.total.synaptic:,.0f} a sample",
         "memory bits read": f"{measured.total.read:,.0f} a sample",
