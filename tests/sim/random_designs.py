@@ -1,6 +1,6 @@
 """Random networks with random foldings, in batches that are built as one simulator."""
 
-from hw.folding import Folding, Foldings, row_synapses
+from hw.folding import Folding, row_synapses
 from quant.network import IntegerNetwork
 from tests.hw.test_network import random_foldings
 from tests.random_networks import random_map_network, random_network
@@ -28,10 +28,8 @@ def design_network(seed: int, kind: str = "dense") -> IntegerNetwork:
     return random_network(seed, largest=min(LARGEST[seed // 4 % 4], 16 if kind == "spatial" else 64))
 
 
-def design_foldings(network: IntegerNetwork, seed: int, kind: str = "dense") -> Foldings:
-    """One lane everywhere, all lanes everywhere, or any; or none, where all is wired."""
-    if kind == "spatial":
-        return "spatial"
+def design_foldings(network: IntegerNetwork, seed: int) -> list[Folding]:
+    """One lane everywhere, all lanes everywhere, or any."""
     if seed % 4 == 0:
         return [Folding(1, 1, 1)] * len(network.layers)
     if seed % 4 == 1:

@@ -34,7 +34,8 @@ def test_random_networks(seeds: range, kind: str, tmp_path: Path) -> None:
     for seed in seeds:
         network = design_network(seed, kind)
         codes = random_codes(network, SAMPLES, seed)
-        subjects.append(_subject(network, codes, design_foldings(network, seed, kind), tmp_path / str(seed)))
+        foldings: Foldings = "spatial" if kind == "spatial" else design_foldings(network, seed)
+        subjects.append(_subject(network, codes, foldings, tmp_path / str(seed)))
     stall = (0.3, 0.0, 0.6)[seeds.start // len(seeds) % 3]
     reports = cosimulate_many(subjects, stall_probability=stall, seed=seeds.start, optimise=False)
     for seed, report in zip(seeds, reports, strict=True):
