@@ -78,7 +78,8 @@ def _event_beats(events: np.ndarray, lanes: int, at_once: int) -> np.ndarray:
     (samples, steps, neurons) to (samples, steps, beats).
     """
     filled = np.pad(events != 0, ((0, 0), (0, 0), (0, -events.shape[2] % lanes)))
-    return filled.reshape(*events.shape[:2], -1, lanes // at_once, at_once).sum(3).max(3)
+    samples, steps, neurons = filled.shape
+    return filled.reshape(samples, steps, neurons // lanes, lanes // at_once, at_once).sum(3).max(3)
 
 
 def _balances(layer: Layer, folding: Folding, taker: Take) -> Take:
