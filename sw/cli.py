@@ -459,7 +459,7 @@ def info_command(
     With *--data*, also the activity, the cycles of every sample, which are exact for networks without maps, operations,
     memory reads and an estimate of energy, from the golden model: nothing is simulated.
     """
-    from sw.info import measurement_tables, network_tables
+    from sw.info import network_tables
 
     integers = load_network(network)
     for option, value in (("--samples", samples), ("--energy", energy), ("--json", json_file)):
@@ -470,15 +470,14 @@ def info_command(
     activity = _activity(integers, target_cycles, data)
     foldings = _foldings(integers, Fold.EVENTS, target_cycles, activity, **lanes) if chosen else None
     assert foldings != "spatial"
-    tables = network_tables(integers, foldings)
+    measured = None
     if data is not None and foldings is not None:
         from sw.activity import measure, parse_energies
 
         measured = measure(integers, data, samples, foldings=foldings, energies=parse_energies(energy))
-        tables += measurement_tables(integers, measured)
         if json_file is not None:
             measured.write_json(json_file)
-    for table in tables:
+    for table in network_tables(integers, foldings, measured):
         console.print(table)
 
 

@@ -19,7 +19,7 @@ from sw.console import key_value_table
 if TYPE_CHECKING:
     from sw.activity import Measurement
 
-__all__ = ["measurement_tables", "network_tables"]
+__all__ = ["network_tables"]
 
 
 def _columns(title: str, rows: dict[str, list[str]], layers: int) -> Table:
@@ -89,14 +89,15 @@ def _formats(network: IntegerNetwork) -> Table:
     return _columns("proven formats", rows, len(widths))
 
 
-def _hardware(network: IntegerNetwork, foldings: Sequence[Folding] | None) -> list[Table]:
+def _hardware(network: IntegerNetwork, given: Sequence[Folding] | None, measured: "Measurement | None") -> list[Table]:
     try:
-        design = Network(network, foldings)
+        design = Network(network, given)
     except ChandelierError as error:
         return [key_value_table("hardware", {"none yet": error})]
     foldings, engines = design.foldings, design.engines
     design.elaborate(None)  # or Amaranth would remark that it was not
-    prediction = predict_cycles(network, foldings, [DENSITY * most for most in sources(network)])
+    guess = [DENSITY * most for most in sources(network)]
+    prediction = measured.prediction if measured else predict_cycles(network, foldings, guess)
     rows = {
         "synapse, population, neuron lanes": [
             f"{f.synapse_lanes}, {f.population_lanes}, {f.neuron_lanes}" for f in foldings
@@ -107,17 +108,19 @@ def _hardware(network: IntegerNetwork, foldings: Sequence[Folding] | None) -> li
             for layer in range(len(engines))
         ],
     }
+    table = _columns("hardware, default folding" if given is None else "hardware", rows, len(engines))
+    if measured:
+        return [table, *_measured(network, measured)]
     layer, stage = prediction.slowest
     summary = {
         "predicted interval": f"{prediction.interval:.0f} cycles a sample (slowest: {stage} of layer {layer})",
         "predicted latency": f"{prediction.latency:.0f} cycles",
         "assumed": f"{100 * DENSITY:.0f} % of all inputs and neurons active; a clock of 100 MHz has 10 ns a cycle",
     }
-    title = "hardware, default folding" if foldings is None else "hardware"
-    return [_columns(title, rows, len(engines)), key_value_table("cycles", summary)]
+    return [table, key_value_table("cycles", summary)]
 
 
-def measurement_tables(network: IntegerNetwork, measured: "Measurement") -> list[Table]:
+def _measured(network: IntegerNetwork, measured: "Measurement") -> list[Table]:
     """What the samples of a data set make the network do."""
     operations, layers = measured.operations, len(network.layers)
     rows = {
@@ -143,8 +146,13 @@ def measurement_tables(network: IntegerNetwork, measured: "Measurement") -> list
     return [_columns(f"{title}, of a sample on average", rows, layers), key_value_table(title, summary)]
 
 
-def network_tables(network: IntegerNetwork, foldings: Sequence[Folding] | None = None) -> list[Table]:
-    """The tables, in reading order; hardware of the default folding if there is no other."""
+def network_tables(
+    network: IntegerNetwork, foldings: Sequence[Folding] | None = None, measured: "Measurement | None" = None
+) -> list[Table]:
+    """The tables, in reading order; hardware of the default folding if there is no other.
+
+    What was ``measured`` with these foldings takes the place of what is predicted without samples.
+    """
     spec = network.input
     rows = {
         "input": f"{spec.features} features of {spec.bits} bits, {spec.kind}, threshold {spec.threshold:g}",
@@ -152,4 +160,9 @@ def network_tables(network: IntegerNetwork, foldings: Sequence[Folding] | None =
         "classes": network.classes,
         "synapses": f"{sum(layer.w_ee.size + layer.w_ie.size + layer.w_ei.size for layer in network.layers):,}",
     }
-    return [key_value_table(network.name, rows), _parameters(network), _formats(network), *_hardware(network, foldings)]
+    return [
+        key_value_table(network.name, rows),
+        _parameters(network),
+        _formats(network),
+        *_hardware(network, foldings, measured),
+    ]
