@@ -56,13 +56,16 @@ class Cycles:
 
 
 def is_exact(network: IntegerNetwork) -> bool:
-    """Whether ``simulate_cycles`` takes the network: no layer of it has a map."""
-    return all(walk_of(network, i) is None for i in range(len(network.layers)))
+    """Whether ``simulate_cycles`` takes the network: its layers are a chain, and none has a map."""
+    wirings = [layer.wiring.sources_of(i) for i, layer in enumerate(network.layers)]
+    return all(own == (i - 1,) and walk_of(network, i) is None for i, own in enumerate(wirings))
 
 
 def _check_events(network: IntegerNetwork, events: Sequence[np.ndarray]) -> None:
     if not is_exact(network):
-        raise ChandelierError(f"the cycles of {network.name} are not modelled exactly: it has layers with a map")
+        raise ChandelierError(
+            f"the cycles of {network.name} are not modelled exactly: it is no chain of layers without maps"
+        )
     if len(events) != len(network.layers):
         raise ChandelierError(f"{len(network.layers)} layers need as many arrays of events, not {len(events)}")
     for i, (layer, own) in enumerate(zip(network.layers, events, strict=True)):
@@ -159,7 +162,7 @@ def simulate_cycles(network: IntegerNetwork, foldings: Sequence[Folding], events
     Raises
     ------
     ChandelierError
-        If foldings or events do not fit, or a layer has a map (see ``is_exact``).
+        If foldings or events do not fit, or the network is not of the kind (see ``is_exact``).
     """
     check_foldings(network, foldings)
     _check_events(network, events)

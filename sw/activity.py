@@ -26,8 +26,7 @@ from sw.samples import dataset_codes
 
 __all__ = ["Measurement", "activity_of", "measure", "parse_energies"]
 
-
-#: 45 nm.
+#: The prices of operations, if nobody gives others.
 HOROWITZ = Energies()
 
 
