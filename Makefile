@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit format cosim-random cosim-mnist nir-check figures depth speed clean
+.PHONY: help setup demo test lint types unit format cosim-random cycles-random cosim-mnist nir-check figures depth speed clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ format: setup ## mend style and formatting
 
 cosim-random: setup ## slow: co-simulate 200 random networks, and 200 of maps, with random stalls
 	$(BIN)/pytest -n auto tests/sim/test_random_networks.py --networks 200
+
+cycles-random: setup ## slow: the exact cycle model against the simulated Verilog of 200 random networks
+	$(BIN)/pytest -n auto tests/sim/test_exact_cycles.py --networks 200
 
 cosim-mnist: setup ## slow: train 784-128-10 and co-simulate all 10,000 MNIST test images
 	$(BIN)/chandelier data get mnist

@@ -19,13 +19,15 @@ __all__ = ["SynapseAccumulator", "synapse_latency"]
 
 #: Events that wait in front of the stage, so that bursts of the sender do not stall it.
 QUEUE_DEPTH = 16
+#: Cycles from a beat's arrival to its turn there, if nothing is before it.
+QUEUE_LATENCY = 2
 #: Lanes whose accumulators share a copy of what clears and turns them (see ``hw.shadow.BLOCK``).
 LANES_A_RESET = 64
 
 
 def synapse_latency(events: int) -> int:
-    """Cycles from a marker's arrival to the currents, where so many events come at once: 2 in the queue, products."""
-    return 2 + products_latency(events)
+    """Cycles from a marker's arrival to the currents, where so many events come at once: queue, products."""
+    return QUEUE_LATENCY + products_latency(events)
 
 
 class SynapseAccumulator(wiring.Component):

@@ -28,6 +28,9 @@ class CreditQueue(wiring.Component):
         If ``depth`` is out of its range.
     """
 
+    #: Cycles from a beat's leaving until it leaves room for another to begin.
+    RETURN = 2
+
     begun: Signal
     room: Signal
     next_room: Signal

@@ -1,4 +1,7 @@
-"""The cycle model: how long a network takes for a sample, from its foldings and the number of its events."""
+"""An estimate of how long a network takes for a sample, from its foldings and the mean number of its events.
+
+What is exact, from the events of each sample, is in ``hw/exact_cycles.py``.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +20,10 @@ from hw.scaling import Scaling
 from hw.serialiser import Serialiser
 from hw.stabiliser import Stabiliser
 from quant.errors import ChandelierError
+from quant.maps import NETWORK_INPUT
 from quant.network import IntegerNetwork, Layer
 
-__all__ = ["LayerCycles", "Prediction", "inputs", "layer_cycles", "predict_cycles"]
+__all__ = ["LayerCycles", "Prediction", "layer_cycles", "predict_cycles", "sources"]
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,15 @@ class Prediction:
         return max(self.stages, key=lambda stage: self.stages[stage])
 
 
-def inputs(network: IntegerNetwork, index: int) -> int:
-    """Most events that a layer can get in a time step."""
-    walk = walk_of(network, index)
-    return prod(walk.source) if walk else network.layers[index].d
+def sources(network: IntegerNetwork) -> list[int]:
+    """Most events of a time step, of the network's input and of each layer but the last."""
+    return [network.input.features, *(prod(output) for _, output in network.maps[:-1])]
+
+
+def _arriving(network: IntegerNetwork, events: Sequence[float]) -> list[float]:
+    """Events that each layer gets in a time step, of all its sources, as if none were at the same place."""
+    wirings = [layer.wiring.sources_of(i) for i, layer in enumerate(network.layers)]
+    return [sum(events[source + 1] for source in own) for own in wirings]
 
 
 def layer_cycles(layer: Layer, folding: Folding, walk: Walk | None = None) -> LayerCycles:
@@ -115,7 +124,7 @@ def _encoder_cycles(folding: Folding, neurons: int, beats: int, spikes: float, a
 
 
 def _stages(
-    network: IntegerNetwork, foldings: Sequence[Folding], events: Sequence[float]
+    network: IntegerNetwork, foldings: Sequence[Folding], events: Sequence[float], inputs: Sequence[float]
 ) -> dict[tuple[int, str], float]:
     stages: dict[tuple[int, str], float] = {}
     for i, (layer, folding) in enumerate(zip(network.layers, foldings, strict=True)):
@@ -123,7 +132,7 @@ def _stages(
         terms, sets, steps = layer_cycles(layer, folding, walk), network.layer_steps(i), network.steps
         if walk:
             stages[i, "map"] = sets * walk.visits
-        stages[i, "synapses"] = sets * (events[i] / terms.events * terms.event + terms.marker)
+        stages[i, "synapses"] = sets * (inputs[i] / terms.events * terms.event + terms.marker)
         stages[i, "population" if layer.n_i else "serialiser"] = sets * terms.population
         if layer.neurons is None:
             stages[i, "readout"] = steps * terms.beats + readout_latency(folding.neuron_lanes)
@@ -136,7 +145,9 @@ def _stages(
     return stages
 
 
-def _latency(network: IntegerNetwork, foldings: Sequence[Folding], events: Sequence[float]) -> float:
+def _latency(
+    network: IntegerNetwork, foldings: Sequence[Folding], events: Sequence[float], inputs: Sequence[float]
+) -> float:
     """Follows the time steps of one sample through an idle network, from stage to stage and from layer to layer.
 
     ``arrivals`` are, for each step, the cycles in which its first event and its marker reach the layer. A stage takes
@@ -146,7 +157,7 @@ def _latency(network: IntegerNetwork, foldings: Sequence[Folding], events: Seque
     arrivals = [(step * pace, step * pace + events[0]) for step in range(network.layer_steps(0))]
     for i, (layer, folding) in enumerate(zip(network.layers, foldings, strict=True)):
         terms = layer_cycles(layer, folding, walk_of(network, i))
-        work, delay = events[i] / terms.events * terms.event, synapse_latency(terms.events)
+        work, delay = inputs[i] / terms.events * terms.event, synapse_latency(terms.events)
         frames, taken = [], -inf
         for first, marker in arrivals:
             added = max(marker + delay, first + work + delay, taken + work + terms.marker)
@@ -170,21 +181,25 @@ def _latency(network: IntegerNetwork, foldings: Sequence[Folding], events: Seque
 
 
 def predict_cycles(
-    network: IntegerNetwork, foldings: Sequence[Folding], events_per_step: Sequence[float]
+    network: IntegerNetwork,
+    foldings: Sequence[Folding],
+    events_per_step: Sequence[float],
+    inputs_per_step: Sequence[float] | None = None,
 ) -> Prediction:
-    """What the cycle model says of a sample whose layers get so many events in a time step.
+    """An estimate from the mean number of events in a time step, also of networks with maps.
 
     The interval is exact to the cycle where a synapse stage, a population unit or the neurons decide it, every step has
-    the same number of events, and samples come without a pause; where an encoder decides it, as exact as the spikes
-    are independent. Several events at once are taken to be spread evenly over their parts. The latency is an estimate:
-    how events lie in a time step is not known.
+    the same number of events, no layer has a map, and samples come without a pause; where an encoder decides it, as
+    exact as the spikes are independent. Several events at once are taken to be spread evenly over their parts.
 
     Parameters
     ----------
     foldings : sequence of Folding
         One for each layer.
     events_per_step : sequence of float
-        One for each layer, the mean over the time steps: 0 to all inputs, before they are pooled.
+        Of the network's input, and of each layer but the last; the mean over the time steps, 0 to ``sources``.
+    inputs_per_step : sequence of float, optional
+        Of each layer, what is not zero of its input, after pooling; without it, as many as there are events.
 
     Raises
     ------
@@ -196,9 +211,10 @@ def predict_cycles(
         raise ChandelierError(
             f"{len(network.layers)} layers need as many numbers of events, not {len(events_per_step)}"
         )
-    for i, events in enumerate(events_per_step):
-        most = inputs(network, i)
+    for source, (events, most) in enumerate(zip(events_per_step, sources(network), strict=True), NETWORK_INPUT):
         if not 0 <= events <= most:
-            raise ChandelierError(f"events of layer {i} must be 0..{most}, not {events}")
-    stages = _stages(network, foldings, events_per_step)
-    return Prediction(max(stages.values()), _latency(network, foldings, events_per_step), stages)
+            name = "the input" if source == NETWORK_INPUT else f"layer {source}"
+            raise ChandelierError(f"events of {name} must be 0..{most}, not {events}")
+    inputs = _arriving(network, events_per_step) if inputs_per_step is None else inputs_per_step
+    stages = _stages(network, foldings, events_per_step, inputs)
+    return Prediction(max(stages.values()), _latency(network, foldings, events_per_step, inputs), stages)

@@ -58,6 +58,8 @@ class DivisiveInhibition(wiring.Component):
     PIPELINE = 11
     #: Cycles from a beat in to the same beat out, two of them in a queue.
     LATENCY = ReciprocalUnit.LATENCY + PIPELINE + 2
+    #: Beats under way and waiting, enough for one a cycle.
+    ROOM = LATENCY + CreditQueue.RETURN
 
     i: stream.Interface
     o: stream.Interface
@@ -96,7 +98,7 @@ class DivisiveInhibition(wiring.Component):
         m.submodules.reciprocal = unit = self._unit
         m.submodules.parameters = memory = self._parameters
         # Nothing stands still here: a beat begins if there is room for it behind the pipeline.
-        m.submodules.beats = beats = CreditQueue(self.o.p.shape(), self.LATENCY + 2)
+        m.submodules.beats = beats = CreditQueue(self.o.p.shape(), self.ROOM)
         wiring.connect(m, beats.o, wiring.flipped(self.o))
         m.d.comb += [
             unit.i.p.eq(self.i.p),

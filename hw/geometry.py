@@ -118,6 +118,17 @@ class Walk:
         """Words read for a map, each as often as there are rows of outputs that see it."""
         return self.output[0] * self.columns * self.column_words
 
+    def views(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of each row of the pooled map, the rows of outputs that see it, and of each column the columns."""
+        window, (height, width) = self._window, self.shape[:2]
+        sides = zip((height, width), self.output, window.kernel, window.stride, window.padding, strict=True)
+        rows, columns = (
+            np.sum((first <= pixels) & (pixels < first + kernel), axis=0)
+            for size, outputs, kernel, stride, padding in sides
+            for first, pixels in [(stride * np.arange(outputs)[:, None] - padding, np.arange(size))]
+        )
+        return rows, columns
+
     def _kept_row(self, y: int) -> int | None:
         """Where row ``y`` of the pooled map is kept, if there is one and some window sees it."""
         (kernel, _), (stride, _), (padding, _) = self._window.kernel, self._window.stride, self._window.padding

@@ -110,7 +110,7 @@ class FoldingEntry(_Strict):
 class LayerEntry(_Strict):
     """Shape, folding, cycle model and memory of a layer.
 
-    ``cycles`` holds the closed-form terms of ``hw.folding.LayerCycles``; ``memory_bits`` the bits of each memory.
+    ``cycles`` holds the closed-form terms of ``hw.cycles.LayerCycles``; ``memory_bits`` the bits of each memory.
     """
 
     n_e: PositiveInt

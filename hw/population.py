@@ -18,10 +18,15 @@ from hw.product import multiple, narrow_product, reduce_levels, tree
 from hw.shadow import shadow
 from quant.formats import Format
 
-__all__ = ["ROOM", "InhibitorySums", "PopulationUnit"]
+__all__ = ["ROOM", "InhibitorySums", "PopulationUnit", "equal_gain"]
 
 #: Beats in the pipeline and in the queue behind it: more than are under way there, at a beat a cycle.
 ROOM = 16
+
+
+def equal_gain(g_i: np.ndarray) -> int | None:
+    """What all gains of a layer are, if that is a power of two, or zero: a second sum is the first, shifted."""
+    return int(g_i[0]) if len(set(g_i.tolist())) == 1 and int(g_i[0]).bit_count() <= 1 else None
 
 
 class PopulationUnit(wiring.Component):
@@ -211,10 +216,8 @@ class InhibitorySums:
         arrived = [delay(i) for i in i_ie]
         populations = [[delay(i) for i in arrived]]
         #: What the first sum, times this, is the second one; None if it is not so.
-        self._gain: int | None = None
-        if g_i is not None and len(set(g_i.tolist())) == 1 and int(g_i[0]).bit_count() <= 1:
-            self._gain = int(g_i[0])
-        elif g_i is not None:
+        self._gain = None if g_i is None else equal_gain(g_i)
+        if g_i is not None and self._gain is None:
             m.submodules.g_i = memory = packed_memory(g_i[None], len(arrived), Format(gain_i_bits))
             read = memory.read_port()
             m.d.comb += read.addr.eq(chunk)

@@ -39,6 +39,8 @@ class Stabiliser(wiring.Component):
 
     #: Cycles from the last beat in to the first beat out.
     LATENCY = 8
+    #: The last of these, from the store to the output: they stand still while nobody takes what is there.
+    LEAVING = 2
 
     i: stream.Interface
     o: stream.Interface
@@ -52,12 +54,16 @@ class Stabiliser(wiring.Component):
         self._layout = frame_layout(lanes, bal=bal, d=d)
         super().__init__({"i": In(stream.Signature(self._layout)), "o": Out(stream.Signature(self._layout))})
 
+    @staticmethod
+    def depth(beats: int) -> int:
+        """Beats that the store holds: a frame that leaves, and one that comes."""
+        return max(3, 2 * beats)  # a FIFO of two would have an address of no bits
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        # With each beat, which of its d are not zero. One frame that leaves, one that comes; three beats at least, as a
-        # FIFO of two would have an address of no bits. So no more than three minima are under way: they find room.
+        # With each beat, which of its d are not zero. No more than three frames are in there: their minima find room.
         stored = data.StructLayout({"beat": self._layout, "present": self._layout.length})
-        m.submodules.beats = beats = fifo.SyncFIFOBuffered(width=stored.size, depth=max(3, 2 * self._beats))
+        m.submodules.beats = beats = fifo.SyncFIFOBuffered(width=stored.size, depth=self.depth(self._beats))
         m.submodules.minima = minima = fifo.SyncFIFOBuffered(width=self._d.width, depth=3)
         came: Any = stored(beats.w_data)
         taken = self.i.valid & self.i.ready
@@ -80,7 +86,7 @@ class Stabiliser(wiring.Component):
         with m.If(given):
             m.d.sync += left.eq(Mux(last_out, 0, left + 1))
         delay = pipeline(m, advance)
-        m.d.comb += self.o.valid.eq(delay(given, 2, reset=True))
+        m.d.comb += self.o.valid.eq(delay(given, self.LEAVING, reset=True))
         turn, smallest = stored(delay(beats.r_data)), delay(minima.r_data)
         for before, present, after in zip(turn.beat, turn.present, self.o.p, strict=True):
             m.d.comb += [after.bal.eq(delay(before.bal)), after.d.eq(delay(Mux(present, before.d, smallest)))]

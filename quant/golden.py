@@ -184,6 +184,19 @@ class GoldenModel:
         for start in range(0, len(codes), size):
             yield self.run(codes[start : start + size], record)
 
+    def events(self, codes: np.ndarray) -> list[np.ndarray]:
+        """What is not zero, and so travels: of the network's input, and of each layer but the last.
+
+        Each is (samples, steps, values) bool, with one step of a static input.
+        """
+        inputs = codes[:, None] if self.network.input.kind == "static" else codes
+        layers = range(len(self.network.layers) - 1)
+        spikes: list[list[np.ndarray]] = [[] for _ in layers]
+        for trace in self.batches(codes, ["spike"]):
+            for i in layers:
+                spikes[i].append(trace.signals[i, "spike"] != 0)
+        return [inputs != 0, *(np.concatenate(batches) for batches in spikes)]
+
     def classify(self, codes: np.ndarray) -> np.ndarray:
         """The class of every sample, (samples,) int64."""
         return np.concatenate([np.empty(0, np.int64), *(trace.classes for trace in self.batches(codes))])

@@ -19,6 +19,7 @@ from sw.console import console, exit_on_error, key_value_table, progress_bars, p
 
 # Torch, Amaranth and cocotb are imported by the verbs that need them: --help takes no second.
 if TYPE_CHECKING:
+    from hw.cycles import Prediction
     from hw.folding import Foldings
 
 __all__ = ["app", "main"]
@@ -69,6 +70,7 @@ app = typer.Typer(
 data_app = typer.Typer(no_args_is_help=True, help="List data sets, and fetch or import those that are not bundled.")
 app.add_typer(data_app, name="data")
 
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the report to this file.")]
 NetworkFile = Annotated[Path, typer.Argument(metavar="NAME.safetensors", help="An integer network, from *quantize*.")]
 
 
@@ -218,7 +220,18 @@ class Fold(StrEnum):
     SPATIAL = "spatial"
 
 
-def _foldings(network: IntegerNetwork, fold: Fold, target: int | None, **lanes: str | None) -> "Foldings":
+def _activity(network: IntegerNetwork, target: int | None, data: str | None) -> "list[float] | None":
+    """What ``--target-cycles`` reckons with: the activity on a data set; without one nothing is known of it."""
+    if target is None or data is None:
+        return None
+    from sw.activity import activity_of
+
+    return activity_of(network, data)
+
+
+def _foldings(
+    network: IntegerNetwork, fold: Fold, target: int | None, activity: "list[float] | None", **lanes: str | None
+) -> "Foldings":
     """The default folding of each layer, or one for ``target``, with what ``--synapse-lanes 160,8`` and the like say.
 
     One number stands for all layers. A fully spatial design has no foldings.
@@ -231,7 +244,7 @@ def _foldings(network: IntegerNetwork, fold: Fold, target: int | None, **lanes: 
                 option = f"--{name.replace('_', '-')}"
                 raise ChandelierError(f"{option} {value} does not go with --fold spatial, which has all lanes")
         return "spatial"
-    foldings = list(default_foldings(network) if target is None else foldings_for(network, target))
+    foldings = list(default_foldings(network) if target is None else foldings_for(network, target, activity))
     for name, text in lanes.items():
         if text is None:
             continue
@@ -247,7 +260,7 @@ def _foldings(network: IntegerNetwork, fold: Fold, target: int | None, **lanes: 
 
 TargetCycles = Annotated[
     int | None,
-    typer.Option(min=1, help="The fewest lanes for so many cycles a sample, when 15 % of all inputs are not zero."),
+    typer.Option(min=1, help="The fewest lanes for so many cycles a sample, as active as on --data; else 15 %."),
 ]
 FoldOption = Annotated[
     Fold,
@@ -269,6 +282,9 @@ def rtl_command(
     ] = Path("build"),
     fold: FoldOption = Fold.EVENTS,
     target_cycles: TargetCycles = None,
+    data: Annotated[
+        str | None, typer.Option(help="Data set, or .npz: measures the activity for --target-cycles there.")
+    ] = None,
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
     neuron_lanes: NeuronLanes = None,
@@ -278,10 +294,14 @@ def rtl_command(
     from hw.rtl import write_rtl
 
     integers = load_network(network)
+    if data is not None and target_cycles is None:
+        raise ChandelierError("--data needs --target-cycles")
+    activity = _activity(integers, target_cycles, data)
     foldings = _foldings(
         integers,
         fold,
         target_cycles,
+        activity,
         synapse_lanes=synapse_lanes,
         population_lanes=population_lanes,
         neuron_lanes=neuron_lanes,
@@ -292,10 +312,9 @@ def rtl_command(
         rows["cycles"] = f"{manifest.timing.interval} from sample to sample, {manifest.timing.latency} to a result"
     if foldings != "spatial":
         rows["lanes"] = "; ".join(f"{f.synapse_lanes}, {f.population_lanes}, {f.neuron_lanes}" for f in foldings)
-        cycles, layer, stage = slowest_stage(integers, foldings)
-        rows["slowest stage"] = (
-            f"{stage} of layer {layer}, {cycles:.0f} cycles a sample with 15 % of all inputs not zero"
-        )
+        cycles, layer, stage = slowest_stage(integers, foldings, activity)
+        assumed = "15 % of all inputs not zero" if activity is None else f"the activity on {data}"
+        rows["slowest stage"] = f"{stage} of layer {layer}, {cycles:.0f} cycles a sample with {assumed}"
     console.print(key_value_table(f"{output}: top module {manifest.top}", rows))
 
 
@@ -325,10 +344,12 @@ def cosim_command(
     from sw.cosim import cosimulate_network, report_rows, require_caught
 
     integers = load_network(network)
+    activity = _activity(integers, target_cycles, data)
     foldings = _foldings(
         integers,
         fold,
         target_cycles,
+        activity,
         synapse_lanes=synapse_lanes,
         population_lanes=population_lanes,
         neuron_lanes=neuron_lanes,
@@ -343,6 +364,27 @@ def cosim_command(
     require_caught(controls)
 
 
+def _prediction(
+    network: IntegerNetwork, foldings: "Foldings", events: str | None, data: str | None
+) -> "Prediction | None":
+    """What the cycle models say of mean events, or of a few samples of a data set; nothing without either."""
+    if events is None and data is None:
+        return None
+    if events is not None and data is not None:
+        raise ChandelierError("--events and --data both say how active the network is: give one of them")
+    if foldings == "spatial":
+        option = "--events" if data is None else "--data"
+        raise ChandelierError(f"{option} does not go with --fold spatial: its cycles are always the same")
+    if events is not None:
+        from hw.cycles import predict_cycles
+        from sw.synth import parse_events
+
+        return predict_cycles(network, foldings, parse_events(events))
+    from sw.activity import measure
+
+    return measure(network, str(data), None, foldings=foldings).prediction
+
+
 @app.command("synth")
 def synth_command(
     network: NetworkFile,
@@ -353,11 +395,14 @@ def synth_command(
     seeds: Annotated[str, typer.Option(help="Placements: a number of them, or their seeds: 1,2,3.")] = "1",
     clock: Annotated[float, typer.Option(help="MHz that the router aims at.")] = 100.0,
     events: Annotated[
-        str | None, typer.Option(help="Mean events a time step of each layer, like 103.5,28: gives images/s.")
+        str | None, typer.Option(help="Mean events a time step, of the input and each layer: 103.5,28; gives images/s.")
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the report to this file.")] = None,
+    json_file: JsonFile = None,
     fold: FoldOption = Fold.EVENTS,
     target_cycles: TargetCycles = None,
+    data: Annotated[
+        str | None, typer.Option(help="Data set, or .npz: measures the activity, and gives images/s.")
+    ] = None,
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
     neuron_lanes: NeuronLanes = None,
@@ -366,23 +411,20 @@ def synth_command(
 
     yosys and nextpnr are taken from the PATH, or from the wheels of the extra *synth*. Minutes for a large network.
     """
-    from hw.cycles import predict_cycles
-    from sw.synth import parse_events, parse_seeds, synthesis_table, synthesise_network, write_json
+    from sw.synth import parse_seeds, synthesis_table, synthesise_network, write_json
 
     integers = load_network(network)
+    activity = _activity(integers, target_cycles, data)
     foldings = _foldings(
         integers,
         fold,
         target_cycles,
+        activity,
         synapse_lanes=synapse_lanes,
         population_lanes=population_lanes,
         neuron_lanes=neuron_lanes,
     )
-    if events is not None and foldings == "spatial":
-        raise ChandelierError("--events does not go with --fold spatial: its cycles are always the same")
-    prediction = (
-        None if events is None or foldings == "spatial" else predict_cycles(integers, foldings, parse_events(events))
-    )
+    prediction = _prediction(integers, foldings, events, data)
     chosen = parse_seeds(seeds)
     with progress_bars() as progress:
         report = synthesise_network(
@@ -395,11 +437,47 @@ def synth_command(
 
 
 @app.command("info")
-def info_command(network: NetworkFile) -> None:
-    """Show layers, formats of every intermediate, table, memory, and predicted cycles."""
+def info_command(
+    network: NetworkFile,
+    data: Annotated[
+        str | None, typer.Option(help="A data set, or a .npz: shows what its test samples make the network do.")
+    ] = None,
+    samples: Annotated[
+        str | None, typer.Option(help="How many of them, from the first on, or *all*. [default: 100 at most]")
+    ] = None,
+    energy: Annotated[
+        str | None, typer.Option(help="pJ of an addition, a narrow and a wide product, a bit: see docs/cli.md.")
+    ] = None,
+    json_file: JsonFile = None,
+    target_cycles: TargetCycles = None,
+    synapse_lanes: SynapseLanes = None,
+    population_lanes: PopulationLanes = None,
+    neuron_lanes: NeuronLanes = None,
+) -> None:
+    """Show layers, formats of every intermediate, table, memory, and predicted cycles.
+
+    With *--data*, also the activity, the cycles of every sample, which are exact for networks without maps, operations,
+    memory reads and an estimate of energy, from the golden model: nothing is simulated.
+    """
     from sw.info import network_tables
 
-    for table in network_tables(load_network(network)):
+    integers = load_network(network)
+    for option, value in (("--samples", samples), ("--energy", energy), ("--json", json_file)):
+        if value is not None and data is None:
+            raise ChandelierError(f"{option} needs --data")
+    lanes = {"synapse_lanes": synapse_lanes, "population_lanes": population_lanes, "neuron_lanes": neuron_lanes}
+    chosen = data is not None or target_cycles is not None or any(lanes.values())
+    activity = _activity(integers, target_cycles, data)
+    foldings = _foldings(integers, Fold.EVENTS, target_cycles, activity, **lanes) if chosen else None
+    assert foldings != "spatial"
+    measured = None
+    if data is not None and foldings is not None:
+        from sw.activity import measure, parse_energies
+
+        measured = measure(integers, data, samples, foldings=foldings, energies=parse_energies(energy))
+        if json_file is not None:
+            measured.write_json(json_file)
+    for table in network_tables(integers, foldings, measured):
         console.print(table)
 
 

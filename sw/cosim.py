@@ -1,6 +1,5 @@
 """From a network and the name of a data set to a co-simulation: encoding, golden model, generated design."""
 
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,43 +16,10 @@ from sim.controls import Control, faults, negative_controls
 from sim.cosim import cosimulate
 from sim.report import CosimReport
 from sw.console import Update
-from sw.data import Dataset, load
+from sw.data import load
+from sw.samples import dataset_codes
 
-__all__ = ["cosimulate_network", "dataset_codes", "report_rows", "require_caught"]
-
-#: Samples that are co-simulated if nobody says how many.
-DEFAULT_SAMPLES = 100
-
-
-def _count(samples: str | None, available: int) -> int:
-    if samples is None:
-        return min(DEFAULT_SAMPLES, available)
-    if samples == "all":
-        return available
-    if not re.fullmatch(r"\d{1,9}", samples) or not 1 <= int(samples) <= available:
-        raise ChandelierError(f"--samples must be 1..{available} or all, not {samples}")
-    return int(samples)
-
-
-def dataset_codes(network: IntegerNetwork, dataset: Dataset, samples: str | None) -> np.ndarray:
-    """Input codes of the first ``samples`` test samples: a number, ``all``, or by default a few.
-
-    Raises
-    ------
-    ChandelierError
-        If the data are not what the network takes.
-    """
-    spec = network.input
-    kind, steps = ("static", network.steps) if dataset.steps is None else ("sequence", dataset.steps)
-    if (dataset.features, kind, steps) != (spec.features, spec.kind, network.steps):
-        raise ChandelierError(
-            f"{dataset.name} has {kind} samples of {dataset.features} features"
-            f"{f' and {steps} steps' if kind == 'sequence' else ''}, and {network.name} takes {spec.kind} samples of "
-            f"{spec.features} features{f' and {network.steps} steps' if spec.kind == 'sequence' else ''}"
-        )
-    if dataset.classes != network.classes:
-        raise ChandelierError(f"{dataset.name} has {dataset.classes} classes, and {network.name} has {network.classes}")
-    return spec.encode(dataset.x_test[: _count(samples, len(dataset.x_test))])
+__all__ = ["cosimulate_network", "report_rows", "require_caught"]
 
 
 def _formats(network: IntegerNetwork) -> dict[tuple[int, str], Format]:

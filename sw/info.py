@@ -1,16 +1,23 @@
-"""What ``chandelier info`` shows of an integer network: shapes, formats, memories, and predicted cycles."""
+"""What ``chandelier info`` shows of an integer network: shapes, formats, memories, cycles, and its work on samples."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.table import Table
 
-from hw.cycles import inputs, predict_cycles
-from hw.folding import DENSITY
+from hw.cycles import predict_cycles, sources
+from hw.folding import DENSITY, Folding
 from hw.network import Network
 from quant.errors import ChandelierError
 from quant.maps import Window
 from quant.network import IntegerNetwork, Neurons
 from quant.widths import network_widths
 from sw.console import key_value_table
+
+# Torch is imported by what measures; what only shows a network does without.
+if TYPE_CHECKING:
+    from sw.activity import Measurement
 
 __all__ = ["network_tables"]
 
@@ -82,14 +89,15 @@ def _formats(network: IntegerNetwork) -> Table:
     return _columns("proven formats", rows, len(widths))
 
 
-def _hardware(network: IntegerNetwork) -> list[Table]:
+def _hardware(network: IntegerNetwork, given: Sequence[Folding] | None, measured: "Measurement | None") -> list[Table]:
     try:
-        design = Network(network)
+        design = Network(network, given)
     except ChandelierError as error:
         return [key_value_table("hardware", {"none yet": error})]
     foldings, engines = design.foldings, design.engines
     design.elaborate(None)  # or Amaranth would remark that it was not
-    prediction = predict_cycles(network, foldings, [DENSITY * inputs(network, i) for i in range(len(engines))])
+    guess = [DENSITY * most for most in sources(network)]
+    prediction = measured.prediction if measured else predict_cycles(network, foldings, guess)
     rows = {
         "synapse, population, neuron lanes": [
             f"{f.synapse_lanes}, {f.population_lanes}, {f.neuron_lanes}" for f in foldings
@@ -100,17 +108,51 @@ def _hardware(network: IntegerNetwork) -> list[Table]:
             for layer in range(len(engines))
         ],
     }
+    table = _columns("hardware, default folding" if given is None else "hardware", rows, len(engines))
+    if measured:
+        return [table, *_measured(network, measured)]
     layer, stage = prediction.slowest
     summary = {
         "predicted interval": f"{prediction.interval:.0f} cycles a sample (slowest: {stage} of layer {layer})",
         "predicted latency": f"{prediction.latency:.0f} cycles",
         "assumed": f"{100 * DENSITY:.0f} % of all inputs and neurons active; a clock of 100 MHz has 10 ns a cycle",
     }
-    return [_columns("hardware, default folding", rows, len(engines)), key_value_table("cycles", summary)]
+    return [table, key_value_table("cycles", summary)]
 
 
-def network_tables(network: IntegerNetwork) -> list[Table]:
-    """The tables, in reading order."""
+def _measured(network: IntegerNetwork, measured: "Measurement") -> list[Table]:
+    """What the samples of a data set make the network do."""
+    operations, layers = measured.operations, len(network.layers)
+    rows = {
+        "inputs not zero": [f"{own.inputs / network.layer_steps(i):,.1f} a step" for i, own in enumerate(operations)],
+        "neurons that spike": [*(f"{100 * share:.1f} %" for share in measured.activity[1:]), "-"],
+        "synaptic operations": [f"{own.synaptic:,.0f}" for own in operations],
+        "inhibitory products": [f"{own.inhibitory:,.0f}" for own in operations],
+        "currents, potentials": [f"{own.currents:,.0f}, {own.updates:,.0f}" for own in operations],
+        "memory bits read, written": [f"{own.read:,.0f}, {own.written:,.0f}" for own in operations],
+        "synapse lanes that add": [f"{100 * busy:.0f} %" for busy in measured.busy],
+    }
+    layer, stage = measured.prediction.slowest
+    estimate, exact = "{:,.1f} (an estimate: there are maps)", measured.latency is not None
+    summary = {
+        "cycles between results": measured.interval or "-" if exact else estimate.format(measured.prediction.interval),
+        "cycles to a result": measured.latency if exact else estimate.format(measured.prediction.latency),
+        "slowest stage": f"{stage} of layer {layer}, by mean events",
+        "synaptic operations": f"{measured.total.synaptic:,.0f} a sample",
+        "memory bits read": f"{measured.total.read:,.0f} a sample",
+        "energy": f"{measured.energy / 1000:,.2f} nJ a sample, of operations and memories alone (docs/cli.md#energy)",
+    }
+    title = f"{measured.data}, {measured.samples:,} samples"
+    return [_columns(f"{title}, of a sample on average", rows, layers), key_value_table(title, summary)]
+
+
+def network_tables(
+    network: IntegerNetwork, foldings: Sequence[Folding] | None = None, measured: "Measurement | None" = None
+) -> list[Table]:
+    """The tables, in reading order; hardware of the default folding if there is no other.
+
+    What was ``measured`` with these foldings takes the place of what is predicted without samples.
+    """
     spec = network.input
     rows = {
         "input": f"{spec.features} features of {spec.bits} bits, {spec.kind}, threshold {spec.threshold:g}",
@@ -118,4 +160,9 @@ def network_tables(network: IntegerNetwork) -> list[Table]:
         "classes": network.classes,
         "synapses": f"{sum(layer.w_ee.size + layer.w_ie.size + layer.w_ei.size for layer in network.layers):,}",
     }
-    return [key_value_table(network.name, rows), _parameters(network), _formats(network), *_hardware(network)]
+    return [
+        key_value_table(network.name, rows),
+        _parameters(network),
+        _formats(network),
+        *_hardware(network, foldings, measured),
+    ]

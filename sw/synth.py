@@ -39,7 +39,7 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def parse_events(text: str) -> list[float]:
-    """``103.5,28``: the mean number of events that each layer gets in a time step.
+    """``103.5,28``: the mean number of events in a time step, of the input and of each layer but the last.
 
     Raises
     ------

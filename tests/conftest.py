@@ -15,6 +15,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seeds" in metafunc.fixturenames:
+        from tests.sim.random_designs import batches
+
+        count = metafunc.config.getoption("--networks")
+        metafunc.parametrize("seeds", batches(count), ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
+
+
 # How long an example takes says something about the machine, and nothing about the code.
 settings.register_profile("chandelier", deadline=None)
 settings.load_profile("chandelier")

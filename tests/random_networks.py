@@ -77,9 +77,9 @@ def _alike(rng: np.random.Generator, layer: Layer) -> Layer:
 def random_network(seed: int, *, largest: int = 64, depth: int = 3) -> IntegerNetwork:
     """A network whose shapes are 1..``largest``, bits 1..8, with up to ``depth`` layers; the seed decides all.
 
-    A quarter of the layers have no inhibition.
+    A quarter of the layers have no inhibition, and of the others some have a floor.
     """
-    rng, plain = np.random.default_rng(seed), np.random.default_rng((seed, 1))
+    rng, plain, floors = (np.random.default_rng(key) for key in (seed, (seed, 1), (seed, 2)))
     sizes = [int(n) for n in rng.integers(1, largest + 1, int(rng.integers(2, depth + 1)) + 1)]
     layers = []
     for i, (d, n_e) in enumerate(pairwise(sizes)):
@@ -100,6 +100,9 @@ def random_network(seed: int, *, largest: int = 64, depth: int = 3) -> IntegerNe
             layers[-1] = _without_inhibition(plain, d, n_e, layers[-1].neurons)
         elif plain.random() < 0.3:
             layers[-1] = _alike(plain, layers[-1])
+        neurons = layers[-1].neurons
+        if neurons is not None and layers[-1].n_i and floors.random() < 0.2:
+            layers[-1] = replace(layers[-1], neurons=replace(neurons, floor=int(floors.integers(1, 99))))
     return IntegerNetwork(
         name=f"random{seed}",
         input=Input(sizes[0], int(rng.integers(1, 9)), "static" if rng.random() < 0.5 else "sequence"),

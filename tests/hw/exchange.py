@@ -40,6 +40,8 @@ class Exchange:
         Payloads as plain numbers, lists and dicts.
     sent, received : list of int
         The clock cycles in which the beats passed at the input and at the output.
+    offered, ready : list of int
+        The clock cycles from which on each beat was offered at the input, and those in which the output was taken.
     watched : dict of lists of int
         Payloads, as vectors of bits, that passed on each stream that was watched.
     """
@@ -47,6 +49,8 @@ class Exchange:
     outputs: list[Any] = field(default_factory=list)
     sent: list[int] = field(default_factory=list)
     received: list[int] = field(default_factory=list)
+    offered: list[int] = field(default_factory=list)
+    ready: list[int] = field(default_factory=list)
     watched: dict[Any, list[Any]] = field(default_factory=dict)
 
 
@@ -81,8 +85,12 @@ def exchange(
     async def testbench(ctx: Any) -> None:
         queue, offered, held, cycle = list(reversed(waiting)), False, None, 0
         while sum(map(counts, result.outputs)) < outputs:
-            offered = offered or (bool(queue) and rng.random() >= stall)
+            if not offered and queue and rng.random() >= stall:
+                offered = True
+                result.offered.append(cycle)
             ready = rng.random() >= stall
+            if ready:
+                result.ready.append(cycle)
             ctx.set(dut.i.valid, offered)
             ctx.set(dut.i.p.as_value(), queue[-1] if offered else rng.getrandbits(layout.size))
             ctx.set(dut.o.ready, ready)

@@ -1,4 +1,4 @@
-"""The cycle model against the simulated network."""
+"""The estimate of cycles, and the exact model, against the simulated network."""
 
 from dataclasses import replace
 
@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from hw.cycles import predict_cycles
+from hw.exact_cycles import simulate_cycles
 from hw.folding import Folding, row_synapses
 from hw.network import Network
 from quant.errors import ChandelierError
 from tests.hw.exchange import exchange
 from tests.hw.test_network import input_beats, random_foldings
-from tests.random_networks import random_codes, random_network
+from tests.random_networks import random_codes, random_map_network, random_network
 from tests.reference import reference
 
 SAMPLES = 9
@@ -43,6 +44,11 @@ def test_interval_and_latency(seed: int) -> None:
         assert prediction.interval == interval
     else:
         assert prediction.interval == pytest.approx(interval, rel=0.1, abs=3)
+    inputs = codes.reshape(1, -1, network.input.features)
+    arrays = [inputs != 0, *(np.array([signals[i, "spike"]]) != 0 for i in range(len(network.layers) - 1))]
+    cycles = simulate_cycles(network, foldings, [np.repeat(own, SAMPLES, axis=0) for own in arrays])
+    assert cycles.started.tolist() == result.sent[:: len(beats) // SAMPLES]
+    assert cycles.finished.tolist() == result.received
 
 
 def test_what_does_not_fit_is_named() -> None:
@@ -51,5 +57,26 @@ def test_what_does_not_fit_is_named() -> None:
     with pytest.raises(ChandelierError, match="layers need as many numbers of events, not 1"):
         predict_cycles(network, foldings, [1])
     d = network.layers[0].d
-    with pytest.raises(ChandelierError, match=rf"events of layer 0 must be 0\.\.{d}, not {d + 1}"):
+    with pytest.raises(ChandelierError, match=rf"events of the input must be 0\.\.{d}, not {d + 1}"):
         predict_cycles(network, foldings, [d + 1] + [0] * (len(network.layers) - 1))
+
+
+def test_events_that_do_not_fit_are_named() -> None:
+    network = random_network(3)
+    foldings = [Folding(1, 1, 1)] * len(network.layers)
+    events = [np.zeros((2, network.layer_steps(i), layer.d), bool) for i, layer in enumerate(network.layers)]
+    assert len(simulate_cycles(network, foldings, events).finished) == 2
+    with pytest.raises(ChandelierError, match=r"layers need as many arrays of events, not 1"):
+        simulate_cycles(network, foldings, events[:1])
+    with pytest.raises(ChandelierError, match=r"events of layer 1 must be \(2, \d+, \d+\), not \(1, \d+, \d+\)"):
+        simulate_cycles(network, foldings, [events[0], events[1][:1], *events[2:]])
+    maps = random_map_network(3)
+    with pytest.raises(ChandelierError, match=r"cycles of maps3 are not modelled exactly"):
+        simulate_cycles(maps, [Folding(1, 1, 1)] * len(maps.layers), [])
+
+
+def test_no_samples_take_no_cycles() -> None:
+    network = random_network(3)
+    events = [np.zeros((0, network.layer_steps(i), layer.d), bool) for i, layer in enumerate(network.layers)]
+    cycles = simulate_cycles(network, [Folding(1, 1, 1)] * len(network.layers), events)
+    assert len(cycles.started) == len(cycles.finished) == len(cycles.latencies) == len(cycles.intervals) == 0

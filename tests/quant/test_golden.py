@@ -62,3 +62,15 @@ def test_wrong_codes_are_refused(change: object, message: str) -> None:
     codes = random_codes(network, 2, 0)
     with pytest.raises(ChandelierError, match=message):
         GoldenModel(network).run(change(codes))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 5])
+def test_events_are_what_is_not_zero(seed: int) -> None:
+    network = random_network(seed, largest=16)
+    codes = random_codes(network, 5, seed)
+    events = GoldenModel(network).events(codes)
+    assert np.array_equal(events[0].reshape(codes.shape), codes != 0)
+    expected = [reference(network, sample) for sample in codes]
+    for i in range(len(network.layers) - 1):
+        assert events[i + 1].dtype == bool
+        assert events[i + 1].tolist() == [[[s != 0 for s in step] for step in e[i, "spike"]] for e in expected]

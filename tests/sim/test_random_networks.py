@@ -5,44 +5,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw.folding import Folding, Foldings, row_synapses
+from hw.folding import Folding, Foldings
 from hw.global_inhibition import is_global
 from hw.rtl import write_rtl
 from quant.golden import SIGNALS, GoldenModel
 from quant.maps import Window
 from quant.network import IntegerNetwork
 from sim.cosim import Subject, cosimulate, cosimulate_many
-from tests.hw.test_network import random_foldings
 from tests.random_networks import random_codes, random_map_network, random_network
+from tests.sim.random_designs import SAMPLES, design_foldings, design_network
 
-#: Designs in a bench: side by side they need a single build.
-TOGETHER = 8
-#: Largest shapes. Small networks build faster and have corners of their own.
-LARGEST = (64, 8, 16, 32)
-SAMPLES = 20
 #: Seed of three layers, the second without inhibition, the third with global inhibition.
 VICTIM = 206
 #: Seed whose first layer has a window of 1x2 on a pooled map of 1x7x2: where all inputs are lit, every weight
 #: matters.
 WINDOW_VICTIM = 205
-
-
-def _network(seed: int, kind: str) -> IntegerNetwork:
-    if kind == "maps":
-        return random_map_network(seed)
-    # A wire for each synapse: large ones take long to build.
-    return random_network(seed, largest=min(LARGEST[seed // 4 % 4], 16 if kind == "spatial" else 64))
-
-
-def _foldings(network: IntegerNetwork, seed: int, kind: str) -> Foldings:
-    """One lane everywhere, all lanes everywhere, or any; or none, where all is wired."""
-    if kind == "spatial":
-        return "spatial"
-    if seed % 4 == 0:
-        return [Folding(1, 1, 1)] * len(network.layers)
-    if seed % 4 == 1:
-        return [Folding(row_synapses(layer), max(1, layer.n_i), layer.n_e) for layer in network.layers]
-    return random_foldings(network, seed)
 
 
 def _subject(network: IntegerNetwork, codes: np.ndarray, foldings: Foldings, folder: Path) -> Subject:
@@ -51,25 +28,21 @@ def _subject(network: IntegerNetwork, codes: np.ndarray, foldings: Foldings, fol
     return Subject(folder, codes, lambda start, stop: model.run(codes[start:stop], SIGNALS).signals)
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "seeds" in metafunc.fixturenames:
-        count = metafunc.config.getoption("--networks")
-        batches = [range(k, min(count, k + TOGETHER)) for k in range(0, count, TOGETHER)]
-        metafunc.parametrize("seeds", batches, ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
-
-
 @pytest.mark.parametrize("kind", ["dense", "maps", "spatial"])
 def test_random_networks(seeds: range, kind: str, tmp_path: Path) -> None:
     subjects = []
     for seed in seeds:
-        network = _network(seed, kind)
+        network = design_network(seed, kind)
         codes = random_codes(network, SAMPLES, seed)
-        subjects.append(_subject(network, codes, _foldings(network, seed, kind), tmp_path / str(seed)))
-    stall = (0.3, 0.0, 0.6)[seeds.start // TOGETHER % 3]
+        foldings: Foldings = "spatial" if kind == "spatial" else design_foldings(network, seed)
+        subjects.append(_subject(network, codes, foldings, tmp_path / str(seed)))
+    stall = (0.3, 0.0, 0.6)[seeds.start // len(seeds) % 3]
     reports = cosimulate_many(subjects, stall_probability=stall, seed=seeds.start, optimise=False)
     for seed, report in zip(seeds, reports, strict=True):
         assert report.passed, f"seed {seed}: {report}"
-        assert _compared(_network(seed, kind)) <= report.compared.keys(), f"seed {seed}: not everything was compared"
+        assert _compared(design_network(seed, kind)) <= report.compared.keys(), (
+            f"seed {seed}: not everything was compared"
+        )
 
 
 def _compared(network: IntegerNetwork) -> set[tuple[int, str]]:

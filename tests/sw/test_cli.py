@@ -134,6 +134,35 @@ def test_info(network: Path) -> None:
         assert part in result.stdout
 
 
+def test_info_of_samples_says_what_cosim_measures(project: Path, tmp_path: Path) -> None:
+    options = (project / "t.safetensors", "--data", "digits", "--samples", "20", "--neuron-lanes", "4,2")
+    said = _run("info", *options, "--json", "measured.json", cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    measured = json.loads((tmp_path / "measured.json").read_text())
+    assert measured["samples"] == 20 and measured["exact"] and measured["energy_pj"] > 0
+    simulated = _run("cosim", *options, cwd=tmp_path).stdout
+    for row in ("cycles between results", "cycles to a result"):
+        (cosim,), (info,) = ([line for line in out.splitlines() if row in line] for out in (simulated, said.stdout))
+        assert re.findall(r"[\d.,]+ \(\d+\.\.\d+\)", cosim) == re.findall(r"[\d.,]+ \(\d+\.\.\d+\)", info) != []
+    doubled = _run("info", *options, "--energy", "0.2,0.4,6.2,0.3125", "--json", "doubled.json", cwd=tmp_path)
+    assert doubled.returncode == 0, doubled.stderr
+    assert json.loads((tmp_path / "doubled.json").read_text())["energy_pj"] == pytest.approx(2 * measured["energy_pj"])
+
+
+def test_target_cycles_with_the_activity_of_a_data_set(project: Path, tmp_path: Path) -> None:
+    said = _run(
+        "rtl", project / "t.safetensors", "--target-cycles", "90", "--data", "digits", "-o", "active", cwd=tmp_path
+    )
+    assert said.returncode == 0 and "with the activity on digits" in said.stdout, said.stderr
+    unknown = _run("rtl", project / "t.safetensors", "--target-cycles", "90", "-o", "unknown", cwd=tmp_path)
+    assert unknown.returncode == 0 and "with 15 % of all inputs not zero" in unknown.stdout, unknown.stderr
+    lanes = [
+        json.loads((tmp_path / folder / "manifest.json").read_text())["layers"][0]["folding"]["synapse_lanes"]
+        for folder in ("active", "unknown")
+    ]
+    assert lanes[0] > lanes[1]  # half of all pixels of a digit are not zero
+
+
 def test_doctor(tmp_path: Path) -> None:
     result = _run("doctor", cwd=tmp_path)
     assert result.returncode == 0, result.stdout
@@ -192,6 +221,11 @@ def test_importing_says_what_it_reads_and_what_is_wrong(tmp_path: Path) -> None:
         (("synth", "n.safetensors", "--device", "xilinx", "--seeds", "x"), ("--seeds takes a number of seeds",)),
         (("synth", "n.safetensors", "--device", "xilinx", "--events", "many"), ("--events takes a number for each",)),
         (("synth", "n.safetensors", "--device", "xilinx", "--clock", "0"), ("--clock must be greater than 0",)),
+        (("synth", "n.safetensors", "--device", "xilinx", "--events", "1", "--data", "digits"), ("give one of them",)),
+        (("rtl", "n.safetensors", "--data", "digits"), ("--data needs --target-cycles",)),
+        (("info", "n.safetensors", "--samples", "5"), ("--samples needs --data",)),
+        (("info", "n.safetensors", "--data", "digits"), ("digits has static samples of 64 features",)),
+        (("info", "n.safetensors", "--data", "digits", "--energy", "1,2"), ("--energy takes 4 numbers",)),
         (("cosim", "n.safetensors", "--data", "digits"), ("digits has static samples of 64 features",)),
         (("cosim", "n.safetensors", "--data", "fits.npz", "--samples", "0"), ("--samples must be 1..4 or all, not 0",)),
         (("cosim", "n.safetensors", "--data", "fits.npz", "--stalls", "1.5"), ("stall probability", "1.5")),

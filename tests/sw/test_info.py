@@ -2,11 +2,15 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from hw.folding import default_foldings
 from quant.maps import NETWORK_INPUT, Wiring
+from sw.activity import measure
 from sw.info import network_tables
 from tests.random_networks import random_map_network, random_network
 
@@ -43,3 +47,21 @@ def test_networks_that_do_not_become_hardware_are_shown() -> None:
 def test_dense_networks_are_shown_with_their_hardware() -> None:
     text = _text(list(network_tables(random_network(3, largest=12))))
     assert "predicted interval" in text and "adaptive" in text
+
+
+@pytest.mark.parametrize("maps", [False, True])
+def test_what_was_measured_takes_the_place_of_predictions(maps: bool, tmp_path: Path) -> None:
+    network = random_map_network(3) if maps else random_network(4, largest=12)
+    foldings, rng = default_foldings(network), np.random.default_rng(0)
+    time = () if network.input.kind == "static" else (network.steps,)
+    x = rng.random((6, *time, network.input.features)).astype(np.float32)
+    y = np.arange(6) % network.classes
+    y[-1] = network.classes - 1
+    np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    measured = measure(network, str(tmp_path / "d.npz"), "all", foldings=foldings)
+    text = _text(list(network_tables(network, foldings, measured)))
+    assert "predicted" not in text and "synaptic operations" in text and f"{measured.total.synaptic:,.0f}" in text
+    assert ("an estimate: there are maps" in text) == maps == (measured.interval is None)
+    codes = network.input.encode(x)
+    assert measured.events[0] == pytest.approx(np.count_nonzero(codes) / (6 * max(1, *time, 1)))
+    assert all(0 <= busy <= 1 for busy in measured.busy)

@@ -1,0 +1,283 @@
+"""When beats pass: of each component of a layer without a map, the exact cycles, given those of its neighbours.
+
+``take(cycle)`` offers a component a beat from that cycle on, which is later than the beat before, and gives the cycle
+in which it passes. All that comes of a beat has been offered to the next component by then: what comes behind it in a
+queue or a pipeline changes nothing about it. When something passes is the latest of a few cycles, each some constants
+of the components after an earlier passage: when the beat came, the component was free, there was room behind.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from hw.accumulator import QUEUE_DEPTH, QUEUE_LATENCY
+from hw.credits import CreditQueue
+from hw.divisive import DivisiveInhibition
+from hw.global_inhibition import GlobalInhibition
+from hw.lif import LIFCore
+from hw.population import ROOM, PopulationUnit
+from hw.readout import readout_latency
+from hw.serialiser import Serialiser
+from hw.skid import Skid
+from hw.stabiliser import Stabiliser
+from hw.synapses import products_latency
+
+__all__ = [
+    "DivisiveTiming",
+    "EncoderTiming",
+    "GlobalTiming",
+    "LIFTiming",
+    "PopulationTiming",
+    "ReadoutTiming",
+    "ReplayTiming",
+    "RigidTiming",
+    "SerialiserTiming",
+    "StabiliserTiming",
+    "SynapseTiming",
+    "Take",
+]
+
+Take = Callable[[int], int]
+
+#: The cycle of what has not happened yet.
+_NEVER = -(1 << 62)
+
+
+def _history(beats: int) -> deque[int]:
+    """The cycles of the last ``beats`` passages, the earliest first."""
+    return deque([_NEVER] * beats, beats)
+
+
+class RigidTiming:
+    """A pipeline that stands still as a whole while its last beat is not taken: gaps between beats stay gaps.
+
+    ``FloorStabiliser``, ``Scaling``, and part of others.
+    """
+
+    def __init__(self, length: int, taker: Take) -> None:
+        self._length, self._taker = length, taker
+        #: In which cycles it stood still, from and to before, as far as that matters to what comes.
+        self._stalls: deque[tuple[int, int]] = deque()
+        #: When the last beat reached the end.
+        self.offered = _NEVER
+
+    def take(self, offered: int) -> int:
+        """A beat comes when nothing stands still, and reaches the end ``length`` cycles later in which nothing did."""
+        stalls, taken = self._stalls, offered
+        while stalls and stalls[0][1] <= taken:
+            stalls.popleft()
+        if stalls and stalls[0][0] <= taken:
+            taken = stalls.popleft()[1]
+        self.offered = taken + self._length
+        for start, end in stalls:
+            self.offered += end - start
+        left = self._taker(self.offered)
+        if left > self.offered:
+            stalls.append((self.offered, left))
+        return taken
+
+
+class _CreditTiming:
+    """``CreditQueue`` with the pipeline before it."""
+
+    def __init__(self, depth: int, taker: Take) -> None:
+        self._taker, self._left = taker, _history(depth)
+
+    def room(self, cycle: int) -> int:
+        """When one more beat may begin, from a cycle on."""
+        return max(cycle, self._left[0] + CreditQueue.RETURN)
+
+    def put(self, offered: int) -> None:
+        """The beat that has begun comes out of the queue."""
+        self._left.append(self._taker(max(offered, self._left[-1] + 1)))
+
+
+class SynapseTiming:
+    """``SynapseAccumulator``: an event takes ``words`` cycles, a marker until the currents have left."""
+
+    def __init__(self, words: int, events: int, currents: Take) -> None:
+        self._words, self._latency, self._currents = words, products_latency(events), currents
+        self._left_queue, self._free = _history(QUEUE_DEPTH), _NEVER
+
+    def event(self, offered: int) -> int:
+        """A beat of events."""
+        came = max(offered, self._left_queue[0] + 1)
+        left = max(came + QUEUE_LATENCY, self._free) + self._words - 1
+        self._left_queue.append(left)
+        self._free = left + 1
+        return came
+
+    def marker(self, offered: int) -> int:
+        """The end of a time step."""
+        came = max(offered, self._left_queue[0] + 1)
+        left = max(came + QUEUE_LATENCY, self._free)
+        self._left_queue.append(left)
+        self._free = self._currents(left + self._latency) + 1
+        return came
+
+
+class PopulationTiming:
+    """``PopulationUnit``: a group of E neurons begins when there is room for it, and takes ``chunks`` cycles."""
+
+    def __init__(self, chunks: int, groups: int, taker: Take) -> None:
+        self._chunks, self._groups, self._beats = chunks, groups, _CreditTiming(ROOM, taker)
+        self._last_word = _NEVER
+
+    def take(self, offered: int) -> int:
+        """The currents of a time step, not before the last word of the step before."""
+        taken = word = max(offered, self._last_word)
+        for _ in range(self._groups):
+            word = self._beats.room(word + 1) + self._chunks - 1
+            self._beats.put(word + PopulationUnit.PIPELINE)
+        self._last_word = word
+        return taken
+
+
+class GlobalTiming:
+    """``GlobalInhibition``: the I population first, then the E neurons, a group a cycle if there is room."""
+
+    def __init__(self, chunks: int, groups: int, taker: Take) -> None:
+        self._sum, self._groups, self._beats = chunks + GlobalInhibition.SUM, groups, _CreditTiming(ROOM, taker)
+        self._last_group = _NEVER
+
+    def take(self, offered: int) -> int:
+        """The currents of a time step, after the last group of the step before."""
+        taken = max(offered, self._last_group + 1)
+        group = taken + self._sum
+        for _ in range(self._groups):
+            group = self._beats.room(group + 1)
+            self._beats.put(group + GlobalInhibition.PIPELINE)
+        self._last_group = group
+        return taken
+
+
+class SerialiserTiming:
+    """``Serialiser``: a group a cycle into the register at its end."""
+
+    def __init__(self, groups: int, taker: Take) -> None:
+        self._groups, self._register = groups, RigidTiming(Serialiser.LATENCY - 1, taker)
+        self._last_group = _NEVER
+
+    def take(self, offered: int) -> int:
+        """The currents of a time step, not before the last group of the step before."""
+        taken = group = max(offered, self._last_group)
+        for _ in range(self._groups):
+            group = self._register.take(group + 1)
+        self._last_group = group
+        return taken
+
+
+class StabiliserTiming:
+    """``Stabiliser``: a frame leaves when its last beat has come."""
+
+    def __init__(self, beats: int, taker: Take) -> None:
+        self._beats, self._leaving = beats, RigidTiming(Stabiliser.LEAVING, taker)
+        self._left_store = _history(Stabiliser.depth(beats))
+        self._beat = 0
+
+    def take(self, offered: int) -> int:
+        """A beat of a frame, if there is room in the store."""
+        taken = max(offered, self._left_store[self._beat] + 1)
+        self._beat += 1
+        if self._beat == self._beats:
+            self._beat = 0
+            left = max(taken + Stabiliser.LATENCY - Stabiliser.LEAVING - 1, self._left_store[-1])
+            for _ in range(self._beats):
+                left = self._leaving.take(left + 1)
+                self._left_store.append(left)
+        return taken
+
+
+class DivisiveTiming:
+    """``DivisiveInhibition``: never stands still; a beat comes when there is room behind it."""
+
+    def __init__(self, taker: Take) -> None:
+        self._beats = _CreditTiming(DivisiveInhibition.ROOM, taker)
+
+    def take(self, offered: int) -> int:
+        """A beat."""
+        taken = self._beats.room(offered)
+        self._beats.put(taken + DivisiveInhibition.LATENCY)
+        return taken
+
+
+class ReplayTiming:
+    """``Replay``: a frame passes as it comes, then again from memory; the next one waits for that."""
+
+    def __init__(self, beats: int, times: int, taker: Take) -> None:
+        self._beats, self._repeated, self._taker = beats, beats * (times - 1), taker
+        self._beat, self._last = 0, _NEVER
+
+    def take(self, offered: int) -> int:
+        """A beat of a frame."""
+        taken = self._last = self._taker(max(offered, self._last + 1))
+        self._beat += 1
+        if self._beat == self._beats:
+            self._beat = 0
+            for _ in range(self._repeated):
+                self._last = self._taker(self._last + 1)
+        return taken
+
+
+class LIFTiming:
+    """``LIFCore``: a potential is not read before that of the step before is written, as it reaches the end."""
+
+    def __init__(self, beats: int, taker: Take) -> None:
+        self._pipeline, self._written = RigidTiming(LIFCore.LATENCY, taker), _history(beats)
+
+    def take(self, offered: int) -> int:
+        """A beat of a frame."""
+        taken = self._pipeline.take(max(offered, self._written[0]))
+        self._written.append(self._pipeline.offered)
+        return taken
+
+
+class EncoderTiming:
+    """``EventEncoder``: a cycle for each beat of events, for a beat without spikes, and for the marker.
+
+    Parameters
+    ----------
+    beats : int
+        Of a frame.
+    spikes : iterator of int
+        Of every beat that will come, the beats of events that it becomes.
+    taker : SynapseTiming
+    """
+
+    def __init__(self, beats: int, spikes: Iterator[int], taker: SynapseTiming) -> None:
+        self._beats, self._spikes, self._taker = beats, spikes, taker
+        self._left_skid = _history(2)  # the skid has room for two
+        self._beat, self._done = 0, _NEVER
+
+    def take(self, offered: int) -> int:
+        """A beat of a frame."""
+        taken = max(offered, self._left_skid[0] + 1)
+        loaded = sent = max(taken + Skid.LATENCY, self._done)
+        self._left_skid.append(loaded)
+        for _ in range(next(self._spikes)):
+            sent = self._taker.event(sent + 1)
+        self._beat += 1
+        if self._beat == self._beats:
+            self._beat = 0
+            sent = self._taker.marker(sent + 1)
+        self._done = max(sent, loaded + 1)
+        return taken
+
+
+class ReadoutTiming:
+    """``Readout``: nothing comes from the last of a sample's ``beats`` to its result, which is taken at once."""
+
+    def __init__(self, beats: int, lanes: int) -> None:
+        self._beats, self._latency = beats, readout_latency(lanes)
+        self._beat, self._free = 0, _NEVER
+        #: The cycles of all results.
+        self.results: list[int] = []
+
+    def take(self, offered: int) -> int:
+        """A beat of a frame."""
+        taken = max(offered, self._free)
+        self._beat += 1
+        if self._beat == self._beats:
+            self._beat = 0
+            self.results.append(taken + self._latency)
+            self._free = self.results[-1] + 1
+        return taken

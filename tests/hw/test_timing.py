@@ -1,0 +1,210 @@
+"""Each component against its timing: with random pauses on both sides, every beat passes when the model says so."""
+
+import random
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hw.accumulator import SynapseAccumulator
+from hw.divisive import DivisiveInhibition
+from hw.encoder import EventEncoder
+from hw.floor import FloorStabiliser
+from hw.global_inhibition import GlobalInhibition
+from hw.lif import LIFCore
+from hw.packing import ceil_div
+from hw.population import PopulationUnit
+from hw.readout import Readout
+from hw.replay import Replay
+from hw.scaling import Scaling
+from hw.serialiser import Serialiser
+from hw.stabiliser import Stabiliser
+from hw.timing import (
+    DivisiveTiming,
+    EncoderTiming,
+    GlobalTiming,
+    LIFTiming,
+    PopulationTiming,
+    ReadoutTiming,
+    ReplayTiming,
+    RigidTiming,
+    SerialiserTiming,
+    StabiliserTiming,
+    SynapseTiming,
+    Take,
+)
+from quant.formats import Format
+from quant.reciprocal import Reciprocal
+from tests.hw.exchange import exchange
+
+#: Beats of each run, or time steps where a beat is a whole one.
+BEATS, STEPS = 90, 16
+U4, U8, S8, S12, S16, S24 = (Format.parse(f"{name}.0") for name in ("u4", "u8", "s8", "s12", "s16", "s24"))
+MEMBRANE = Format.parse("s10.6")
+
+
+@dataclass
+class Sink:
+    """What takes beats in the cycles in which it is ``ready``, and notes when: it stands for the next component."""
+
+    ready: list[int]
+    received: list[int] = field(default_factory=list)
+
+    def event(self, offered: int) -> int:
+        """A beat of any kind."""
+        self.received.append(self.ready[bisect_left(self.ready, offered)])
+        return self.received[-1]
+
+    marker = event
+
+
+#: A component, its input beats as vectors of bits, how many beats come out, and its timing before a sink.
+Case = tuple[Any, list[int], int, Callable[[Sink], Take]]
+
+
+def _noise(rng: random.Random, dut: Any, beats: int) -> list[int]:
+    return [rng.getrandbits(dut.i.p.shape().size) for _ in range(beats)]
+
+
+def _lanes(rng: random.Random, most: int = 9) -> tuple[int, int, int]:
+    """Neurons, lanes, and beats of a frame."""
+    n = rng.randint(1, most)
+    lanes = rng.randint(1, n)
+    return n, lanes, ceil_div(n, lanes)
+
+
+def _scaling(rng: random.Random) -> Case:
+    n, lanes, _ = _lanes(rng)
+    shared = {"gain_e_bits": 4, "shift": 3, "membrane": MEMBRANE, "bal": S12, "product": S24}
+    dut = Scaling(lanes=lanes, g_e=[3] * n, b_e=[1] * n, **shared)  # type: ignore[arg-type]
+    return dut, _noise(rng, dut, BEATS), BEATS, lambda sink: RigidTiming(Scaling.LATENCY, sink.event).take
+
+
+def _floor(rng: random.Random) -> Case:
+    dut = FloorStabiliser(lanes=2, bal=S12, d=U8, floor=9)
+    return dut, _noise(rng, dut, BEATS), BEATS, lambda sink: RigidTiming(FloorStabiliser.LATENCY, sink.event).take
+
+
+def _synapses(rng: random.Random) -> Case:
+    n_e, n_i, d = rng.randint(1, 5), rng.randint(0, 3), rng.randint(4, 9)
+    row = n_e + n_i
+    events = rng.choice([1, 1, 2, 3])
+    lanes = rng.randint(1, row) if events == 1 else row * events
+    w_ee, w_ie = np.ones((n_e, d), np.uint8), np.ones((n_i, d), np.uint8)
+    shared: dict[str, Any] = {"synapse": Format(1), "value_bits": 1, "i_ee": U8, "i_ie": U8}
+    dut = SynapseAccumulator(w_ee=w_ee, w_ie=w_ie, lanes=lanes, **shared)
+    marker = 1 << dut.i.p.shape().size - 1  # beats of events are of input 0 of each part
+    beats = [b for _ in range(STEPS) for b in [0] * rng.choice([0, 1, 3, 20]) + [marker]]
+
+    def timing(sink: Sink) -> Take:
+        synapses, kinds = SynapseTiming(ceil_div(row, lanes), events, sink.event), iter(beats)
+        return lambda offered: (synapses.marker if next(kinds) else synapses.event)(offered)
+
+    return dut, beats, STEPS, timing
+
+
+def _inhibition(rng: random.Random, unit: Any, model: Any) -> Case:
+    n_e, n_i = rng.randint(1, 40), rng.randint(1, 6)
+    p, n = rng.randint(1, n_i), rng.randint(1, n_e)
+    shared: dict[str, Any] = {"a": 2, "i_ee": U8, "i_ie": U8, "bal": S16, "inhibition_bits": 1}
+    dut = unit(w_ei=np.ones((n_e, n_i), np.uint8), population_lanes=p, neuron_lanes=n, **shared)
+    chunks, groups = ceil_div(n_i, p), ceil_div(n_e, n)
+    return dut, _noise(rng, dut, STEPS), STEPS * groups, lambda sink: model(chunks, groups, sink.event).take
+
+
+def _population(rng: random.Random) -> Case:
+    return _inhibition(rng, PopulationUnit, PopulationTiming)
+
+
+def _global(rng: random.Random) -> Case:
+    return _inhibition(rng, GlobalInhibition, GlobalTiming)
+
+
+def _serialiser(rng: random.Random) -> Case:
+    n, lanes, groups = _lanes(rng)
+    dut = Serialiser(n=n, lanes=lanes, a=3, i_ee=U8, bal=S12)
+    return dut, _noise(rng, dut, STEPS), STEPS * groups, lambda sink: SerialiserTiming(groups, sink.event).take
+
+
+def _stabiliser(rng: random.Random) -> Case:
+    n, lanes, beats = _lanes(rng)
+    dut = Stabiliser(n=n, lanes=lanes, bal=S12, d=U8)
+    count = STEPS * beats
+    return dut, _noise(rng, dut, count), count, lambda sink: StabiliserTiming(beats, sink.event).take
+
+
+def _divisive(rng: random.Random) -> Case:
+    n, lanes, _ = _lanes(rng)
+    shared: dict[str, Any] = {"gain_e_bits": 4, "shift": 3, "membrane": MEMBRANE, "bal": S12, "product": S24, "d": U8}
+    dut = DivisiveInhibition(lanes=lanes, g_e=[3] * n, b_e=[1] * n, reciprocal=Reciprocal(4, 8), **shared)
+    return dut, _noise(rng, dut, BEATS), BEATS, lambda sink: DivisiveTiming(sink.event).take
+
+
+def _replay(rng: random.Random) -> Case:
+    n, lanes, beats = _lanes(rng)
+    times = rng.randint(2, 4)
+    dut, count = Replay(n=n, lanes=lanes, current=MEMBRANE, times=times), STEPS * beats
+    return dut, _noise(rng, dut, count), times * count, lambda sink: ReplayTiming(beats, times, sink.event).take
+
+
+def _lif(rng: random.Random) -> Case:
+    n, lanes, beats = _lanes(rng, most=4)
+    dut, count = LIFCore(n=n, lanes=lanes, steps=3, membrane=MEMBRANE, tau_shift=1, theta=64), BEATS // beats * beats
+    return dut, _noise(rng, dut, count), count, lambda sink: LIFTiming(beats, sink.event).take
+
+
+def _encoder(rng: random.Random) -> Case:
+    events = rng.choice([1, 1, 2, 3])
+    groups, beats = rng.randint(1, 4), rng.randint(1, 4)
+    lanes = groups * events
+    dut = EventEncoder(n=lanes * beats, lanes=lanes, membrane=MEMBRANE, events=events)
+    neuron = dut.i.p.shape().elem_shape
+    spikes = np.array([[rng.random() < 0.3 for _ in range(lanes)] for _ in range(STEPS * beats)])
+    place = neuron["spike"].offset
+    vectors = [sum(1 << k * neuron.size + place for k in np.flatnonzero(beat).tolist()) for beat in spikes]
+    counts = spikes.reshape(len(spikes), groups, events).sum(1).max(1).tolist()
+
+    def timing(sink: Any) -> Take:
+        return EncoderTiming(beats, iter(counts), sink).take
+
+    return dut, vectors, sum(counts) + STEPS, timing
+
+
+def _readout(rng: random.Random) -> Case:
+    n, lanes, beats = _lanes(rng)
+    steps = rng.randint(1, 3)
+    dut = Readout(n=n, lanes=lanes, steps=steps, bal=S12, logit=S16)
+
+    def timing(sink: Sink) -> Take:
+        readout = ReadoutTiming(beats * steps, lanes)
+        sink.received = readout.results
+        return readout.take
+
+    return dut, _noise(rng, dut, STEPS * beats * steps), STEPS, timing
+
+
+CASES = (_scaling, _floor, _synapses, _population, _global, _serialiser, _stabiliser, _divisive, _replay, _lif)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("case", [*CASES, _encoder, _readout])
+def test_every_beat_passes_when_the_model_says(case: Callable[[random.Random], Case], seed: int) -> None:
+    dut, vectors, outputs, timing = case(random.Random(seed))
+    layout = dut.i.p.shape()
+    # The readout's model is of a taker that is always ready, as that of a network is.
+    stall = 0.0 if case is _readout else (0.0, 0.3, 0.7)[seed % 3]
+    result = exchange(dut, map(layout.from_bits, vectors), outputs, seed=seed, stall=stall)
+    sink = Sink(result.ready)
+    take, offers = timing(sink), iter(result.offered)
+    passed = _passed(take, offers, first=1 if case is _scaling else 0)
+    count = len(result.sent)
+    assert passed[:count] == result.sent, f"seed {seed}"
+    assert sink.received == result.received, f"seed {seed}"
+
+
+def _passed(take: Take, offers: Iterator[int], first: int) -> list[int]:
+    """When the beats pass; a component that reads a memory first takes nothing before the cycle ``first``."""
+    return [take(max(offered, first)) for offered in offers]

@@ -1,0 +1,37 @@
+"""Random networks with random foldings, in batches that are built as one simulator."""
+
+from hw.folding import Folding, row_synapses
+from quant.network import IntegerNetwork
+from tests.hw.test_network import random_foldings
+from tests.random_networks import random_map_network, random_network
+
+__all__ = ["SAMPLES", "batches", "design_foldings", "design_network"]
+
+#: Designs in a bench: side by side they need a single build.
+TOGETHER = 8
+#: Largest shapes. Small networks build faster and have corners of their own.
+LARGEST = (64, 8, 16, 32)
+#: Of each design.
+SAMPLES = 20
+
+
+def batches(count: int) -> list[range]:
+    """The seeds below ``count``."""
+    return [range(k, min(count, k + TOGETHER)) for k in range(0, count, TOGETHER)]
+
+
+def design_network(seed: int, kind: str = "dense") -> IntegerNetwork:
+    """The network of a seed: dense, of maps, or one that becomes spatial."""
+    if kind == "maps":
+        return random_map_network(seed)
+    # A wire for each synapse: large ones take long to build.
+    return random_network(seed, largest=min(LARGEST[seed // 4 % 4], 16 if kind == "spatial" else 64))
+
+
+def design_foldings(network: IntegerNetwork, seed: int) -> list[Folding]:
+    """One lane everywhere, all lanes everywhere, or any."""
+    if seed % 4 == 0:
+        return [Folding(1, 1, 1)] * len(network.layers)
+    if seed % 4 == 1:
+        return [Folding(row_synapses(layer), max(1, layer.n_i), layer.n_e) for layer in network.layers]
+    return random_foldings(network, seed)
