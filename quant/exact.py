@@ -175,4 +175,6 @@ def lif_step(
 
     u = integrate(v, current, theta, tau_shift, factor, reset, select)
     spike = _mask(torch.ge, u, theta)
-    return u, spike, saturate(after_reset(u, spike, theta, reset, select), membrane)
+    # The common reset in one operation instead of four.
+    left = u.sub(spike, alpha=theta) if reset == "subtract" else after_reset(u, spike, theta, reset, select)
+    return u, spike, saturate(left, membrane)

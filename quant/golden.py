@@ -45,7 +45,7 @@ def _float(array: np.ndarray, dtype: torch.dtype) -> Tensor:
 
 
 class _LayerModel:
-    """One layer's tensors, and its step on maps (samples, steps, h, w, c)."""
+    """One layer's tensors, and its step on maps (steps, samples, h, w, c)."""
 
     def __init__(self, layer: Layer, x_max: int) -> None:
         self.layer = layer
@@ -93,16 +93,22 @@ def _reciprocals(signals: dict[str, Tensor], neurons: Neurons) -> dict[str, Tens
 
 
 def _lif(currents: Tensor, steps: int, neurons: Neurons, record: Collection[str]) -> dict[str, Tensor]:
-    """``spike`` of every step, and ``u`` and ``v`` on request, from currents (samples, steps or 1, h, w, n)."""
-    currents = currents.to(state_dtype(neurons.membrane, neurons.leak))
+    """``spike`` of every step, and ``u`` and ``v`` on request, from currents (steps or 1, samples, h, w, n)."""
+    currents = currents.to(state_dtype(neurons.membrane, neurons.leak)).expand(steps, -1, -1, -1, -1)
+    signals = {name: currents.new_empty(currents.shape) for name in ("u", "v") if name in record}
+    signals["spike"] = torch.empty(currents.shape)  # float32, as most products take them
     dynamics = (neurons.membrane, neurons.tau_shift, neurons.theta, neurons.leak, neurons.reset)
-    v = torch.zeros_like(currents[:, 0])
-    signals: dict[str, list[Tensor]] = {name: [] for name in ("u", "v", "spike") if name == "spike" or name in record}
-    for current in currents.expand(-1, steps, -1, -1, -1).unbind(1):
+    v = torch.zeros_like(currents[0])
+    for t, current in enumerate(currents):
         u, spike, v = lif_step(v, current, *dynamics)
         for name, values in signals.items():
-            values.append({"u": u, "v": v, "spike": spike}[name])
-    return {name: torch.stack(values, 1) for name, values in signals.items()}
+            values[t] = {"u": u, "v": v, "spike": spike}[name]
+    return signals
+
+
+def _recorded(signal: Tensor) -> np.ndarray:
+    """A signal (steps, samples, h, w, n) as a :class:`Trace` has it."""
+    return signal.transpose(0, 1).flatten(2).long().contiguous().numpy()
 
 
 class GoldenModel:
@@ -154,7 +160,7 @@ class GoldenModel:
         self.check_codes(codes)
         trace = Trace(np.empty(0), np.empty(0))
         x = torch.from_numpy(np.ascontiguousarray(codes)).unflatten(-1, self.network.input.map)
-        maps = {NETWORK_INPUT: x.unsqueeze(1) if self.network.input.kind == "static" else x}
+        maps = {NETWORK_INPUT: x.unsqueeze(0) if self.network.input.kind == "static" else x.transpose(0, 1)}
         for i, model in enumerate(self._layers):
             sources = model.layer.wiring.sources_of(i)
             first, *others = (maps[j].to(model.dtype) for j in sources)
@@ -169,12 +175,11 @@ class GoldenModel:
                 signals |= _lif(signals["current"], self.network.steps, neurons, record)
                 maps[i] = signals["spike"]
             else:
-                logits = signals["bal"].sum(1).long()
-                classes = first_argmax(logits.flatten(1))
-                trace.logits, trace.classes = logits.flatten(1).numpy(), classes.numpy()
-                signals |= {"logits": logits[:, None], "class": classes[:, None, None, None, None]}
-            wanted = {(i, name): s.flatten(2).long().numpy() for name, s in signals.items() if name in record}
-            trace.signals |= wanted
+                logits = signals["bal"].sum(0, keepdim=True).long()
+                classes = first_argmax(logits)
+                trace.logits, trace.classes = logits[0].flatten(1).numpy(), classes.flatten().numpy()
+                signals |= {"logits": logits, "class": classes[..., None]}
+            trace.signals |= {(i, name): _recorded(s) for name, s in signals.items() if name in record}
         return trace
 
     def batches(self, codes: np.ndarray, record: Collection[str] = ()) -> Iterator[Trace]:
