@@ -397,12 +397,11 @@ def _integrate(current: Tensor, tau_shift: int) -> tuple[Tensor, Tensor]:
 def _integrate_codes(membrane: Format, current: Tensor, tau_shift: int) -> tuple[Tensor, Tensor]:
     """The same in the golden model's integers, of currents that are multiples of the membrane format's step."""
     codes = (current * (1 << membrane.frac)).to(state_dtype(membrane))
-    us, spikes, v = [], [], torch.zeros_like(codes[0])
-    for step in codes.unbind(0):
-        u, spike, v = lif_step(v, step, membrane, tau_shift, 1 << membrane.frac)
-        us.append(u)
-        spikes.append(spike)
-    return torch.stack(us).to(current.dtype).mul_(membrane.step), torch.stack(spikes).to(current.dtype)
+    us, spikes = (torch.empty(current.shape, dtype=current.dtype, device=current.device) for _ in range(2))
+    v = torch.zeros_like(codes[0])
+    for t, step in enumerate(codes.unbind(0)):
+        us[t], spikes[t], v = lif_step(v, step, membrane, tau_shift, 1 << membrane.frac)
+    return us.mul_(membrane.step), spikes
 
 
 class LIF(nn.Module):
