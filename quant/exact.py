@@ -79,8 +79,7 @@ def stabilise(d: Tensor, floor: int | Tensor = 0) -> Tensor:
     none = torch.finfo(d.dtype).max
     zero = _mask(torch.eq, d, 0)
     smallest = torch.add(d, zero, alpha=none).flatten(-3).amin(-1)[..., None, None, None]
-    smallest = torch.where(smallest < none, smallest, 0)
-    return torch.addcmul(d * _mask(torch.gt, d, 0), zero, smallest)
+    return torch.addcmul(d, zero, torch.where(smallest < none, smallest, 0))
 
 
 def _places(d: Tensor, r: Reciprocal) -> Tensor:

@@ -81,7 +81,7 @@ class _LayerModel:
         bal, i_ie = self._product(x, self.weights).split((self.layer.n_e, self.layer.n_i), dim=-1)
         if not self.direct:
             bal = self.layer.a * bal.double() - i_ie.double() @ self.w_ei
-        signals = {"bal": bal, "i_ie": i_ie}
+        signals = {"bal": bal, "i_ie": i_ie.contiguous()}  # a factor of a product
         return signals | {"i_ee": self._product(x, self.w_ee)} if "i_ee" in record else signals
 
     def current(self, signals: dict[str, Tensor], neurons: Neurons) -> dict[str, Tensor]:

@@ -314,8 +314,11 @@ class EILayer(SpikingLayer):
         match prop.stabilisation:
             case "none":
                 return torch.where(i_sh > 0, i_sh, EPSILON)
+            case "adaptive" if prop.straight_through:
+                with torch.no_grad():
+                    d = stabilise(i_sh)
             case "adaptive":
-                d = stabilise(i_sh)
+                d = stabilise(i_sh.relu())  # a zero that is replaced has no gradient
             case "floor":
                 d = stabilise(i_sh, floor)
         return straight_through(i_sh, d) if prop.straight_through and d is not i_sh else d
