@@ -79,8 +79,7 @@ def stabilise(d: Tensor, floor: int | Tensor = 0) -> Tensor:
     none = torch.finfo(d.dtype).max
     zero = _mask(torch.eq, d, 0)
     smallest = torch.add(d, zero, alpha=none).flatten(-3).amin(-1)[..., None, None, None]
-    smallest = torch.where(smallest < none, smallest, 0)
-    return torch.addcmul(d * _mask(torch.gt, d, 0), zero, smallest)
+    return torch.addcmul(d, zero, torch.where(smallest < none, smallest, 0))
 
 
 def _places(d: Tensor, r: Reciprocal) -> Tensor:
@@ -120,7 +119,22 @@ def scale(product: Tensor, shift: int | Tensor, b_e: Tensor, membrane: Format) -
     return saturate(round_shift(product, shift) + b_e, membrane)
 
 
-def divide(bal: Tensor, d: Tensor, g_e: Tensor, b_e: Tensor, shift: int, r: Reciprocal, membrane: Format) -> Tensor:
+def _magnitude(x: Tensor) -> int:
+    least, most = x.aminmax() if x.numel() else (0, 0)
+    return max(-int(least), int(most))
+
+
+def divide(
+    bal: Tensor,
+    d: Tensor,
+    g_e: Tensor,
+    b_e: Tensor,
+    shift: int,
+    r: Reciprocal,
+    membrane: Format,
+    *,
+    narrow: bool = False,
+) -> Tensor:
     """``I = sat(round_shift(g_e * bal * R, shift + e) + b_e)``, and ``b_e`` where ``d`` is 0; :func:`state_dtype`.
 
     Parameters
@@ -128,12 +142,13 @@ def divide(bal: Tensor, d: Tensor, g_e: Tensor, b_e: Tensor, shift: int, r: Reci
     bal, d : (..., n_e) floating-point tensors of integers
         ``d`` after :func:`stabilise`.
     g_e, b_e : (n_e,) int64
+    narrow : bool
+        ``g_e * bal * R`` is proven to be below 2**52 in magnitude; otherwise a look at the values decides.
     """
-    least, most = bal.aminmax() if bal.numel() else (0, 0)
-    if max(-int(least), int(most)) * int(g_e.amax()) << r.bits >= 1 << 52:
+    if not narrow and _magnitude(bal) * int(g_e.amax()) << r.bits >= 1 << 52:
         entry, exponent = reciprocal(d, r)
-        # Past the width of the product every shift gives the same 0: 62 keeps it defined in 64 bits.
-        wide = scale(g_e * bal.long() * entry, (exponent + shift).clamp(max=62), b_e, membrane)
+        # Past the width of the product every shift gives the same 0: 63 keeps it defined in 64 bits.
+        wide = scale(g_e * bal.long() * entry, (exponent + shift).clamp(max=63), b_e, membrane)
         return wide.to(state_dtype(membrane))
     # A product below 2**52 is exact in float64, and so are its quotients by powers of two. Half added is exact up to a
     # shift of 53; beyond, the quotient is below 1/4 in magnitude, and its floor 0 however it is rounded.
@@ -175,4 +190,6 @@ def lif_step(
 
     u = integrate(v, current, theta, tau_shift, factor, reset, select)
     spike = _mask(torch.ge, u, theta)
-    return u, spike, saturate(after_reset(u, spike, theta, reset, select), membrane)
+    # The common reset in one operation instead of four.
+    left = u.sub(spike, alpha=theta) if reset == "subtract" else after_reset(u, spike, theta, reset, select)
+    return u, spike, saturate(left, membrane)

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from quant.errors import ChandelierError
 from quant.exact import convolve, divide, exact_dtype, lif_step, reciprocal, scale, stabilise, state_dtype, sum_pool
+from quant.formats import Format
 from quant.maps import NETWORK_INPUT
 from quant.network import IntegerNetwork, Layer, Neurons
-from quant.widths import network_widths
+from quant.widths import LayerWidths, network_widths
 
 __all__ = ["SIGNALS", "GoldenModel", "Trace"]
 
@@ -40,49 +41,58 @@ class Trace:
     signals: dict[tuple[int, str], np.ndarray] = field(default_factory=dict)
 
 
-def _float(array: np.ndarray, dtype: torch.dtype) -> Tensor:
-    return torch.from_numpy(array.astype(np.float64)).to(dtype).contiguous()
+def _exact(*formats: Format) -> torch.dtype:
+    """The fastest floating-point type that holds every integer of these formats."""
+    return exact_dtype(max(max(-f.min, f.max) for f in formats))
+
+
+def _tensor(array: np.ndarray, dtype: torch.dtype) -> Tensor:
+    return torch.from_numpy(array).to(dtype).contiguous()
 
 
 class _LayerModel:
-    """One layer's tensors, and its step on maps (samples, steps, h, w, c)."""
+    """One layer's tensors, and its step on maps (steps, samples, h, w, c).
 
-    def __init__(self, layer: Layer, x_max: int) -> None:
-        self.layer = layer
-        weights = np.concatenate([layer.w_ee, layer.w_ie]).astype(np.int64)
-        largest = x_max * np.abs(weights).sum(1).astype(np.float64)
-        #: Of currents, and of balance and denominator, whose terms all have one sign up to ``a * i_ee - i_ei``.
-        self.dtype = exact_dtype(int(largest.max()))
-        i_ei = layer.w_ei.astype(np.float64) @ largest[layer.n_e :]
-        gain = 1 if layer.neurons is None else int(layer.neurons.g_i.max(initial=1))
-        self.wide = exact_dtype(int(max(layer.a * largest[: layer.n_e].max(), i_ei.max() * max(1, gain))))
-        self.weights = _float(weights, self.dtype)
-        self.w_ei = _float(layer.w_ei.T, self.wide)
-        if layer.neurons is not None:
-            self.w_sh = _float((layer.w_ei * layer.neurons.g_i.astype(np.int64)).T, self.wide)
-            self.g_e = torch.from_numpy(layer.neurons.g_e.astype(np.int64))
-            self.b_e = torch.from_numpy(layer.neurons.b_e.astype(np.int64))
+    ``bal`` is linear in the inputs, like ``i_ie``, and one product gives both. The extremes that a sum's format is made
+    of bound its partial sums, too. Only where ``bal`` needs a wider type than the currents is it computed from them.
+    """
 
-    def balance(self, x: Tensor) -> dict[str, Tensor]:
-        """``i_ee``, ``i_ie`` and ``bal`` of inputs (..., h, w, c), floating-point integers."""
-        layer = self.layer
-        currents = convolve(x.to(self.dtype), self.weights, layer.wiring.window)
-        if layer.wiring.window:  # a library may convolve by a transform, exact only after rounding
-            currents = currents.round_()
-        i_ee, i_ie = currents.to(self.wide).split((layer.n_e, layer.n_i), dim=-1)
-        i_ie = i_ie.contiguous()  # a factor of two products
-        bal = torch.addmm(i_ee.flatten(end_dim=-2), i_ie.flatten(end_dim=-2), self.w_ei, beta=layer.a, alpha=-1)
-        return {"i_ee": i_ee, "i_ie": i_ie, "bal": bal.view_as(i_ee)}
+    def __init__(self, layer: Layer, widths: LayerWidths) -> None:
+        self.layer, neurons = layer, layer.neurons
+        w_ee, w_ie, w_ei = (w.astype(np.float64) for w in (layer.w_ee, layer.w_ie, layer.w_ei))
+        self.dtype = _exact(widths.i_ee, widths.i_ie)
+        self.direct = _exact(widths.bal) == self.dtype
+        first = layer.a * w_ee - w_ei @ w_ie if self.direct else w_ee
+        self.weights = _tensor(np.concatenate([first, w_ie]), self.dtype)
+        self.w_ee, self.w_ei = _tensor(w_ee, self.dtype), _tensor(w_ei.T, torch.float64)
+        if neurons is not None:
+            self.g_e, self.b_e = (torch.from_numpy(codes.astype(np.int64)) for codes in (neurons.g_e, neurons.b_e))
+            self.narrow = widths.product is not None and widths.product.width <= 52
+            self.w_sh = _tensor((w_ei * neurons.g_i).T, _exact(widths.i_ie, widths.d or widths.i_ie))
+
+    def _product(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Sums of inputs (..., h, w, c), floating-point integers."""
+        sums = convolve(x.to(self.dtype), weights, self.layer.wiring.window)
+        # A library may convolve by a transform, exact only after rounding.
+        return sums.round_() if self.layer.wiring.window else sums
+
+    def balance(self, x: Tensor, record: Collection[str]) -> dict[str, Tensor]:
+        """``bal`` and ``i_ie``, and ``i_ee`` on request, of inputs (..., h, w, c), floating-point integers."""
+        bal, i_ie = self._product(x, self.weights).split((self.layer.n_e, self.layer.n_i), dim=-1)
+        if not self.direct:
+            bal = self.layer.a * bal.double() - i_ie.double() @ self.w_ei
+        signals = {"bal": bal, "i_ie": i_ie.contiguous()}  # a factor of a product
+        return signals | {"i_ee": self._product(x, self.w_ee)} if "i_ee" in record else signals
 
     def current(self, signals: dict[str, Tensor], neurons: Neurons) -> dict[str, Tensor]:
         """``d``, ``divisor`` and ``current`` from what :meth:`balance` gave; without I neurons only ``current``."""
         bal, table = signals["bal"], neurons.reciprocal
         if table is None:
             return {"current": scale(self.g_e * bal.long(), neurons.shift, self.b_e, neurons.membrane)}
-        d = signals["i_ie"] @ self.w_sh
+        d = signals["i_ie"].to(self.w_sh.dtype) @ self.w_sh
         divisor = stabilise(d, neurons.floor)
-        current = divide(bal, divisor, self.g_e, self.b_e, neurons.shift, table, neurons.membrane)
-        return {"d": d, "divisor": divisor, "current": current}
+        codes = (self.g_e, self.b_e, neurons.shift, table, neurons.membrane)
+        return {"d": d, "divisor": divisor, "current": divide(bal, divisor, *codes, narrow=self.narrow)}
 
 
 def _reciprocals(signals: dict[str, Tensor], neurons: Neurons) -> dict[str, Tensor]:
@@ -93,16 +103,22 @@ def _reciprocals(signals: dict[str, Tensor], neurons: Neurons) -> dict[str, Tens
 
 
 def _lif(currents: Tensor, steps: int, neurons: Neurons, record: Collection[str]) -> dict[str, Tensor]:
-    """``spike`` of every step, and ``u`` and ``v`` on request, from currents (samples, steps or 1, h, w, n)."""
-    currents = currents.to(state_dtype(neurons.membrane, neurons.leak))
+    """``spike`` of every step, and ``u`` and ``v`` on request, from currents (steps or 1, samples, h, w, n)."""
+    currents = currents.to(state_dtype(neurons.membrane, neurons.leak)).expand(steps, -1, -1, -1, -1)
+    signals = {name: currents.new_empty(currents.shape) for name in ("u", "v") if name in record}
+    signals["spike"] = torch.empty(currents.shape)  # float32, as most products take them
     dynamics = (neurons.membrane, neurons.tau_shift, neurons.theta, neurons.leak, neurons.reset)
-    v = torch.zeros_like(currents[:, 0])
-    signals: dict[str, list[Tensor]] = {name: [] for name in ("u", "v", "spike") if name == "spike" or name in record}
-    for current in currents.expand(-1, steps, -1, -1, -1).unbind(1):
+    v = torch.zeros_like(currents[0])
+    for t, current in enumerate(currents):
         u, spike, v = lif_step(v, current, *dynamics)
         for name, values in signals.items():
-            values.append({"u": u, "v": v, "spike": spike}[name])
-    return {name: torch.stack(values, 1) for name, values in signals.items()}
+            values[t] = {"u": u, "v": v, "spike": spike}[name]
+    return signals
+
+
+def _recorded(signal: Tensor) -> np.ndarray:
+    """A signal (steps, samples, h, w, n) as a :class:`Trace` has it."""
+    return signal.transpose(0, 1).flatten(2).long().contiguous().numpy()
 
 
 class GoldenModel:
@@ -116,8 +132,8 @@ class GoldenModel:
 
     def __init__(self, network: IntegerNetwork) -> None:
         self.network = network
-        network_widths(network)  # refuses what would not be exact
-        self._layers = [_LayerModel(layer, network.input_max(i)) for i, layer in enumerate(network.layers)]
+        widths = network_widths(network)  # refuses what would not be exact
+        self._layers = [_LayerModel(*each) for each in zip(network.layers, widths, strict=True)]
         self._last_use = {source: i for i, layer in enumerate(network.layers) for source in layer.wiring.sources_of(i)}
 
     def check_codes(self, codes: np.ndarray) -> None:
@@ -154,13 +170,13 @@ class GoldenModel:
         self.check_codes(codes)
         trace = Trace(np.empty(0), np.empty(0))
         x = torch.from_numpy(np.ascontiguousarray(codes)).unflatten(-1, self.network.input.map)
-        maps = {NETWORK_INPUT: x.unsqueeze(1) if self.network.input.kind == "static" else x}
+        maps = {NETWORK_INPUT: x.unsqueeze(0) if self.network.input.kind == "static" else x.transpose(0, 1)}
         for i, model in enumerate(self._layers):
             sources = model.layer.wiring.sources_of(i)
             first, *others = (maps[j].to(model.dtype) for j in sources)
             x = sum_pool(sum(others, first), model.layer.wiring.pool)
             maps = {j: spikes for j, spikes in maps.items() if self._last_use.get(j, 0) > i}
-            signals = model.balance(x)
+            signals = model.balance(x, record)
             neurons = model.layer.neurons
             if neurons is not None:
                 signals |= model.current(signals, neurons)
@@ -169,12 +185,11 @@ class GoldenModel:
                 signals |= _lif(signals["current"], self.network.steps, neurons, record)
                 maps[i] = signals["spike"]
             else:
-                logits = signals["bal"].sum(1).long()
-                classes = first_argmax(logits.flatten(1))
-                trace.logits, trace.classes = logits.flatten(1).numpy(), classes.numpy()
-                signals |= {"logits": logits[:, None], "class": classes[:, None, None, None, None]}
-            wanted = {(i, name): s.flatten(2).long().numpy() for name, s in signals.items() if name in record}
-            trace.signals |= wanted
+                logits = signals["bal"].sum(0, keepdim=True).long()
+                classes = first_argmax(logits)
+                trace.logits, trace.classes = logits[0].flatten(1).numpy(), classes.flatten().numpy()
+                signals |= {"logits": logits, "class": classes[..., None]}
+            trace.signals |= {(i, name): _recorded(s) for name, s in signals.items() if name in record}
         return trace
 
     def batches(self, codes: np.ndarray, record: Collection[str] = ()) -> Iterator[Trace]:

@@ -110,28 +110,33 @@ class NeuronCodes:
 
 
 class _Codes(torch.autograd.Function):
-    """``round(x / step)`` in least..most; the gradient passes where it did not saturate.
+    """``round(x / step)`` in least..most of every ``x``; the gradient passes where it did not saturate.
 
     Written out because the gradient of ``clamp`` takes longer than the rest of a small layer.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, step: Tensor, most: int, least: int) -> Tensor:
-        scaled = x / step
-        codes = scaled.clamp(least, most)
-        ctx.save_for_backward(scaled, torch.eq(codes, scaled, out=torch.empty_like(codes)), step)
-        return codes.round_()
+    def forward(ctx: Any, step: Tensor, most: int, least: int, *xs: Tensor) -> tuple[Tensor, ...]:
+        scaled = [x / step for x in xs]
+        codes = [ratio.clamp(least, most) for ratio in scaled]
+        inside = [torch.eq(*pair, out=torch.empty_like(pair[0])) for pair in zip(codes, scaled, strict=True)]
+        ctx.save_for_backward(step, *scaled, *inside)
+        return tuple(code.round_() for code in codes)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
-        scaled, inside, step = ctx.saved_tensors
-        d_x = (gradients[0] * inside).div_(step)
-        return d_x, -(d_x * scaled).sum() if ctx.needs_input_grad[1] else None, None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        step, *saved = ctx.saved_tensors
+        scaled, inside = saved[: len(gradients)], saved[len(gradients) :]
+        d_xs = [(gradient * mask).div_(step) for gradient, mask in zip(gradients, inside, strict=True)]
+        d_step = None
+        if ctx.needs_input_grad[0]:
+            d_step = -torch.stack([(d_x * ratio).sum() for d_x, ratio in zip(d_xs, scaled, strict=True)]).sum()
+        return d_step, None, None, *d_xs
 
 
 def _codes(x: Tensor, step: Tensor, most: int, least: int = 0) -> Tensor:
     """Codes of ``x``: see :class:`_Codes`."""
-    return _Codes.apply(x, step, most, least)
+    return _Codes.apply(step, most, least, x)[0]
 
 
 def _require_finite(name: str, x: Tensor) -> None:
@@ -151,22 +156,21 @@ class LayerQuantiser(nn.Module):
         self.scheme = scheme
         self.log_step = nn.Parameter(torch.tensor(math.nan)) if scheme.step == "learned" else None
 
-    def _calibrated_step(self, w_ee: Tensor, w_ie: Tensor) -> Tensor:
-        mean = (w_ee.sum() + w_ie.sum()) / (w_ee.numel() + w_ie.numel())
-        if not 0 < mean < math.inf:
+    def _calibrated_step(self, mean: Tensor) -> Tensor:
+        if not 0 < mean.item() < math.inf:
             raise ChandelierError(f"w_ee and w_ie have the mean {mean}: there is nothing to quantise")
         return 5 * mean / ((1 << self.scheme.synapse_bits) - 1)
 
-    def _step(self, w_ee: Tensor, w_ie: Tensor) -> Tensor:
-        """The step of the synapses, a scalar."""
+    def _step(self, mean: Tensor, weights: int) -> Tensor:
+        """The step of so many synapses of that mean, a scalar."""
         if self.log_step is None:
-            return self._calibrated_step(w_ee.detach(), w_ie.detach())
+            return self._calibrated_step(mean)
         if self.log_step.isnan():
             with torch.no_grad():
-                self.log_step.copy_(self._calibrated_step(w_ee, w_ie).log())
+                self.log_step.copy_(self._calibrated_step(mean).log())
         # As LSQ does with the step's gradient, that of its logarithm, which keeps it positive, is scaled by
         # 1/sqrt(weights * largest code).
-        scale = ((w_ee.numel() + w_ie.numel()) * ((1 << self.scheme.synapse_bits) - 1)) ** -0.5
+        scale = (weights * ((1 << self.scheme.synapse_bits) - 1)) ** -0.5
         return straight_through(self.log_step * scale, self.log_step).exp()
 
     def synapses(self, w_ee: Tensor, w_ie: Tensor, x_max: int) -> tuple[Tensor, Tensor, Tensor, int]:
@@ -174,13 +178,16 @@ class LayerQuantiser(nn.Module):
 
         The codes have the floating-point type in which such currents are exact.
         """
-        _require_finite("w_ee", w_ee)
-        _require_finite("w_ie", w_ie)
-        step = self._step(w_ee, w_ie)
+        weights = w_ee.numel() + w_ie.numel()
+        mean = (w_ee.detach().sum() + w_ie.detach().sum()) / weights
+        if not math.isfinite(mean.item()):
+            _require_finite("w_ee", w_ee)
+            _require_finite("w_ie", w_ie)
+        step = self._step(mean, weights)
         most = (1 << self.scheme.synapse_bits) - 1
         i_max = w_ee.shape[1] * x_max * most
-        dtype = exact_dtype(i_max)
-        return _codes(w_ee, step, most).to(dtype), _codes(w_ie, step, most).to(dtype), step, i_max
+        w_ee, w_ie = (codes.to(exact_dtype(i_max)) for codes in _Codes.apply(step, most, 0, w_ee, w_ie))
+        return w_ee, w_ie, step, i_max
 
     def signed_synapses(self, w: Tensor, x_max: int) -> tuple[Tensor, Tensor]:
         """Codes of the signed synapses ``w`` (n, d) of a layer without I neurons, and their step.

@@ -314,8 +314,11 @@ class EILayer(SpikingLayer):
         match prop.stabilisation:
             case "none":
                 return torch.where(i_sh > 0, i_sh, EPSILON)
+            case "adaptive" if prop.straight_through:
+                with torch.no_grad():
+                    d = stabilise(i_sh)
             case "adaptive":
-                d = stabilise(i_sh)
+                d = stabilise(i_sh.relu())  # a zero that is replaced has no gradient
             case "floor":
                 d = stabilise(i_sh, floor)
         return straight_through(i_sh, d) if prop.straight_through and d is not i_sh else d
@@ -397,12 +400,11 @@ def _integrate(current: Tensor, tau_shift: int) -> tuple[Tensor, Tensor]:
 def _integrate_codes(membrane: Format, current: Tensor, tau_shift: int) -> tuple[Tensor, Tensor]:
     """The same in the golden model's integers, of currents that are multiples of the membrane format's step."""
     codes = (current * (1 << membrane.frac)).to(state_dtype(membrane))
-    us, spikes, v = [], [], torch.zeros_like(codes[0])
-    for step in codes.unbind(0):
-        u, spike, v = lif_step(v, step, membrane, tau_shift, 1 << membrane.frac)
-        us.append(u)
-        spikes.append(spike)
-    return torch.stack(us).to(current.dtype).mul_(membrane.step), torch.stack(spikes).to(current.dtype)
+    us, spikes = (torch.empty(current.shape, dtype=current.dtype, device=current.device) for _ in range(2))
+    v = torch.zeros_like(codes[0])
+    for t, step in enumerate(codes.unbind(0)):
+        us[t], spikes[t], v = lif_step(v, step, membrane, tau_shift, 1 << membrane.frac)
+    return us.mul_(membrane.step), spikes
 
 
 class LIF(nn.Module):

@@ -1,5 +1,7 @@
 """The golden model against a plain-integer reference that shares nothing with it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,31 +9,54 @@ import torch
 from quant import golden
 from quant.errors import ChandelierError
 from quant.golden import SIGNALS, GoldenModel, first_argmax
+from quant.network import IntegerNetwork
+from quant.widths import network_widths
 from tests.random_networks import random_codes, random_map_network, random_network
 from tests.reference import reference
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_every_signal_equals_the_reference(seed: int) -> None:
-    network = random_network(seed, largest=24)
-    codes = random_codes(network, 6, seed)
+def check(network: IntegerNetwork, samples: int, seed: int) -> None:
+    """Compares every signal with the reference."""
+    codes = random_codes(network, samples, seed)
     trace = GoldenModel(network).run(codes, SIGNALS)
     for sample in range(len(codes)):
         for (layer, signal), expected in reference(network, codes[sample]).items():
             got = trace.signals[layer, signal][sample]
             assert np.array_equal(got, np.array(expected)), f"seed {seed}, sample {sample}, layer {layer}, {signal}"
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_signal_equals_the_reference(seed: int) -> None:
+    check(random_network(seed, largest=24), 6, seed)
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_every_signal_of_maps_equals_the_reference(seed: int) -> None:
     """Convolutions, pooling, residual sums, both stabilisers, and layers without inhibition."""
-    network = random_map_network(seed)
-    codes = random_codes(network, 4, seed)
-    trace = GoldenModel(network).run(codes, SIGNALS)
-    for sample in range(len(codes)):
-        for (layer, signal), expected in reference(network, codes[sample]).items():
-            got = trace.signals[layer, signal][sample]
-            assert np.array_equal(got, np.array(expected)), f"seed {seed}, sample {sample}, layer {layer}, {signal}"
+    check(random_map_network(seed), 4, seed)
+
+
+def widened(network: IntegerNetwork) -> IntegerNetwork | None:
+    """The network with a first layer whose ``bal`` leaves float32 and whose product leaves float64, if it can."""
+    first = network.layers[0]
+    if first.neurons is None or first.neurons.reciprocal is None:
+        return None
+    gains = {"g_e": (first.neurons.g_e.astype(np.uint16) << 8) | 0xFF, "gain_e_bits": 16, "shift": 40}
+    neurons = replace(first.neurons, **gains, reciprocal=replace(first.neurons.reciprocal, bits=16))  # type: ignore[arg-type]
+    wide = replace(network, layers=(replace(first, a=first.a << 12, neurons=neurons), *network.layers[1:]))
+    try:
+        widths = network_widths(wide)[0]
+    except ChandelierError:
+        return None
+    assert widths.product is not None
+    return wide if widths.bal.width > 25 and widths.product.width > 53 else None
+
+
+def test_wide_balances_and_products_equal_the_reference() -> None:
+    wide = [(seed, network) for seed in range(200) if (network := widened(random_network(seed, largest=24)))]
+    assert len(wide) > 20
+    for seed, network in wide:
+        check(network, 6, seed)
 
 
 def test_a_batch_equals_its_samples_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
