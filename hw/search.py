@@ -16,8 +16,8 @@ __all__ = ["Fit", "fastest_foldings"]
 FILL = 0.85
 #: From one candidate to the next, cycles differ by this factor.
 RESOLUTION = 1.1
-#: ``progress(cycles, verdict)``: so many cycles a sample have been tried.
-Progress = Callable[[int, str], None]
+#: ``progress(done, most, verdict)``: so many trials of at most so many have been made, the last with that outcome.
+Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def fastest_foldings(
     network: IntegerNetwork,
     device: str,
     activity: Sequence[float] | None = None,
-    progress: Progress = lambda cycles, verdict: None,
+    progress: Progress = lambda done, most, verdict: None,
 ) -> Fit:
     """The folding of the fewest cycles a sample that fits the device, by bisection of the cycles.
 
@@ -77,14 +77,16 @@ def fastest_foldings(
         candidates.append(min(most, max(candidates[-1] + 1, round(candidates[-1] * RESOLUTION))))
     found: Fit | None = None
     limit = "all lanes that there are"
-    low, high = 0, len(candidates)
+    low, high, done, trials = 0, len(candidates), 0, len(candidates).bit_length()
     while low < high:
         middle = (low + high) // 2
         foldings = foldings_for(network, candidates[middle], activity)
+        progress(done, trials, f"{candidates[middle]} cycles a sample")
         with tempfile.TemporaryDirectory(prefix="chandelier-") as scratch:
             usage = packed_usage(network, Path(scratch) / "trial", device=device, foldings=foldings)
         excess = _excess(usage)
-        progress(candidates[middle], excess or "fits")
+        done += 1
+        progress(done, trials, f"{candidates[middle]} cycles a sample: {excess or 'fits'}")
         if excess:
             low, limit = middle + 1, excess
         else:

@@ -220,9 +220,11 @@ class Fold(StrEnum):
     SPATIAL = "spatial"
 
 
-def _activity(network: IntegerNetwork, target: int | None, data: str | None) -> "list[float] | None":
-    """What ``--target-cycles`` reckons with: the activity on a data set; without one nothing is known of it."""
-    if target is None or data is None:
+def _activity(
+    network: IntegerNetwork, target: int | None, device: str | None, data: str | None
+) -> "list[float] | None":
+    """What ``--target-cycles`` and ``--device`` reckon with: the activity on a data set; unknown without one."""
+    if data is None or (target is None and device is None):
         return None
     from sw.activity import activity_of
 
@@ -282,8 +284,13 @@ def rtl_command(
     ] = Path("build"),
     fold: FoldOption = Fold.EVENTS,
     target_cycles: TargetCycles = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="The fastest lanes that fit it, found by synthesis in minutes: ecp5-25f | ecp5-85f | ..."),
+    ] = None,
+    clock: Annotated[float, typer.Option(min=1e-3, help="MHz, for the images/s that --device prints.")] = 100.0,
     data: Annotated[
-        str | None, typer.Option(help="Data set, or .npz: measures the activity for --target-cycles there.")
+        str | None, typer.Option(help="Data set, or .npz: measures the activity for --target-cycles or --device there.")
     ] = None,
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
@@ -292,11 +299,12 @@ def rtl_command(
     """Generate plain Verilog-2005 with its memory images, file list, and a manifest with hashes and the interface."""
     from hw.folding import slowest_stage
     from hw.rtl import write_rtl
+    from sw.synth import fit_device
 
     integers = load_network(network)
-    if data is not None and target_cycles is None:
-        raise ChandelierError("--data needs --target-cycles")
-    activity = _activity(integers, target_cycles, data)
+    if data is not None and target_cycles is None and device is None:
+        raise ChandelierError("--data needs --target-cycles or --device")
+    activity = _activity(integers, target_cycles, device, data)
     foldings = _foldings(
         integers,
         fold,
@@ -306,8 +314,21 @@ def rtl_command(
         population_lanes=population_lanes,
         neuron_lanes=neuron_lanes,
     )
+    fit = None
+    if device is not None:
+        if fold is Fold.SPATIAL or any(
+            x is not None for x in (target_cycles, synapse_lanes, population_lanes, neuron_lanes)
+        ):
+            raise ChandelierError(f"--device {device} chooses the lanes: leave --fold, --target-cycles and lanes out")
+        with progress_bars() as progress:
+            fit = fit_device(integers, device, activity, progress)
+        foldings = fit.foldings
     manifest = write_rtl(integers, output, foldings=foldings)
     rows = {name: f"{(output / name).stat().st_size} bytes" for name in manifest.files}
+    if fit is not None:
+        rows |= {kind: str(usage) for kind, usage in fit.usage.items()}
+        rows["limit"] = fit.limit
+        rows["speed"] = f"{clock * 1e6 / fit.cycles:,.0f} images/s at {clock:g} MHz"
     if manifest.timing is not None:
         rows["cycles"] = f"{manifest.timing.interval} from sample to sample, {manifest.timing.latency} to a result"
     if foldings != "spatial":
@@ -344,7 +365,7 @@ def cosim_command(
     from sw.cosim import cosimulate_network, report_rows, require_caught
 
     integers = load_network(network)
-    activity = _activity(integers, target_cycles, data)
+    activity = _activity(integers, target_cycles, None, data)
     foldings = _foldings(
         integers,
         fold,
@@ -414,7 +435,7 @@ def synth_command(
     from sw.synth import parse_seeds, synthesis_table, synthesise_network, write_json
 
     integers = load_network(network)
-    activity = _activity(integers, target_cycles, data)
+    activity = _activity(integers, target_cycles, None, data)
     foldings = _foldings(
         integers,
         fold,
@@ -467,7 +488,7 @@ def info_command(
             raise ChandelierError(f"{option} needs --data")
     lanes = {"synapse_lanes": synapse_lanes, "population_lanes": population_lanes, "neuron_lanes": neuron_lanes}
     chosen = data is not None or target_cycles is not None or any(lanes.values())
-    activity = _activity(integers, target_cycles, data)
+    activity = _activity(integers, target_cycles, None, data)
     foldings = _foldings(integers, Fold.EVENTS, target_cycles, activity, **lanes) if chosen else None
     assert foldings != "spatial"
     measured = None

@@ -10,13 +10,14 @@ from rich.table import Table
 
 from hw.cycles import Prediction
 from hw.folding import Foldings
+from hw.search import Fit, fastest_foldings
 from hw.synthesis import SynthesisReport, synthesise
 from quant.errors import ChandelierError
 from quant.files import replacing
 from quant.network import IntegerNetwork
 from sw.console import Update, key_value_table
 
-__all__ = ["parse_events", "parse_seeds", "synthesis_table", "synthesise_network", "write_json"]
+__all__ = ["fit_device", "parse_events", "parse_seeds", "synthesis_table", "synthesise_network", "write_json"]
 
 #: More would run for days.
 _MOST_SEEDS = 100
@@ -69,6 +70,13 @@ def synthesise_network(
         progress(what, int(doing != "synthesising" and doing != "placing and routing"), 1, doing)
 
     return synthesise(network, directory, device=device, foldings=foldings, seeds=seeds, clock=clock, progress=show)
+
+
+def fit_device(network: IntegerNetwork, device: str, activity: Sequence[float] | None, progress: Update) -> Fit:
+    """As ``hw.search.fastest_foldings``, with a bar for the trials."""
+    return fastest_foldings(
+        network, device, activity, lambda done, most, verdict: progress("trials", done, most, verdict)
+    )
 
 
 def write_json(report: SynthesisReport, prediction: Prediction | None, path: Path) -> None:

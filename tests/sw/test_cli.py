@@ -206,6 +206,11 @@ def test_importing_says_what_it_reads_and_what_is_wrong(tmp_path: Path) -> None:
         (("rtl", "n.safetensors", "--synapse-lanes", "1,2,3,4,5,6"), ("--synapse-lanes takes one number",)),
         (("rtl", "n.safetensors", "--neuron-lanes", "1000"), ("neuron_lanes of layer 0 must be 1..", "not 1000")),
         (("rtl", "n.safetensors", "--target-cycles", "1"), ("no folding takes 1 cycles a sample: ", "in all lanes")),
+        (("rtl", "n.safetensors", "--device", "z80"), ("--device must be one of ecp5-25f, ", "not z80")),
+        (
+            ("rtl", "n.safetensors", "--device", "ecp5-25f", "--neuron-lanes", "2"),
+            ("--device ecp5-25f chooses the lanes",),
+        ),
         (("rtl", "n.safetensors", "--fold", "origami"), ("'--fold'", "'events', 'spatial'")),
         (
             ("rtl", "n.safetensors", "--fold", "spatial", "--synapse-lanes", "8"),
