@@ -119,7 +119,6 @@ def measure(
         If the data do not fit the network, or the network does not become hardware.
     """
     design = Network(network, foldings)
-    design.elaborate(None)  # or Amaranth would remark that it was not
     events = GoldenModel(network).events(dataset_codes(network, load(data), samples))
     counts, activity = _shares(network, events)
     operations = count_operations(design, events)

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import warnings
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -548,6 +549,8 @@ def data_import_command(
 
 def main() -> None:
     """Entry point of the ``chandelier`` command."""
+    # Of Amaranth, for those who write components: that one was made, and not elaborated. Some verbs only look at them.
+    warnings.filterwarnings("ignore", message=r".* created but never used")
     app(prog_name="chandelier")
 
 

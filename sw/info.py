@@ -95,7 +95,6 @@ def _hardware(network: IntegerNetwork, given: Sequence[Folding] | None, measured
     except ChandelierError as error:
         return [key_value_table("hardware", {"none yet": error})]
     foldings, engines = design.foldings, design.engines
-    design.elaborate(None)  # or Amaranth would remark that it was not
     guess = [DENSITY * most for most in sources(network)]
     prediction = measured.prediction if measured else predict_cycles(network, foldings, guess)
     rows = {
