@@ -41,9 +41,9 @@ class Trace:
     signals: dict[tuple[int, str], np.ndarray] = field(default_factory=dict)
 
 
-def _exact(*formats: Format) -> torch.dtype:
-    """The fastest floating-point type that holds every integer of these formats."""
-    return exact_dtype(max(max(-f.min, f.max) for f in formats))
+def _largest(*formats: Format) -> int:
+    """The largest magnitude in these formats."""
+    return max(max(-f.min, f.max) for f in formats)
 
 
 def _tensor(array: np.ndarray, dtype: torch.dtype) -> Tensor:
@@ -57,18 +57,20 @@ class _LayerModel:
     of bound its partial sums, too. Only where ``bal`` needs a wider type than the currents is it computed from them.
     """
 
-    def __init__(self, layer: Layer, widths: LayerWidths) -> None:
+    def __init__(self, layer: Layer, widths: LayerWidths, x_max: int) -> None:
         self.layer, neurons = layer, layer.neurons
         w_ee, w_ie, w_ei = (w.astype(np.float64) for w in (layer.w_ee, layer.w_ie, layer.w_ei))
-        self.dtype = _exact(widths.i_ee, widths.i_ie)
-        self.direct = _exact(widths.bal) == self.dtype
+        self.dtype = exact_dtype(_largest(widths.i_ee, widths.i_ie))
+        # Where products are rounded, the larger of them is to have some bits of room.
+        self.direct = exact_dtype(_largest(widths.bal) << (6 if layer.wiring.window else 0)) == self.dtype
         first = layer.a * w_ee - w_ei @ w_ie if self.direct else w_ee
-        self.weights = _tensor(np.concatenate([first, w_ie]), self.dtype)
-        self.w_ee, self.w_ei = _tensor(w_ee, self.dtype), _tensor(w_ei.T, torch.float64)
+        self.weights, self.w_ee = _tensor(np.concatenate([first, w_ie]), self.dtype), _tensor(w_ee, self.dtype)
+        terms = x_max * np.maximum(layer.a * np.abs(w_ee).sum(1), w_ei @ w_ie.sum(1))
+        self.w_ei = _tensor(w_ei.T, exact_dtype(int(terms.max())))
         if neurons is not None:
             self.g_e, self.b_e = (torch.from_numpy(codes.astype(np.int64)) for codes in (neurons.g_e, neurons.b_e))
             self.narrow = widths.product is not None and widths.product.width <= 52
-            self.w_sh = _tensor((w_ei * neurons.g_i).T, _exact(widths.i_ie, widths.d or widths.i_ie))
+            self.w_sh = _tensor((w_ei * neurons.g_i).T, exact_dtype(_largest(widths.i_ie, widths.d or widths.i_ie)))
 
     def _product(self, x: Tensor, weights: Tensor) -> Tensor:
         """Sums of inputs (..., h, w, c), floating-point integers."""
@@ -79,9 +81,10 @@ class _LayerModel:
     def balance(self, x: Tensor, record: Collection[str]) -> dict[str, Tensor]:
         """``bal`` and ``i_ie``, and ``i_ee`` on request, of inputs (..., h, w, c), floating-point integers."""
         bal, i_ie = self._product(x, self.weights).split((self.layer.n_e, self.layer.n_i), dim=-1)
+        i_ie = i_ie.contiguous()  # a factor of products
         if not self.direct:
-            bal = self.layer.a * bal.double() - i_ie.double() @ self.w_ei
-        signals = {"bal": bal, "i_ie": i_ie.contiguous()}  # a factor of a product
+            bal = self.layer.a * bal.to(self.w_ei.dtype) - i_ie.to(self.w_ei.dtype) @ self.w_ei
+        signals = {"bal": bal, "i_ie": i_ie}
         return signals | {"i_ee": self._product(x, self.w_ee)} if "i_ee" in record else signals
 
     def current(self, signals: dict[str, Tensor], neurons: Neurons) -> dict[str, Tensor]:
@@ -133,7 +136,8 @@ class GoldenModel:
     def __init__(self, network: IntegerNetwork) -> None:
         self.network = network
         widths = network_widths(network)  # refuses what would not be exact
-        self._layers = [_LayerModel(*each) for each in zip(network.layers, widths, strict=True)]
+        layers = enumerate(zip(network.layers, widths, strict=True))
+        self._layers = [_LayerModel(*each, network.input_max(i)) for i, each in layers]
         self._last_use = {source: i for i, layer in enumerate(network.layers) for source in layer.wiring.sources_of(i)}
 
     def check_codes(self, codes: np.ndarray) -> None:
