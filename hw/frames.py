@@ -150,7 +150,8 @@ class FrameReceiver(wiring.Component):
     def _elaborate_memory(self, m: Module, headers: Any, write: Any, place: Any, byte: Any) -> None:
         """The payloads, each in a slot of its own; a frame that finds no room leaves the others alone."""
         slot_bits = len(self.address)
-        m.submodules.payloads = memory = Memory(shape=8, depth=self._window << slot_bits, init=[])
+        memory: Any = Memory(shape=8, depth=self._window << slot_bits, init=[])
+        m.submodules.payloads = memory
         writer, reader = memory.write_port(), memory.read_port()
         filling, offered = Signal(index_of(self._window)), Signal(index_of(self._window))
 

@@ -188,7 +188,8 @@ class Result:
         if len(head) < 6 or len(logits) % logit_bytes:
             raise ValueError(f"a result has 6 bytes and {logit_bytes} for each logit, not {len(payload)}")
         values = (logits[k : k + logit_bytes] for k in range(0, len(logits), logit_bytes))
-        return cls(*struct.unpack("<HI", head), tuple(int.from_bytes(v, "little", signed=True) for v in values))
+        predicted, cycles = struct.unpack("<HI", head)
+        return cls(predicted, cycles, tuple(int.from_bytes(v, "little", signed=True) for v in values))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from hw.frames import FrameReceiver, FrameTransmitter
 from hw.layouts import index_of, result_layout
 from hw.manifest import InputPort, Manifest
 from hw.protocol import ANSWER, Greeting, Message, Refusal, code_bits, sample_bytes
-from hw.uart import UARTReceiver, UARTTransmitter
+from hw.uart import UARTReceiver, UARTTransmitter, line
 from quant.errors import ChandelierError
 from quant.formats import Format
 
@@ -138,8 +138,8 @@ class SerialShell(wiring.Component):
         result = result_layout(manifest.output.classes, Format(logits.width, signed=logits.signed))
         super().__init__(
             {
-                "rx": In(1, init=1),
-                "tx": Out(1, init=1),
+                "rx": line(In),
+                "tx": line(Out),
                 "leds": Out(leds_layout()),
                 "events": Out(stream.Signature(manifest.input.width)),
                 "results": In(stream.Signature(result)),
@@ -268,7 +268,7 @@ class SerialDesign(wiring.Component):
     def __init__(self, manifest: Manifest, *, divisor: int) -> None:
         self._top = manifest.top
         self._shell = SerialShell(manifest, divisor=divisor)
-        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "leds": Out(leds_layout())})
+        super().__init__({"rx": line(In), "tx": line(Out), "leds": Out(leds_layout())})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

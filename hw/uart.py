@@ -7,10 +7,15 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["SMALLEST_DIVISOR", "UARTReceiver", "UARTTransmitter", "received_layout"]
+__all__ = ["SMALLEST_DIVISOR", "UARTReceiver", "UARTTransmitter", "line", "received_layout"]
 
 #: Clock cycles a bit, at least: the receiver's filter is three cycles wide.
 SMALLEST_DIVISOR = 4
+
+
+def line(flow: Any) -> Any:
+    """The member of a signature for a line of a UART, which is high while nothing is sent."""
+    return flow(1, init=1)
 
 
 def received_layout() -> data.StructLayout:
@@ -50,15 +55,15 @@ class UARTReceiver(wiring.Component):
         _check_divisor(divisor)
         self._divisor = divisor
         super().__init__(
-            {"rx": In(1, init=1), "o": Out(stream.Signature(received_layout(), always_ready=True))},
+            {"rx": line(In), "o": Out(stream.Signature(received_layout(), always_ready=True))},
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        pin, before, line = Signal(init=1), Signal(2, init=0b11), Signal(init=1)
+        pin, before, level = Signal(init=1), Signal(2, init=0b11), Signal(init=1)
         m.submodules.synchroniser = FFSynchronizer(self.rx, pin, init=1)
         a, b, c = pin, before[0], before[1]
-        m.d.sync += [before.eq(Cat(pin, before)), line.eq((a & b) | (a & c) | (b & c))]
+        m.d.sync += [before.eq(Cat(pin, before)), level.eq((a & b) | (a & c) | (b & c))]
 
         timer, bits, shift = Signal(range(self._divisor)), Signal(range(10)), Signal(8)
         out: Any = self.o.p
@@ -67,21 +72,21 @@ class UARTReceiver(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += [timer.eq((self._divisor - 1) // 2 - 1), bits.eq(0)]
-                with m.If(~line):
+                with m.If(~level):
                     m.next = "BITS"
             with m.State("BITS"), m.If(timer == 0):
                 m.d.sync += bits.eq(bits + 1)
                 with m.If(bits == 9):
-                    m.d.sync += [self.o.valid.eq(1), out.error.eq(~line)]
-                    with m.If(line):
+                    m.d.sync += [self.o.valid.eq(1), out.error.eq(~level)]
+                    with m.If(level):
                         m.next = "IDLE"
                     with m.Else():
                         m.next = "RISE"
-                with m.Elif((bits == 0) & line):
+                with m.Elif((bits == 0) & level):
                     m.next = "IDLE"
                 with m.Else():
-                    m.d.sync += shift.eq(Cat(shift[1:], line))
-            with m.State("RISE"), m.If(line):
+                    m.d.sync += shift.eq(Cat(shift[1:], level))
+            with m.State("RISE"), m.If(level):
                 m.next = "IDLE"
         return m
 
@@ -106,7 +111,7 @@ class UARTTransmitter(wiring.Component):
     def __init__(self, *, divisor: int) -> None:
         _check_divisor(divisor)
         self._divisor = divisor
-        super().__init__({"i": In(stream.Signature(8)), "tx": Out(1, init=1)})
+        super().__init__({"i": In(stream.Signature(8)), "tx": line(Out)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -2,6 +2,7 @@
 
 import random
 import zlib
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def spoil(rng: random.Random, line: bytes) -> bytes:
 
 def port(features: int, bits: int, steps: int = 1) -> InputPort:
     """An input without the fields that nothing here reads."""
-    kind = "static" if steps == 1 else "sequence"
+    kind: Literal["static", "sequence"] = "static" if steps == 1 else "sequence"
     return InputPort(features=features, bits=bits, kind=kind, steps=steps, fields=[], width=1)
 
 
@@ -80,7 +81,7 @@ def test_payloads_come_back() -> None:
 @pytest.mark.parametrize("payload", [b"", bytes(7), bytes(17)])
 def test_payloads_of_a_wrong_length(payload: bytes) -> None:
     for unpack in (Greeting.unpack, Counters.unpack, lambda data: Result.unpack(data, 2)):
-        with pytest.raises(ValueError, match="ha(s|ve) .* not"):
+        with pytest.raises(ValueError, match=r"ha(s|ve) .* not"):
             unpack(payload)
 
 

@@ -25,6 +25,7 @@ from hw.protocol import (
     pack_codes,
 )
 from hw.serial_shell import WINDOW, SamplePlayer, SerialShell
+from hw.uart import line as uart_line
 from quant.network import IntegerNetwork
 from tests.hw.test_network import random_foldings
 from tests.hw.test_protocol import spoil
@@ -46,7 +47,7 @@ class Board(wiring.Component):
         self._network = Network(network, random_foldings(network, seed))
         self.manifest: Manifest = self._network.manifest(generator="test", name="t", network_sha256=SHA256, files={})
         self._shell = SerialShell(self.manifest, divisor=DIVISOR)
-        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1)})
+        super().__init__({"rx": uart_line(In), "tx": uart_line(Out)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -108,8 +109,8 @@ def test_player_sends_the_events_of_a_sample(seed: int) -> None:
     port = Network(network).manifest(generator="t", name="t", network_sha256=SHA256, files={}).input
     (codes,) = random_codes(network, 1, seed)
     (payload,) = pack_codes(port, codes[None])
-    rng, player, beats = random.Random(seed), SamplePlayer(port), list[dict[str, Any]]()
-    expected = [
+    rng, player, beats = random.Random(seed), SamplePlayer(port), list[Any]()
+    expected: list[Any] = [
         event
         for row in codes.reshape(-1, port.features)
         for event in [*((int(j), int(row[j])) for j in np.flatnonzero(row)), "last"]
