@@ -1,4 +1,4 @@
-"""Frames in hardware (docs/protocol.md): a receiver that keeps only good ones, and a transmitter."""
+"""Frames in hardware (docs/board.md): a receiver that keeps only good ones, and a transmitter."""
 
 from typing import Any
 

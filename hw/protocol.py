@@ -1,4 +1,4 @@
-"""The frames that a host and a board exchange (docs/protocol.md): numbers, encoding and decoding in plain Python."""
+"""The frames that a host and a board exchange (docs/board.md): numbers, encoding and decoding in plain Python."""
 
 import struct
 import zlib
@@ -224,29 +224,32 @@ def code_bits(bits: int) -> int:
     return 1 << (bits - 1).bit_length()
 
 
-def _vector_bytes(port: InputPort) -> int:
-    return -(-port.features * code_bits(port.bits) // 8)
+def _vector_bytes(features: int, bits: int) -> int:
+    return -(-features * code_bits(bits) // 8)
 
 
 def sample_bytes(port: InputPort) -> int:
     """Bytes of a sample's payload."""
-    return port.markers * _vector_bytes(port)
+    return port.markers * _vector_bytes(port.features, port.bits)
 
 
-def pack_codes(port: InputPort, codes: np.ndarray) -> np.ndarray:
+def pack_codes(codes: np.ndarray, bits: int) -> np.ndarray:
     """Payloads of samples: codes side by side, the first in the lowest bits; each vector begins with a byte.
 
     Parameters
     ----------
     codes : (samples, features) or (samples, steps, features) uint8
+        Below ``2**bits``.
+    bits : int, 1..8
 
     Returns
     -------
-    (samples, sample_bytes) uint8
+    (samples, bytes) uint8
     """
-    width = code_bits(port.bits)
-    padded = np.zeros((len(codes), port.markers, _vector_bytes(port) * (8 // width)), np.uint8)
-    padded[..., : port.features] = codes.reshape(len(codes), port.markers, port.features)
+    width, (samples, *_, features) = code_bits(bits), codes.shape
+    vectors = codes.reshape(samples, -1, features)
+    padded = np.zeros((*vectors.shape[:2], _vector_bytes(features, bits) * (8 // width)), np.uint8)
+    padded[..., :features] = vectors
     shifts = np.arange(0, 8, width, dtype=np.uint8)
-    packed = (padded.reshape(len(codes), -1, 8 // width) << shifts).sum(-1, dtype=np.uint8)
+    packed = (padded.reshape(samples, -1, 8 // width) << shifts).sum(-1, dtype=np.uint8)
     return np.ascontiguousarray(packed)

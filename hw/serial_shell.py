@@ -1,4 +1,4 @@
-"""A design behind a serial port: requests in frames to events, results to answers (docs/protocol.md)."""
+"""A design behind a serial port: requests in frames to events, results to answers (docs/board.md)."""
 
 from typing import Any
 

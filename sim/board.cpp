@@ -1,4 +1,5 @@
 // A simulated board: the serial design, its UART pins behind a pseudo-terminal whose name is the first thing printed.
+// It runs until its standard input ends: with the process that started it, however that ends.
 //
 // The clock stands still while nothing is received, sent or computed, so that a board that nobody talks to takes no
 // time. What a host does not read in time is lost, as on a wire.
@@ -119,9 +120,9 @@ int main(int argc, char** argv) {
     for (int quiet = 0;;) {
         if (sender.waiting() < 64) {
             const bool asleep = quiet > bytes_of_silence * BITS * divisor;
-            pollfd readable{terminal, POLLIN, 0};
+            pollfd readable[]{{terminal, POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
             uint8_t bytes[256];
-            if (asleep) poll(&readable, 1, -1);
+            if (poll(readable, 2, asleep ? -1 : 0) > 0 && readable[1].revents) return 0;
             const ssize_t count = read(terminal, bytes, sizeof bytes);
             if (count < 0 && errno != EAGAIN && errno != EINTR) return 0;
             for (ssize_t k = 0; k < count; ++k) sender.push(bytes[k]);

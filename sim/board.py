@@ -44,18 +44,23 @@ def simulated_board(
         design = SerialDesign(manifest, divisor=SMALLEST_DIVISOR)
         (folder / f"{SERIAL}.v").write_text(verilog.convert(design, name=SERIAL, emit_src=False))
         program = _build(folder, manifest)
-        board = subprocess.Popen(
-            [program, str(SMALLEST_DIVISOR)], cwd=folder, stdout=subprocess.PIPE, text=True, start_new_session=True
-        )
-        try:
-            assert board.stdout is not None
-            port = board.stdout.readline().strip()
-            if not port:
-                raise ChandelierError("the simulated board does not start: it has no pseudo-terminal")
-            yield port, board
-        finally:
-            board.kill()
-            board.wait()
+        # A session of its own: an interrupt typed by the user is answered here. Its input ends with this process.
+        with subprocess.Popen(
+            [program, str(SMALLEST_DIVISOR)],
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as board:
+            try:
+                assert board.stdout is not None
+                port = board.stdout.readline().strip()
+                if not port:
+                    raise ChandelierError("the simulated board does not start: it has no pseudo-terminal")
+                yield port, board
+            finally:
+                board.kill()
 
 
 def _build(folder: Path, manifest: Manifest) -> Path:

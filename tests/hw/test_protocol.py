@@ -2,12 +2,10 @@
 
 import random
 import zlib
-from typing import Literal
 
 import numpy as np
 import pytest
 
-from hw.manifest import InputPort
 from hw.protocol import END, Counters, Frame, FrameDecoder, Greeting, Result, code_bits, pack_codes
 
 
@@ -32,12 +30,6 @@ def spoil(rng: random.Random, line: bytes) -> bytes:
             noise,
         ]
     )
-
-
-def port(features: int, bits: int, steps: int = 1) -> InputPort:
-    """An input without the fields that nothing here reads."""
-    kind: Literal["static", "sequence"] = "static" if steps == 1 else "sequence"
-    return InputPort(features=features, bits=bits, kind=kind, steps=steps, fields=[], width=1)
 
 
 def test_frames_come_back_in_pieces_of_any_size() -> None:
@@ -92,7 +84,7 @@ def test_codes_lie_side_by_side(bits: int) -> None:
     assert width in (1, 2, 4, 8)
     assert width >= bits
     codes = rng.integers(0, 1 << bits, (5, steps, features)).astype(np.uint8)
-    payloads = pack_codes(port(features, bits, steps), codes)
+    payloads = pack_codes(codes, bits)
     for sample, payload in zip(codes, payloads, strict=True):
         for step, row in zip(sample, payload.reshape(steps, -1), strict=True):
             number = int.from_bytes(row.tobytes(), "little")

@@ -108,7 +108,7 @@ def test_player_sends_the_events_of_a_sample(seed: int) -> None:
     network = random_network(seed, largest=20)
     port = Network(network).manifest(generator="t", name="t", network_sha256=SHA256, files={}).input
     (codes,) = random_codes(network, 1, seed)
-    (payload,) = pack_codes(port, codes[None])
+    (payload,) = pack_codes(codes[None], port.bits)
     rng, player, beats = random.Random(seed), SamplePlayer(port), list[Any]()
     expected: list[Any] = [
         event
@@ -149,7 +149,7 @@ def test_results_are_those_of_the_network(seed: int) -> None:
     board = Board(network, seed)
     codes = random_codes(network, 6, seed)
     frames = [
-        Frame(Message.SAMPLE, k, p.tobytes()).encode() for k, p in enumerate(pack_codes(board.manifest.input, codes))
+        Frame(Message.SAMPLE, k, p.tobytes()).encode() for k, p in enumerate(pack_codes(codes, network.input.bits))
     ]
     logit_bytes = Greeting.of(board.manifest, WINDOW).logit_bytes
     answers = talk(
@@ -206,7 +206,7 @@ def test_spoilt_samples_are_never_answered_wrongly() -> None:
     network = random_network(2, largest=6)
     board, rng = Board(network, 2), random.Random(2)
     codes = random_codes(network, 8, 2)
-    payloads = pack_codes(board.manifest.input, codes)
+    payloads = pack_codes(codes, network.input.bits)
     logit_bytes = Greeting.of(board.manifest, WINDOW).logit_bytes
     expected = [expected_result(network, sample) for sample in codes]
     lines = []
