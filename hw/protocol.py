@@ -13,6 +13,7 @@ from hw.manifest import InputPort, Manifest
 
 __all__ = [
     "ANSWER",
+    "BAUD",
     "DESIGN_BYTES",
     "END",
     "ESCAPE",
@@ -34,6 +35,8 @@ __all__ = [
 
 #: Version of the protocol; both sides have to have the same.
 VERSION = 1
+#: Bits a second of a board's line, if nobody says otherwise.
+BAUD = 1_000_000
 #: The bytes of RFC 1055 (SLIP): a frame begins and ends with END; ESCAPE and another stand for these two inside it.
 END, ESCAPE, ESCAPED_END, ESCAPED_ESCAPE = 0xC0, 0xDB, 0xDC, 0xDD
 #: Bytes of a frame beside its payload, END and escapes not counted: type, sequence number, length, CRC.

@@ -34,6 +34,8 @@ from tests.random_networks import random_codes, random_network
 from tests.reference import reference
 
 DIVISOR = 4
+#: Seeds of networks, which are few, whose results differ from sample to sample.
+LIVELY = (63, 94, 131, 157)
 SHA256 = "0123456789abcdef" * 4
 
 
@@ -143,11 +145,12 @@ def test_player_sends_the_events_of_a_sample(seed: int) -> None:
     assert beats == expected, f"seed {seed}"
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", LIVELY)
 def test_results_are_those_of_the_network(seed: int) -> None:
     network = random_network(seed, largest=9)
     board = Board(network, seed)
     codes = random_codes(network, 6, seed)
+    assert len({expected_result(network, sample) for sample in codes}) > 2
     frames = [
         Frame(Message.SAMPLE, k, p.tobytes()).encode() for k, p in enumerate(pack_codes(codes, network.input.bits))
     ]
@@ -203,18 +206,19 @@ def test_more_requests_than_have_room() -> None:
 
 def test_spoilt_samples_are_never_answered_wrongly() -> None:
     """Each spoilt frame is followed by a good one, whose result has to be right."""
-    network = random_network(2, largest=6)
+    network = random_network(LIVELY[2], largest=9)
     board, rng = Board(network, 2), random.Random(2)
     codes = random_codes(network, 8, 2)
     payloads = pack_codes(codes, network.input.bits)
     logit_bytes = Greeting.of(board.manifest, WINDOW).logit_bytes
     expected = [expected_result(network, sample) for sample in codes]
+    assert len(set(expected)) > 2
     lines = []
-    for k in range(40):
+    for k in range(12):
         spoilt = spoil(rng, Frame(Message.SAMPLE, rng.randrange(8), payloads[rng.randrange(8)].tobytes()).encode())
         lines.append((spoilt + Frame(Message.SAMPLE, 100 + k, payloads[k % 8].tobytes()).encode(), 100 + k))
     answers = [a for a in talk(board, lines) if a.sequence >= 100]
     for answer in answers:
         result = Result.unpack(answer.payload, logit_bytes)
         assert (result.predicted, result.logits) == expected[(answer.sequence - 100) % 8]
-    assert [answer.sequence for answer in answers] == list(range(100, 140))
+    assert [answer.sequence for answer in answers] == list(range(100, 112))
