@@ -36,7 +36,7 @@ _READING = 0.05
 #: Bytes that are written at a time: each has to be taken within the time that an answer may take.
 _WRITTEN = 256
 #: How often a request is sent before its answer is given up, and how often in a row there may be no answer to any.
-_SENDINGS, _SILENCES = 20, 4
+_SENDINGS, _SILENCES = 20, 6
 #: Bits of a byte on the line.
 _BITS = 10
 
@@ -87,7 +87,7 @@ class Board:
         From every method: if the port fails, nothing answers, or what answers is no board of this version.
     """
 
-    def __init__(self, port: Port, name: str, *, baud: int = BAUD, patience: float = 1.5) -> None:
+    def __init__(self, port: Port, name: str, *, baud: int = BAUD, patience: float = 1.0) -> None:
         self._port, self._name, self._baud, self._patience = port, name, baud, patience
         self._decoder, self._sequence, self._window = FrameDecoder(), random.randrange(256), 1
         self._unanswering = 0  # bytes that have come since the last answer

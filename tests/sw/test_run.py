@@ -94,7 +94,7 @@ def test_a_difference_is_found(project: Path, port: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("other.safetensors", "--data", "d.npz"), "d.npz has "),
+        (("other.safetensors", "--data", "d.npz"), "d has sequence samples of "),
         (("n.safetensors", "--data", "d.npz", "--samples", "131"), "--samples must be 1..130 or all, not 131"),
         (("n.safetensors", "--data", "d.npz", "--port", "/dev/nothing"), "there is no serial port /dev/nothing: "),
         (("half.safetensors", "--data", "d.npz"), "holds another network ("),
