@@ -9,8 +9,9 @@ from amaranth.sim import Simulator
 
 from hw.frames import FrameReceiver, FrameTransmitter
 from hw.protocol import Frame, FrameDecoder
+from tests.faults import spoil
 from tests.hw.exchange import exchange
-from tests.hw.test_protocol import random_frame, spoil
+from tests.hw.test_protocol import random_frame
 
 CAPACITY = 20
 

@@ -7,29 +7,13 @@ import numpy as np
 import pytest
 
 from hw.protocol import END, Counters, Frame, FrameDecoder, Greeting, Result, code_bits, pack_codes
+from tests.faults import spoil
 
 
 def random_frame(rng: random.Random, longest: int = 40) -> Frame:
     """With many bytes that have to be escaped."""
     payload = bytes(rng.choice([0xC0, 0xDB, 0xDC, 0xDD, rng.randrange(256)]) for _ in range(rng.randrange(longest + 1)))
     return Frame(rng.randrange(256), rng.randrange(256), payload)
-
-
-def spoil(rng: random.Random, line: bytes) -> bytes:
-    """The bytes of a frame with an error of any kind."""
-    place, more = rng.randrange(len(line)), rng.randrange(1, 6)
-    noise = rng.randbytes(more)
-    return rng.choice(
-        [
-            line[:place] + bytes([line[place] ^ 1 << rng.randrange(8)]) + line[place + 1 :],
-            line[:place] + line[place + 1 :],
-            line[:place] + line[place : place + more] + line[place:],
-            line[:place],
-            line[:place] + noise + line[place:],
-            line[place:],
-            noise,
-        ]
-    )
 
 
 def test_frames_come_back_in_pieces_of_any_size() -> None:

@@ -27,8 +27,8 @@ from hw.protocol import (
 from hw.serial_shell import WINDOW, SamplePlayer, SerialShell
 from hw.uart import line as uart_line
 from quant.network import IntegerNetwork
+from tests.faults import spoil
 from tests.hw.test_network import random_foldings
-from tests.hw.test_protocol import spoil
 from tests.hw.test_uart import sampled, waveform
 from tests.random_networks import random_codes, random_network
 from tests.reference import reference

@@ -15,7 +15,7 @@ from hw.folding import default_foldings
 from hw.protocol import ANSWER, Counters, Frame, FrameDecoder, Greeting, Message, Result, pack_codes
 from hw.serial_shell import WINDOW
 from sim.board import simulated_board
-from tests.hw.test_protocol import spoil
+from tests.faults import spoil
 from tests.hw.test_serial_shell import expected_result
 from tests.random_networks import random_codes, random_network
 

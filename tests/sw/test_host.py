@@ -1,7 +1,6 @@
 """The host against simulated boards, good and bad lines, and what only looks like a board."""
 
 import os
-import random
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,8 +15,7 @@ from hw.protocol import ANSWER, Frame, FrameDecoder, Greeting, Message
 from hw.rtl import network_sha256
 from quant.errors import ChandelierError
 from sim.board import simulated_board
-from sw.host import Board, Port, open_board
-from tests.hw.test_protocol import spoil
+from sw.host import Board, open_board
 from tests.hw.test_serial_shell import expected_result
 from tests.random_networks import random_codes, random_network
 from tests.sim.test_board import NETWORK
@@ -59,30 +57,6 @@ class Pretender:
             self._line += self._answer(frame)
 
 
-class NoisyPort:
-    """A port on whose line frames are spoilt in both directions, so that a part of them gets lost."""
-
-    def __init__(self, port: Port, rng: random.Random, spoilt: float) -> None:
-        self._port, self._rng, self._spoilt = port, rng, spoilt
-        self.errors = 0
-
-    @property
-    def in_waiting(self) -> int:
-        return self._port.in_waiting
-
-    def _spoil(self, line: bytes) -> bytes:
-        if not line or self._rng.random() >= self._spoilt:
-            return line
-        self.errors += 1
-        return spoil(self._rng, line)
-
-    def read(self, size: int, /) -> bytes:
-        return self._spoil(self._port.read(size))
-
-    def write(self, line: bytes, /) -> None:
-        self._port.write(self._spoil(line))
-
-
 def good_board(frame: Frame) -> bytes:
     """Answers as a board would whose logits are all 0, without looking at samples."""
     payload = {Message.PING: GREETING.pack(), Message.SAMPLE: bytes(6 + 2 * NETWORK.classes)}
@@ -120,17 +94,6 @@ def test_a_host_that_stops_in_the_middle(simulated: tuple[str, object]) -> None:
                 next(results)
         with open_board(simulated[0]) as board:
             check_results(board, 6, seed)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_a_bad_line_costs_time_and_nothing_else(simulated: tuple[str, object], seed: int) -> None:
-    with serial.Serial(simulated[0], timeout=0.02, exclusive=True) as port:
-        port.reset_input_buffer()
-        noisy = NoisyPort(port, random.Random(seed), spoilt=0.05)
-        board = Board(noisy, "noisy", patience=0.1)
-        check_results(board, 200, seed)
-        assert noisy.errors > 10, f"seed {seed}"
-        assert board.repeated > 0, f"seed {seed}"
 
 
 def test_a_port_that_is_not_there(tmp_path: Path) -> None:
