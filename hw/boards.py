@@ -3,11 +3,12 @@
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any
 
-from amaranth import ClockDomain, ClockSignal, Module, Signal
+from amaranth import ClockDomain, ClockSignal, Module, Mux, ResetSignal, Signal
 from amaranth.lib import io, wiring
-from amaranth.lib.cdc import ResetSynchronizer
+from amaranth.lib.cdc import FFSynchronizer
 
 from hw.devices import DEVICES, PINS_FILE, Device, ecp5
 from hw.manifest import Manifest
@@ -20,6 +21,8 @@ __all__ = ["BOARDS", "BoardKind", "BoardTop", "Timing", "find_board", "timing_of
 
 #: How far a bit may be from the time that both sides agree on, where a receiver takes eight cycles for it, or fewer.
 _BAUD_TOLERANCE, _FEW_CYCLES_TOLERANCE = 0.02, 0.007
+#: Microseconds of reset: the memories of an iCE40 read as zero for the first three.
+_STARTING = 15
 
 
 @dataclass(frozen=True)
@@ -219,8 +222,7 @@ class BoardTop(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        if self._timing.pll is not None:
-            self._make_clock(m, platform, self._timing.pll)
+        self._make_clock(m, platform)
         m.submodules.design = design = self._design
         uart = platform.request("uart", 0, dir="-")
         m.submodules.rx = rx = io.Buffer(io.Direction.Input, uart.rx)
@@ -231,16 +233,23 @@ class BoardTop(wiring.Component):
             if (name, number) not in requested:
                 requested[name, number] = platform.request(name, number, dir="-")
             port = requested[name, number]
-            m.submodules += (led := io.Buffer(io.Direction.Output, port if part is None else port[part]))
+            m.submodules += (led := io.Buffer(io.Direction.Output, port if part is None else getattr(port, part)))
             m.d.comb += led.o.eq(state)
         return m
 
-    def _make_clock(self, m: Module, platform: Any, pll: PLL) -> None:
-        """The domain ``sync``, which runs from the PLL."""
-        m.domains.sync = ClockDomain("sync")
-        locked = Signal()
+    def _make_clock(self, m: Module, platform: Any) -> None:
+        """The domain ``sync``, from the oscillator or the PLL; in reset until its clock has been steady for a while."""
         m.submodules.oscillator = oscillator = io.Buffer(
             io.Direction.Input, platform.request(platform.default_clk, dir="-")
         )
-        m.submodules.pll = pll.instance(oscillator.i, ClockSignal("sync"), locked)  # type: ignore[arg-type]
-        m.submodules.reset = ResetSynchronizer(~locked, domain="sync")
+        m.domains.sync, m.domains.power = ClockDomain("sync"), ClockDomain("power", reset_less=True)
+        clock, locked, steady = Signal(), Signal(), Signal()
+        if self._timing.pll is None:
+            m.d.comb += [clock.eq(oscillator.i), locked.eq(1)]
+        else:
+            m.submodules.pll = self._timing.pll.instance(oscillator.i, clock, locked)
+        m.submodules.locked = FFSynchronizer(locked, steady, o_domain="power", init=0)
+        cycles = ceil(_STARTING * self._timing.clock)
+        left, rst = Signal(range(cycles + 1), init=cycles), Signal(init=1)
+        m.d.power += [left.eq(Mux(steady, left - (left != 0), cycles)), rst.eq(left != 0)]
+        m.d.comb += [ClockSignal("sync").eq(clock), ClockSignal("power").eq(clock), ResetSignal("sync").eq(rst)]

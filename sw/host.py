@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import serial
+from serial.tools.list_ports import comports
 
 from hw.protocol import (
     ANSWER,
@@ -269,12 +271,8 @@ def open_board(path: str, baud: int = BAUD) -> Iterator[Board]:
     Raises
     ------
     ChandelierError
-        If pyserial is missing, there is no such port or it is in use, or no board of Chandelier answers.
+        If there is no such port, it is in use, or no board of Chandelier answers.
     """
-    try:
-        import serial
-    except ModuleNotFoundError:
-        raise ChandelierError("pyserial is not installed: type 'pip install chandelier[board]'") from None
     try:
         port = serial.Serial(path, baud, timeout=_READING, write_timeout=5.0, exclusive=True)
     except (OSError, ValueError) as error:  # a baud rate that there is not
@@ -286,8 +284,6 @@ def open_board(path: str, baud: int = BAUD) -> Iterator[Board]:
 
 def _no_port(path: str, error: Exception) -> str:
     """Why a port does not open."""
-    from serial.tools.list_ports import comports
-
     if isinstance(error, FileNotFoundError) or getattr(error, "errno", None) == 2:
         ports = ", ".join(port.device for port in comports())
         return f"there is no serial port {path}: {f'there are {ports}' if ports else 'there is none at all'}"
