@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
-from amaranth import ClockDomain, ClockSignal, Module, Mux, ResetSignal, Signal
+from amaranth import ClockDomain, ClockSignal, DomainRenamer, Module, Mux, ResetSignal, Signal
 from amaranth.lib import io, wiring
 from amaranth.lib.cdc import FFSynchronizer
+from amaranth.lib.wiring import In, Out
 
 from hw.devices import DEVICES, PINS_FILE, Device, ecp5
 from hw.manifest import Manifest
@@ -17,7 +18,7 @@ from hw.serial_shell import SerialDesign
 from hw.uart import SMALLEST_DIVISOR
 from quant.errors import ChandelierError
 
-__all__ = ["BOARDS", "BoardKind", "BoardTop", "Timing", "find_board", "timing_of"]
+__all__ = ["BOARDS", "BoardKind", "BoardTop", "StartUp", "Timing", "find_board", "timing_of"]
 
 #: How far a bit may be from the time that both sides agree on, where a receiver takes eight cycles for it, or fewer.
 _BAUD_TOLERANCE, _FEW_CYCLES_TOLERANCE = 0.02, 0.007
@@ -209,6 +210,30 @@ def timing_of(board: BoardKind, clock: float, baud: int) -> Timing:
     return timing
 
 
+class StartUp(wiring.Component):
+    """A reset that ends ``cycles`` after ``locked``, which belongs to no clock, is high; and begins when it is not.
+
+    Parameters
+    ----------
+    cycles : int, >= 1
+    """
+
+    locked: Signal
+    rst: Signal
+
+    def __init__(self, *, cycles: int) -> None:
+        self._cycles = cycles
+        high: Any = Out
+        super().__init__({"locked": In(1), "rst": high(1, init=1)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        steady, left = Signal(), Signal(range(self._cycles + 1), init=self._cycles)
+        m.submodules.synchroniser = FFSynchronizer(self.locked, steady, init=0)
+        m.d.sync += [left.eq(Mux(steady, left - (left != 0), self._cycles)), self.rst.eq(left != 0)]
+        return m
+
+
 class BoardTop(wiring.Component):
     """The design of a manifest on a board: its serial port and two LEDs; reset as long as there is no steady clock.
 
@@ -243,13 +268,12 @@ class BoardTop(wiring.Component):
             io.Direction.Input, platform.request(platform.default_clk, dir="-")
         )
         m.domains.sync, m.domains.power = ClockDomain("sync"), ClockDomain("power", reset_less=True)
-        clock, locked, steady = Signal(), Signal(), Signal()
+        clock, locked = Signal(), Signal()
         if self._timing.pll is None:
             m.d.comb += [clock.eq(oscillator.i), locked.eq(1)]
         else:
             m.submodules.pll = self._timing.pll.instance(oscillator.i, clock, locked)
-        m.submodules.locked = FFSynchronizer(locked, steady, o_domain="power", init=0)
-        cycles = ceil(_STARTING * self._timing.clock)
-        left, rst = Signal(range(cycles + 1), init=cycles), Signal(init=1)
-        m.d.power += [left.eq(Mux(steady, left - (left != 0), cycles)), rst.eq(left != 0)]
-        m.d.comb += [ClockSignal("sync").eq(clock), ClockSignal("power").eq(clock), ResetSignal("sync").eq(rst)]
+        starting = StartUp(cycles=ceil(_STARTING * self._timing.clock))
+        m.submodules.starting = DomainRenamer("power")(starting)
+        m.d.comb += [ClockSignal("sync").eq(clock), ClockSignal("power").eq(clock)]
+        m.d.comb += [starting.locked.eq(locked), ResetSignal("sync").eq(starting.rst)]

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from amaranth.sim import Simulator
 
 import hw.bitstream
 from hw.bitstream import dfu_suffix, make_bitstream
-from hw.boards import BOARDS, BoardTop, find_board, timing_of
+from hw.boards import BOARDS, BoardTop, StartUp, find_board, timing_of
 from hw.folding import Folding, default_foldings
+from hw.manifest import Manifest
 from hw.rtl import write_rtl
 from hw.synthesis import Routed, WorstPath
 from hw.tools import Tool, find_packer
@@ -32,19 +34,17 @@ PINS = {
 }
 
 
-def plan(name: str, clock: float, folder: Path) -> dict[str, Any]:
-    """The files that Amaranth makes."""
-    board = BOARDS[name]
-    top = BoardTop(write_rtl(NETWORK, folder), board, timing_of(board, clock, 1_000_000))
-    files: dict[str, Any] = board.make_platform().prepare(top, "b").files
-    return files
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    return write_rtl(NETWORK, tmp_path_factory.mktemp("rtl"))
 
 
 @pytest.mark.parametrize("name", BOARDS)
 @pytest.mark.parametrize("pll", [False, True])
-def test_pins_and_clock(name: str, pll: bool, tmp_path: Path) -> None:
+def test_pins_and_clock(name: str, pll: bool, manifest: Manifest) -> None:
     board = BOARDS[name]
-    files = plan(name, board.oscillator * (2 if pll else 1), tmp_path)
+    timing = timing_of(board, board.oscillator * (2 if pll else 1), 1_000_000)
+    files = board.make_platform().prepare(BoardTop(manifest, board, timing), "b").files
     constraints = hw.bitstream._pins(files)
     found = re.findall(r'(?:COMP "|IO_LOC "|set_io )([\w.\[\]]+)"? (?:SITE )?"?(\w+)"?', constraints)
     located = {port.removesuffix("[0]"): pin for port, pin in found}
@@ -58,6 +58,25 @@ def test_pins_and_clock(name: str, pll: bool, tmp_path: Path) -> None:
     primitives = set(re.findall(r"cell \\(EHXPLLL|SB_PLL40_PAD|rPLL) ", files["b.il"]))
     assert primitives == ({board.pll(board.oscillator, 2 * board.oscillator).primitive} if pll else set())
     assert "cell \\chandelier_top " in files["b.il"]
+
+
+def test_reset_ends_after_the_clock_has_been_steady() -> None:
+    dut, resets = StartUp(cycles=10), list[int]()
+    locked = [0] * 20 + [1] * 4 + [0] + [1] * 30 + [0] * 5 + [1] * 30
+
+    async def testbench(ctx: Any) -> None:
+        for level in locked:
+            ctx.set(dut.locked, level)
+            *_, rst = await ctx.tick().sample(dut.rst)
+            resets.append(rst)
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(testbench)
+    simulator.run()
+    begins, ends = 3, 2 + 10 + 1  # two cycles of the synchroniser, one of each register
+    high = [*range(25 + ends), *range(55 + begins + 1, 60 + ends)]
+    assert [k for k, rst in enumerate(resets) if rst] == high
 
 
 def test_clock_and_baud_of_a_board() -> None:
