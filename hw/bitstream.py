@@ -10,7 +10,7 @@ from typing import Any
 
 from hw.boards import BoardTop, find_board, timing_of
 from hw.devices import PINS_FILE
-from hw.folding import Folding
+from hw.folding import Foldings
 from hw.protocol import BAUD
 from hw.rtl import write_rtl
 from hw.synthesis import Progress, Routed, Usage, run_router, run_yosys
@@ -50,7 +50,7 @@ class Bitstream:
     board: str
     part: str
     tools: list[str]
-    foldings: list[Folding]
+    foldings: Foldings
     resources: dict[str, Usage]
     image: str
     size: int
@@ -76,7 +76,7 @@ def make_bitstream(
     directory: Path,
     *,
     board: str,
-    foldings: Sequence[Folding],
+    foldings: Foldings,
     clock: float | None = None,
     baud: int = BAUD,
     seeds: Sequence[int] = (1,),
@@ -91,7 +91,7 @@ def make_bitstream(
     board : str
         One of ``hw.boards.BOARDS``.
     foldings : sequence of Folding
-        One for each layer.
+        One for each layer; not "spatial".
     clock : float, optional
         MHz; by default the board's.
     baud : int
@@ -137,7 +137,7 @@ def make_bitstream(
             board=board,
             part=chosen.device.part,
             tools=[str(yosys), str(router)],
-            foldings=list(foldings),
+            foldings=foldings,
             resources=resources,
             image=image.name,
             size=image.stat().st_size,

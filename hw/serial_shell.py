@@ -114,7 +114,7 @@ class SerialShell(wiring.Component):
     Raises
     ------
     ChandelierError
-        If a sample does not fit a frame.
+        If a sample does not fit a frame, or the design is fully spatial.
     ValueError
         If the divisor is too small.
     """
@@ -126,6 +126,10 @@ class SerialShell(wiring.Component):
     results: stream.Interface
 
     def __init__(self, manifest: Manifest, *, divisor: int) -> None:
+        if manifest.input.dense:
+            raise ChandelierError(
+                "a fully spatial design takes a whole input at once: a serial port is for --fold events"
+            )
         self._port, self._divisor = manifest.input, divisor
         self._greeting = Greeting.of(manifest, WINDOW)
         self._sample_bytes = sample_bytes(manifest.input)

@@ -5,13 +5,13 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from amaranth.back import verilog
 
-from hw.folding import Folding
+from hw.folding import Foldings
 from hw.manifest import Manifest
 from hw.rtl import write_rtl
 from hw.serial_shell import SerialDesign
@@ -28,9 +28,7 @@ _PROGRAM = Path(__file__).with_name("board.cpp")
 
 
 @contextmanager
-def simulated_board(
-    network: IntegerNetwork, foldings: Sequence[Folding]
-) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+def simulated_board(network: IntegerNetwork, foldings: Foldings) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
     """Yields the path of a serial port with the network behind it, and the process that is the board.
 
     Raises

@@ -421,6 +421,7 @@ def bitstream_command(
     integers = load_network(network)
     foldings = _foldings(
         integers,
+        Fold.EVENTS,
         target_cycles,
         synapse_lanes=synapse_lanes,
         population_lanes=population_lanes,
@@ -453,6 +454,7 @@ def simulate_board_command(
     integers = load_network(network)
     foldings = _foldings(
         integers,
+        Fold.EVENTS,
         target_cycles,
         synapse_lanes=synapse_lanes,
         population_lanes=population_lanes,

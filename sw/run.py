@@ -2,13 +2,13 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from hw.folding import Folding
+from hw.folding import Foldings
 from hw.protocol import Counters, Result
 from quant.errors import ChandelierError
 from quant.files import replacing
@@ -126,7 +126,7 @@ def report_rows(report: RunReport) -> dict[str, object]:
     }
 
 
-def simulate_board(network: IntegerNetwork, foldings: Sequence[Folding], ready: Callable[[str], None]) -> None:
+def simulate_board(network: IntegerNetwork, foldings: Foldings, ready: Callable[[str], None]) -> None:
     """Simulates a board with the network; calls ``ready`` with its port, and returns when it is interrupted.
 
     Raises

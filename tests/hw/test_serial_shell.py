@@ -26,6 +26,7 @@ from hw.protocol import (
 )
 from hw.serial_shell import WINDOW, SamplePlayer, SerialShell
 from hw.uart import line as uart_line
+from quant.errors import ChandelierError
 from quant.network import IntegerNetwork
 from tests.faults import spoil
 from tests.hw.test_network import random_foldings
@@ -222,3 +223,15 @@ def test_spoilt_samples_are_never_answered_wrongly() -> None:
         result = Result.unpack(answer.payload, logit_bytes)
         assert (result.predicted, result.logits) == expected[(answer.sequence - 100) % 8]
     assert [answer.sequence for answer in answers] == list(range(100, 112))
+
+
+def test_designs_that_a_serial_port_is_not_for() -> None:
+    manifest = Network(random_network(1, largest=5)).manifest(generator="t", name="t", network_sha256=SHA256, files={})
+    dense = manifest.input.model_copy(update={"fields": manifest.input.fields[:1]})
+    with pytest.raises(ChandelierError, match=r"^a fully spatial design takes a whole input at once: a serial port is"):
+        SerialShell(manifest.model_copy(update={"input": dense}), divisor=DIVISOR)
+    large = manifest.input.model_copy(update={"features": 65_536, "bits": 8})
+    with pytest.raises(
+        ChandelierError, match=r"^a sample of this network takes 65,536 bytes, and a frame holds 65,535: "
+    ):
+        SerialShell(manifest.model_copy(update={"input": large}), divisor=DIVISOR)
