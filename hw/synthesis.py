@@ -269,6 +269,9 @@ def run_yosys(
         # Copies of a register stay copies (hw.pipeline.copies): yosys looks at cells for that, and not at signals.
         "proc",
         "setattr -set keep 1 a:keep %ci1:+$dff[Q] t:$dff %i",
+        # The table of reciprocals, which all lanes read at once, is a few gates in any case. Where it looks for block
+        # memories with so many ports, yosys 0.70 takes a minute for twelve, and fails for sixteen.
+        'setattr -set rom_style "logic" */m:entries',
         f"{device.synthesis} -top {top} -run begin:map_ffs",
         f"dfflegalize {_FLIP_FLOPS} -mince {FEWEST} -minsrst {FEWEST}",
         f"{device.synthesis} -top {top} -run map_ffs:" + (f" -json {top}.json" if device.route else ""),
@@ -345,7 +348,7 @@ def run_router(
 
 def _complaint(log: Path) -> str:
     """The first error in a log, in one line."""
-    lines = log.read_text(errors="replace").splitlines()
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     return next((line for line in lines if re.search(r"ERROR|rror:|exhausted", line)), (lines or ["nothing"])[-1])
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from amaranth.back import verilog
 
+import hw.synthesis
 from hw.devices import DEVICES, find_device
 from hw.folding import default_foldings
 from hw.rtl import write_rtl
@@ -145,3 +146,15 @@ def test_a_small_network_on_ecp5(tmp_path: Path) -> None:
     assert {"yosys", "seed 1", "seed 2"} == set(said)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"yosys.log", "seed1.log", "seed2.json", "chandelier_top.v", "chandelier_shell.v"} <= names
+
+
+@pytest.mark.parametrize(
+    ("log", "complaint"),
+    [
+        ("a\nERROR: no such module\nb\n", "ERROR: no such module"),
+        ("a\n\n  thrown Wasm exception\n\n", "thrown Wasm exc"),
+    ],
+)
+def test_complaint_of_a_program(log: str, complaint: str, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(log)
+    assert hw.synthesis._complaint(tmp_path / "log").strip().startswith(complaint)
