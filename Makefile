@@ -6,7 +6,8 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit format cosim-random cycles-random cosim-mnist nir-check figures depth speed clean
+.PHONY: help setup demo test lint types unit format cosim-random cycles-random cosim-mnist board-faults nir-check figures depth \
+  speed clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +51,9 @@ cosim-mnist: setup ## slow: train 784-128-10 and co-simulate all 10,000 MNIST te
 	$(BIN)/chandelier train configs/mnist-128.toml
 	$(BIN)/chandelier quantize runs/mnist-128
 	$(BIN)/chandelier cosim runs/mnist-128/mnist-128.safetensors --data mnist --samples all
+
+board-faults: setup ## slow: 10,000 errors on the line to a simulated board, and 10,000 between it and the host
+	$(BIN)/pytest -s tests/sim/test_board_faults.py --faults 10000
 
 nir-check: setup ## slow: graphs of snnTorch and Norse, fetched from PyPI, spike alike here, down to the Verilog
 	$(PYTHON) -m venv .venv-nir

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from quant.errors import ChandelierError
 
-__all__ = ["DEVICES", "PINS_FILE", "Device", "find_device"]
+__all__ = ["DEVICES", "PINS_FILE", "Device", "ecp5", "find_device"]
 
 #: Where the pins of a device are written for its router.
 PINS_FILE = "chandelier_shell.pins"
@@ -36,14 +36,15 @@ class Device:
     pins: str = ""
 
 
-def _ecp5(size: str, part: str) -> Device:
+def ecp5(size: str, part: str, package: str = "CABGA381", speed: int = 6) -> Device:
+    """An ECP5 of ``size`` ("25k", "45k", "85k"), called ``part``."""
     # The clock needs a pin from which it reaches the clock network; the others are placed anywhere.
     pins = 'LOCATE COMP "clk" SITE "G2";\nIOBUF PORT "clk" IO_TYPE=LVCMOS33;\n'
     # The default router took more than ten minutes for what this one did in two.
-    part_options = (f"--{size}", "--package", "CABGA381", "--speed", "6")
+    part_options = (f"--{size}", "--package", package, "--speed", f"{speed}")
     options = (*part_options, "--lpf", PINS_FILE, "--lpf-allow-unconstrained", "--router", "router2")
     cells = {"LUT": ("TRELLIS_COMB",), "FF": ("TRELLIS_FF",), "BRAM": ("DP16KD",), "DSP": ("MULT18X18D",)}
-    return Device(f"{part}, speed grade 6", "synth_ecp5", cells, ("nextpnr-ecp5", *options), pins)
+    return Device(f"{part}, speed grade {speed}", "synth_ecp5", cells, ("nextpnr-ecp5", *options), pins)
 
 
 def _gowin(part: str, family: str, clk: str, rst: str, i: str, o: str) -> Device:
@@ -56,9 +57,9 @@ def _gowin(part: str, family: str, clk: str, rst: str, i: str, o: str) -> Device
 
 
 DEVICES: Mapping[str, Device] = {
-    "ecp5-25f": _ecp5("25k", "LFE5U-25F"),
-    "ecp5-45f": _ecp5("45k", "LFE5U-45F"),
-    "ecp5-85f": _ecp5("85k", "LFE5U-85F"),
+    "ecp5-25f": ecp5("25k", "LFE5U-25F"),
+    "ecp5-45f": ecp5("45k", "LFE5U-45F"),
+    "ecp5-85f": ecp5("85k", "LFE5U-85F"),
     "ice40-up5k": Device(
         "iCE40 UP5K",
         "synth_ice40 -dsp",

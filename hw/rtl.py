@@ -17,7 +17,7 @@ from quant.files import replacing_directory
 from quant.network import IntegerNetwork
 from quant.network_file import save_network
 
-__all__ = ["write_rtl"]
+__all__ = ["network_sha256", "write_rtl"]
 
 #: How the Verilog writer puts down a memory with contents. Words of just 32 bits come in decimal.
 _MEMORY = r"""
@@ -60,7 +60,7 @@ def _sources(top: Network | SpatialNetwork, name: str) -> dict[str, str]:
     return {f"{name}.v": header + text.removeprefix("\n"), f"{name}.f": f"{name}.v\n"} | memories
 
 
-def _network_sha256(network: IntegerNetwork) -> str:
+def network_sha256(network: IntegerNetwork) -> str:
     """The SHA-256 of the network's file."""
     with tempfile.TemporaryDirectory() as folder:
         save_network(network, Path(folder) / "network")
@@ -103,7 +103,7 @@ def write_rtl(
     top = SpatialNetwork(network) if foldings == "spatial" else Network(network, foldings)
     files = _sources(top, name)
     hashes = {file_name: _sha256(text.encode()) for file_name, text in sorted(files.items())}
-    manifest = top.manifest(generator=_generator(), name=name, network_sha256=_network_sha256(network), files=hashes)
+    manifest = top.manifest(generator=_generator(), name=name, network_sha256=network_sha256(network), files=hashes)
     own = rf"{name}\.[vf]|{name}\.layer\d+(\.\w+)+\.mem|manifest\.json"
     with replacing_directory(directory, own) as folder:
         for file_name, text in files.items():

@@ -23,7 +23,17 @@ from quant.errors import ChandelierError
 from quant.files import replacing_directory
 from quant.network import IntegerNetwork
 
-__all__ = ["Routed", "SynthesisReport", "Usage", "WorstPath", "packed_usage", "synthesise"]
+__all__ = [
+    "Progress",
+    "Routed",
+    "SynthesisReport",
+    "Usage",
+    "WorstPath",
+    "packed_usage",
+    "run_router",
+    "run_yosys",
+    "synthesise",
+]
 
 #: ``progress(what, doing)``: a program has begun something.
 Progress = Callable[[str, str], None]
@@ -180,7 +190,7 @@ def synthesise(
         manifest, shell = _write_design(network, folder, target, foldings)
         if not target.route:
             (folder / "vivado.tcl").write_text(_vivado_script(manifest, clock))
-        cells = _run_yosys(runner, tools[0], target, manifest, folder, progress)
+        cells = run_yosys(runner, tools[0], target, _reads(manifest), SHELL, folder, progress)
         resources, runs = _counted(target, cells), list[Routed]()
         if target.route:
             resources, runs = _route_all(runner, tools[1], target, device, folder, seeds, clock, progress)
@@ -209,6 +219,11 @@ def _write_design(network: IntegerNetwork, folder: Path, target: Device, folding
     return manifest, shell
 
 
+def _reads(manifest: Manifest) -> str:
+    """yosys' command that reads the design and its shell."""
+    return f"read_verilog {manifest.top}.v {SHELL}.v"
+
+
 def packed_usage(network: IntegerNetwork, folder: Path, *, device: str, foldings: Foldings) -> dict[str, Usage]:
     """What a design in the shell takes of a device, packed but neither placed nor routed, even if it does not fit.
 
@@ -225,7 +240,7 @@ def packed_usage(network: IntegerNetwork, folder: Path, *, device: str, foldings
     yosys, packer = find_tool("yosys"), find_tool(target.route[0])
     with Runner() as runner:
         manifest, _ = _write_design(network, folder, target, foldings)
-        _run_yosys(runner, yosys, target, manifest, folder, lambda what, doing: None)
+        run_yosys(runner, yosys, target, _reads(manifest), SHELL, folder, lambda what, doing: None)
         log = folder / "pack.log"
         code = runner.run(packer, [*target.route[1:], "--json", f"{SHELL}.json", "--pack-only"], folder, log)
         table = parse_utilisation(log.read_text(errors="replace"), target)
@@ -234,21 +249,32 @@ def packed_usage(network: IntegerNetwork, folder: Path, *, device: str, foldings
     return table
 
 
-def _run_yosys(
-    runner: Runner, tool: Tool, device: Device, manifest: Manifest, folder: Path, progress: Progress
+def run_yosys(
+    runner: Runner, tool: Tool, device: Device, reads: str, top: str, folder: Path, progress: Progress
 ) -> Mapping[str, int]:
-    """The netlist as ``SHELL.json``, and the number of cells of each type."""
+    """Synthesises module ``top`` of what the command ``reads`` reads; the netlist is ``TOP.json``.
+
+    Returns the number of cells of each type.
+
+    Raises
+    ------
+    ChandelierError
+        If yosys refuses the design.
+    """
     progress("yosys", "synthesising")
     script = [
-        f"read_verilog {manifest.top}.v {SHELL}.v",
+        reads,
         # Aliases of the elements of arrays: yosys 0.70 takes their names for those of single bits, and ends.
         "rename -hide */w:*[[]*",
         # Copies of a register stay copies (hw.pipeline.copies): yosys looks at cells for that, and not at signals.
         "proc",
         "setattr -set keep 1 a:keep %ci1:+$dff[Q] t:$dff %i",
-        f"{device.synthesis} -top {SHELL} -run begin:map_ffs",
+        # The table of reciprocals, which all lanes read at once, is a few gates in any case. Where it looks for block
+        # memories with so many ports, yosys 0.70 takes a minute for twelve, and fails for sixteen.
+        'setattr -set rom_style "logic" */m:entries',
+        f"{device.synthesis} -top {top} -run begin:map_ffs",
         f"dfflegalize {_FLIP_FLOPS} -mince {FEWEST} -minsrst {FEWEST}",
-        f"{device.synthesis} -top {SHELL} -run map_ffs:" + (f" -json {SHELL}.json" if device.route else ""),
+        f"{device.synthesis} -top {top} -run map_ffs:" + (f" -json {top}.json" if device.route else ""),
         "tee -q -o cells.json stat -json",
     ]
     log = folder / "yosys.log"
@@ -279,14 +305,7 @@ def _route_all(
     progress: Progress,
 ) -> tuple[dict[str, Usage], list[Routed]]:
     def route(seed: int) -> tuple[dict[str, Usage], Routed]:
-        progress(f"seed {seed}", "placing and routing")
-        log = folder / f"seed{seed}.log"
-        options = ["--json", f"{SHELL}.json", "--report", f"seed{seed}.json", "--seed", f"{seed}", "--freq", f"{clock}"]
-        if runner.run(tool, [*device.route[1:], *options, "--timing-allow-fail"], folder, log):
-            raise ChandelierError(_refusal(tool, device, name, log))
-        usage, routed = parse_report((folder / f"seed{seed}.json").read_text(), device, seed)
-        progress(f"seed {seed}", f"{routed.clock:.1f} MHz")
-        return usage, routed
+        return run_router(runner, tool, device, name, SHELL, folder, seed, clock, progress)
 
     with ThreadPoolExecutor(min(len(seeds), os.cpu_count() or 1)) as pool:
         futures = [pool.submit(route, seed) for seed in seeds]
@@ -298,9 +317,38 @@ def _route_all(
     return results[0][0], [routed for _, routed in results]
 
 
+def run_router(
+    runner: Runner,
+    tool: Tool,
+    device: Device,
+    name: str,
+    top: str,
+    folder: Path,
+    seed: int,
+    clock: float,
+    progress: Progress,
+    options: Sequence[str] = (),
+) -> tuple[dict[str, Usage], Routed]:
+    """Places and routes the netlist ``TOP.json`` for ``clock``, MHz, which may be missed.
+
+    Raises
+    ------
+    ChandelierError
+        If the design does not fit the device, which is called ``name``, or the router refuses it.
+    """
+    progress(f"seed {seed}", "placing and routing")
+    log, report = folder / f"seed{seed}.log", f"seed{seed}.json"
+    wanted = ["--json", f"{top}.json", "--report", report, "--seed", f"{seed}", "--freq", f"{clock}"]
+    if runner.run(tool, [*device.route[1:], *wanted, "--timing-allow-fail", *options], folder, log):
+        raise ChandelierError(_refusal(tool, device, name, log))
+    usage, routed = parse_report((folder / report).read_text(), device, seed)
+    progress(f"seed {seed}", f"{routed.clock:.1f} MHz")
+    return usage, routed
+
+
 def _complaint(log: Path) -> str:
     """The first error in a log, in one line."""
-    lines = log.read_text(errors="replace").splitlines()
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     return next((line for line in lines if re.search(r"ERROR|rror:|exhausted", line)), (lines or ["nothing"])[-1])
 
 
@@ -339,11 +387,12 @@ def parse_report(text: str, device: Device, seed: int) -> tuple[dict[str, Usage]
     """
     report = json.loads(text)
     table = {name: (entry["used"], entry["available"]) for name, entry in report["utilization"].items()}
-    clocks = [entry["achieved"] for entry in report["fmax"].values()]
-    paths = [path for path in report["critical_paths"] if path["from"] == path["to"]]
+    clocks = {name: entry["achieved"] for name, entry in report["fmax"].items()}
+    slowest = min(clocks, key=lambda name: clocks[name], default="")
+    paths = [path for path in report["critical_paths"] if path["from"] == path["to"] and slowest in path["from"]]
     if not clocks or not paths:
         raise ChandelierError("the router's report names no clock")
-    return _usages(device, table), Routed(seed, min(clocks), _worst_path(paths[0]["path"]))
+    return _usages(device, table), Routed(seed, clocks[slowest], _worst_path(paths[0]["path"]))
 
 
 def _worst_path(hops: Sequence[Mapping[str, Any]]) -> WorstPath:

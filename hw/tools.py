@@ -14,7 +14,7 @@ from pathlib import Path
 
 from quant.errors import ChandelierError
 
-__all__ = ["Runner", "Tool", "find_tool"]
+__all__ = ["Runner", "Tool", "find_packer", "find_tool"]
 
 #: The oldest native version that is taken; what older ones report looks different. Wheels are as pip resolves them.
 OLDEST = {"yosys": (0, 50), "nextpnr": (0, 8)}
@@ -75,6 +75,22 @@ def find_tool(name: str) -> Tool:
     raise ChandelierError(
         f"{name} is not installed: type 'pip install chandelier[synth]', or 'pip install yowasp-{name}'"
     )
+
+
+def find_packer(name: str, router: Tool) -> Tool:
+    """A program like ``ecppack`` that makes a bitstream of what ``router`` wrote, from where that one is.
+
+    Raises
+    ------
+    ChandelierError
+        If it is not there.
+    """
+    folders = os.pathsep.join([str(router.path.parent), str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    prefixes = ("yowasp-", "") if router.origin == "wheel" else ("",)
+    for prefix in prefixes:
+        if path := shutil.which(prefix + name, path=folders):
+            return Tool(name, Path(path), router.version, router.origin)
+    raise ChandelierError(f"{name} is not installed beside {router}: type 'pip install chandelier[board]'")
 
 
 class Runner:

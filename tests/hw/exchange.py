@@ -8,6 +8,7 @@ from itertools import zip_longest
 from typing import Any
 
 import numpy as np
+from amaranth import Value
 from amaranth.lib import data
 from amaranth.sim import Simulator
 
@@ -94,9 +95,10 @@ def exchange(
             ctx.set(dut.i.valid, offered)
             ctx.set(dut.i.p.as_value(), queue[-1] if offered else rng.getrandbits(layout.size))
             ctx.set(dut.o.ready, ready)
-            *_, accepted, valid, payload = await ctx.tick().sample(dut.i.ready, dut.o.valid, dut.o.p)
-            assert held is None or (valid and payload.as_bits() == held), f"cycle {cycle}: an offered beat changed"
-            held = payload.as_bits() if valid and not ready else None
+            beat = ctx.tick().sample(dut.i.ready, dut.o.valid, dut.o.p, Value.cast(dut.o.p))
+            *_, accepted, valid, payload, bits = await beat
+            assert held is None or (valid and bits == held), f"cycle {cycle}: an offered beat changed"
+            held = bits if valid and not ready else None
             if offered and accepted:
                 result.sent.append(cycle)
                 queue.pop()

@@ -11,13 +11,17 @@ from pathlib import Path
 import pytest
 from amaranth.back import verilog
 
+import hw.synthesis
 from hw.devices import DEVICES, find_device
 from hw.folding import default_foldings
+from hw.reciprocal import ReciprocalUnit
 from hw.rtl import write_rtl
 from hw.shell import Shell
-from hw.synthesis import Usage, parse_cells, parse_overflow, parse_report, synthesise
+from hw.synthesis import Usage, parse_cells, parse_overflow, parse_report, run_yosys, synthesise
 from hw.tools import Runner, Tool, find_tool
 from quant.errors import ChandelierError
+from quant.formats import Format
+from quant.reciprocal import Reciprocal
 from tests.random_networks import random_network
 
 ECP5 = DEVICES["ecp5-25f"]
@@ -145,3 +149,26 @@ def test_a_small_network_on_ecp5(tmp_path: Path) -> None:
     assert {"yosys", "seed 1", "seed 2"} == set(said)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"yosys.log", "seed1.log", "seed2.json", "chandelier_top.v", "chandelier_shell.v"} <= names
+
+
+@pytest.mark.parametrize(
+    ("log", "complaint"),
+    [
+        ("a\nERROR: no such module\nb\n", "ERROR: no such module"),
+        ("a\n\n  thrown Wasm exception\n\n", "thrown Wasm exc"),
+    ],
+)
+def test_complaint_of_a_program(log: str, complaint: str, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(log)
+    assert hw.synthesis._complaint(tmp_path / "log").strip().startswith(complaint)
+
+
+def test_a_table_that_many_lanes_read(tmp_path: Path) -> None:
+    """Without a hint, yosys looks for block memories with so many ports, and fails."""
+    unit = ReciprocalUnit(lanes=16, bal=Format(8, signed=True), d=Format(8), reciprocal=Reciprocal(4, 8))
+    (tmp_path / "unit.v").write_text(verilog.convert(unit, name="unit", emit_src=False))
+    with Runner() as runner:
+        cells = run_yosys(
+            *(runner, find_tool("yosys"), ECP5, "read_verilog unit.v", "unit", tmp_path), lambda what, doing: None
+        )
+    assert cells["TRELLIS_FF"] > 16 * 8

@@ -69,7 +69,23 @@ def network(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "verb", ["train", "quantize", "import", "import-nir", "export", "rtl", "cosim", "synth", "info", "doctor", "data"]
+    "verb",
+    [
+        "train",
+        "quantize",
+        "import",
+        "import-nir",
+        "export",
+        "rtl",
+        "cosim",
+        "synth",
+        "bitstream",
+        "simulate-board",
+        "run",
+        "info",
+        "doctor",
+        "data",
+    ],
 )
 def test_every_verb_has_a_help_page(tmp_path: Path, verb: str) -> None:
     result = _run(verb, "--help", cwd=tmp_path)
@@ -231,6 +247,19 @@ def test_importing_says_what_it_reads_and_what_is_wrong(tmp_path: Path) -> None:
         (("info", "n.safetensors", "--samples", "5"), ("--samples needs --data",)),
         (("info", "n.safetensors", "--data", "digits"), ("digits has static samples of 64 features",)),
         (("info", "n.safetensors", "--data", "digits", "--energy", "1,2"), ("--energy takes 4 numbers",)),
+        (("bitstream", "n.safetensors", "--board", "z80"), ("--board must be one of ulx3s-85f, ", "not z80")),
+        (("bitstream", "n.safetensors", "--board", "icebreaker", "--clock", "0"), ("--clock must be greater than 0",)),
+        (
+            ("bitstream", "n.safetensors", "--board", "icebreaker", "--clock", "5"),
+            ("PLL does not make 5 MHz of 12 MHz",),
+        ),
+        (
+            ("bitstream", "n.safetensors", "--board", "icebreaker", "--baud", "7000000"),
+            ("--baud 7000000 does not come",),
+        ),
+        (("bitstream", "n.safetensors", "--board", "icebreaker", "--seeds", "x"), ("--seeds takes a number of seeds",)),
+        (("run", "n.safetensors", "--port", "none", "--data", "fits.npz"), ("there is no serial port none: ",)),
+        (("run", "n.safetensors", "--port", "bad.toml", "--data", "fits.npz"), ("cannot open bad.toml: ",)),
         (("cosim", "n.safetensors", "--data", "digits"), ("digits has static samples of 64 features",)),
         (("cosim", "n.safetensors", "--data", "fits.npz", "--samples", "0"), ("--samples must be 1..4 or all, not 0",)),
         (("cosim", "n.safetensors", "--data", "fits.npz", "--stalls", "1.5"), ("stall probability", "1.5")),
@@ -394,6 +423,9 @@ def test_the_reference_has_every_option(tmp_path: Path) -> None:
         "export",
         "rtl",
         "cosim",
+        "bitstream",
+        "simulate-board",
+        "run",
         "info",
         "doctor",
         "data get",
