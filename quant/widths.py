@@ -1,5 +1,9 @@
-"""Interval analysis: the range of every intermediate of a network, proven from its actual weights for any input."""
+"""Interval analysis: the range of every intermediate of a network, proven for any input.
 
+From its actual weights, or for any weights of its shape.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +12,7 @@ from quant.errors import ChandelierError
 from quant.formats import Format
 from quant.network import IntegerNetwork, Layer
 
-__all__ = ["CURRENT_LIMIT", "PRODUCT_LIMIT", "LayerWidths", "network_widths"]
+__all__ = ["CURRENT_LIMIT", "PRODUCT_LIMIT", "LayerWidths", "network_widths", "shape_widths"]
 
 #: Bits that a current, a balance, a denominator or a logit may take: integers below 2**52 are exact in float64.
 CURRENT_LIMIT = 52
@@ -68,19 +72,62 @@ def _layer_ranges(layer: Layer, x_max: int, steps: int) -> dict[str, tuple[int, 
     return ranges
 
 
+def _shape_ranges(layer: Layer, x_max: int, steps: int) -> dict[str, tuple[int, int]]:
+    """The same, whatever the codes of synapses, inhibition and gains are in their formats, and ``a`` up to the layer's.
+
+    Each bound is reached: by ``w_ee`` at its most and no inhibition, by no excitation and all else at its most.
+    """
+    synapse, inhibition = layer.synapse, Format(layer.inhibition_bits)
+    low, high = (x_max * layer.d * code for code in (synapse.min, synapse.max))
+    i_ie = high if layer.n_i else 0
+    inhibited = layer.n_i * inhibition.max * i_ie
+    ranges = {"i_ee": (low, high), "i_ie": (0, i_ie), "bal": (layer.a * low - inhibited, layer.a * high)}
+    neurons = layer.neurons
+    if neurons is None:
+        ranges["logit"] = (steps * ranges["bal"][0], steps * ranges["bal"][1])
+        return ranges
+    largest = Format(neurons.gain_e_bits).max
+    if neurons.reciprocal is not None:
+        ranges["d"] = (0, max(Format(neurons.gain_i_bits).max * inhibited, neurons.floor))
+        largest *= (1 << neurons.reciprocal.bits) - 1
+    ranges["product"] = (largest * ranges["bal"][0], largest * ranges["bal"][1])
+    return ranges
+
+
 def network_widths(network: IntegerNetwork) -> tuple[LayerWidths, ...]:
-    """The widths of each layer.
+    """The widths of each layer, for its weights.
 
     Raises
     ------
     ChandelierError
         If a value could need more bits than the arithmetic has; the line names layer, quantity and bits.
     """
+    return _widths(network, _layer_ranges)
+
+
+def shape_widths(network: IntegerNetwork) -> tuple[LayerWidths, ...]:
+    """The widths of each layer, for any weights of the network's shape.
+
+    They hold all that a network can produce that differs from this one in the codes of its tensors, and has no larger
+    ``a`` and no larger floor: every range is a sum of products of an input that is not negative with a code, and each
+    code is put at the end of its format that makes the range wider.
+
+    Raises
+    ------
+    ChandelierError
+        As of :func:`network_widths`.
+    """
+    return _widths(network, _shape_ranges)
+
+
+def _widths(
+    network: IntegerNetwork, ranges: Callable[[Layer, int, int], dict[str, tuple[int, int]]]
+) -> tuple[LayerWidths, ...]:
     result = []
     for i, layer in enumerate(network.layers):
         x_max = network.input_max(i)
         formats = {}
-        for quantity, (low, high) in _layer_ranges(layer, x_max, network.steps).items():
+        for quantity, (low, high) in ranges(layer, x_max, network.steps).items():
             bits = max(low.bit_length(), high.bit_length()) + (low < 0)
             limit = PRODUCT_LIMIT if quantity == "product" else CURRENT_LIMIT
             if bits > limit:

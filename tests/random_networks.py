@@ -10,7 +10,7 @@ from quant.maps import FULLY_CONNECTED, Shape, Window, Wiring, pooled
 from quant.network import Input, IntegerNetwork, Layer, Neurons
 from quant.reciprocal import Reciprocal
 
-__all__ = ["random_codes", "random_map_network", "random_network"]
+__all__ = ["other_numbers", "random_codes", "random_map_network", "random_network"]
 
 
 def _weights(rng: np.random.Generator, shape: tuple[int, int], bits: int) -> np.ndarray:
@@ -110,6 +110,47 @@ def random_network(seed: int, *, largest: int = 64, depth: int = 3) -> IntegerNe
         steps=int(rng.integers(1, 6)),
         logit_scale=1.0,
     )
+
+
+def _less(rng: np.random.Generator, most: int, *, smaller: bool) -> int:
+    return int(rng.integers(1, most + 1)) if smaller and rng.random() < 0.6 else most
+
+
+def other_numbers(network: IntegerNetwork, seed: int, *, smaller: bool) -> IntegerNetwork:
+    """Another network of the same shape, with all else random, or, if ``smaller``, of a shape that is not larger.
+
+    Layers whose E neurons are inhibited alike stay so.
+    """
+    rng = np.random.default_rng(seed)
+    maps = network.input.shape is not None
+    features = _less(rng, network.input.features, smaller=smaller and not maps)
+    spec = replace(network.input, features=features)
+    layers: list[Layer] = []
+    for layer in network.layers:
+        d = layer.d if maps else (layers[-1].n_e if layers else features)
+        n_e, n_i = (_less(rng, n, smaller=smaller) if n else 0 for n in (layer.n_e, layer.n_i))
+        n_e = layer.n_e if maps else n_e
+        bits = [_less(rng, n, smaller=smaller) for n in (layer.synapse_bits, layer.inhibition_bits)]
+        bits[0] = max(bits[0], 1 + (n_i == 0))
+        a = int(rng.integers(1, layer.a + 1))
+        neurons = layer.neurons and replace(
+            layer.neurons,
+            g_i=rng.integers(0, 1 << layer.neurons.gain_i_bits, n_i).astype(np.uint8),
+            g_e=rng.integers(0, 1 << layer.neurons.gain_e_bits, n_e).astype(np.uint16),
+            b_e=rng.integers(layer.neurons.membrane.min, layer.neurons.membrane.max + 1, n_e).astype(np.int32)
+            >> int(rng.integers(0, layer.neurons.membrane.width)),
+            shift=int(rng.integers(0, 24)),
+            floor=int(rng.integers(1, layer.neurons.floor + 1)) if layer.neurons.floor else 0,
+        )
+        w_ee, w_ie = (_weights(rng, (n, d), bits[0]) for n in (n_e, n_i))
+        if not n_i:
+            w_ee = (w_ee.astype(np.int16) - (1 << (bits[0] - 1))).astype(np.int8)
+            w_ie = w_ee[:0]
+        w_ei = _weights(rng, (n_e, n_i), bits[1])
+        if n_i and (layer.w_ei == layer.w_ei[0]).all():
+            w_ei[:] = w_ei[0]
+        layers.append(Layer(w_ee, w_ie, w_ei, a, *bits, neurons, layer.wiring))
+    return replace(network, name=f"{network.name}-{seed}", input=spec, layers=tuple(layers))
 
 
 def _wiring(rng: np.random.Generator, outputs: list[Shape], last: bool) -> tuple[Wiring, Shape]:
