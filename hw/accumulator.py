@@ -9,6 +9,7 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.layouts import accumulator_layout, event_layout, index_of, window_layout
+from hw.loadable import chain_links, load_ports
 from hw.packing import ceil_div
 from hw.pipeline import copies, pipeline
 from hw.product import multiple
@@ -56,6 +57,8 @@ class SynapseAccumulator(wiring.Component):
         Of the results; they must hold every sum that the weights allow.
     lanes : int, 1..n_e+n_i, or a multiple of that
         Synapses computed in a cycle.
+    loadable : bool
+        The weights can be filled anew (``hw.loadable``).
     """
 
     i: stream.Interface
@@ -71,6 +74,7 @@ class SynapseAccumulator(wiring.Component):
         i_ee: Format,
         i_ie: Format,
         lanes: int,
+        loadable: bool = False,
     ) -> None:
         self.n_e, self.d = w_ee.shape
         self.n_i = w_ie.shape[0]
@@ -87,7 +91,11 @@ class SynapseAccumulator(wiring.Component):
         self.words, self._lanes = ceil_div(row, lanes), lanes // self.events
         rows = np.concatenate([w_ee, w_ie]).T
         tables = [rows[k :: self.events] for k in range(self.events)]
-        self._products = SynapseProducts(tables=tables, lanes=self._lanes, synapse=synapse, value_bits=value_bits)
+        self._products = SynapseProducts(
+            tables=tables, lanes=self._lanes, synapse=synapse, value_bits=value_bits, loadable=loadable
+        )
+        #: What can be filled anew.
+        self.links = [self._products] if loadable else []
         #: Of the memories of weights, one for each event of a beat, in the submodule ``row``.
         self.weight_names = self._products.names
         #: Cycles from the marker's arrival to the currents.
@@ -100,6 +108,7 @@ class SynapseAccumulator(wiring.Component):
             {
                 "i": In(stream.Signature(event_layout(self.d, value_bits) if self.events == 1 else several)),
                 "o": Out(stream.Signature(accumulator_layout(i_ee, self.n_e, i_ie, self.n_i))),
+                **load_ports(self.links),
             }
         )
 
@@ -111,6 +120,7 @@ class SynapseAccumulator(wiring.Component):
         m = Module()
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=self.i.p.shape().size, depth=QUEUE_DEPTH)
         m.submodules.row = products = self._products
+        chain_links(m, self)
         beat: Any = data.View(self.i.p.shape(), queue.r_data)
         events = [beat] if self.events == 1 else list(beat.events)
         word, issued, marker = Signal(index_of(self.words)), Signal(), Signal()

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.credits import CreditQueue
 from hw.layouts import frame_layout
+from hw.loadable import Register, chain_links, load_ports, value_of
 from hw.parameters import ParameterMemory
 from hw.pipeline import Delay, pipeline
 from hw.product import multiple, tree
@@ -39,7 +40,8 @@ class DivisiveInhibition(wiring.Component):
     b_e : sequence of int
         In the format ``membrane``.
     gain_e_bits : int, 1..16
-    shift : int, >= 0
+    shift : int, >= 0, or Register
+        In a register, it can be filled anew, and so can gains and biases (``hw.loadable``).
     reciprocal : Reciprocal
     membrane : Format, signed
         Of the current.
@@ -71,7 +73,7 @@ class DivisiveInhibition(wiring.Component):
         g_e: Sequence[int] | np.ndarray,
         b_e: Sequence[int] | np.ndarray,
         gain_e_bits: int,
-        shift: int,
+        shift: int | Register,
         reciprocal: Reciprocal,
         membrane: Format,
         bal: Format,
@@ -80,16 +82,25 @@ class DivisiveInhibition(wiring.Component):
         alike: bool = False,
     ) -> None:
         self._parameters = ParameterMemory(
-            "divisive inhibition", lanes=lanes, g_e=g_e, b_e=b_e, gain_e_bits=gain_e_bits, membrane=membrane
+            "divisive inhibition",
+            lanes=lanes,
+            g_e=g_e,
+            b_e=b_e,
+            gain_e_bits=gain_e_bits,
+            membrane=membrane,
+            loadable=isinstance(shift, Register),
         )
-        if shift < 0:
+        if isinstance(shift, int) and shift < 0:
             raise ValueError(f"shift of divisive inhibition must not be negative, and is {shift}")
+        #: What can be filled anew.
+        self.links = [self._parameters, shift] if isinstance(shift, Register) else []
         self._shift, self._membrane, self._product = shift, membrane, product
         self._unit = ReciprocalUnit(lanes=lanes, bal=bal, d=d, reciprocal=reciprocal, alike=alike)
         super().__init__(
             {
                 "i": In(stream.Signature(frame_layout(lanes, bal=bal, d=d))),
                 "o": Out(stream.Signature(frame_layout(lanes, current=membrane))),
+                **load_ports(self.links),
             }
         )
 
@@ -97,6 +108,7 @@ class DivisiveInhibition(wiring.Component):
         m = Module()
         m.submodules.reciprocal = unit = self._unit
         m.submodules.parameters = memory = self._parameters
+        chain_links(m, self)
         # Nothing stands still here: a beat begins if there is room for it behind the pipeline.
         m.submodules.beats = beats = CreditQueue(self.o.p.shape(), self.ROOM)
         wiring.connect(m, beats.o, wiring.flipped(self.o))
@@ -115,7 +127,7 @@ class DivisiveInhibition(wiring.Component):
                 *(source.bal, source.r, source.e),
                 g_e=delay(own.g_e, 2),
                 b_e=delay(own.b_e, 9),
-                shift=self._shift,
+                shift=value_of(self._shift),
                 product=self._product,
                 membrane=self._membrane,
                 delay=delay,
@@ -131,7 +143,7 @@ def shunted(
     *,
     g_e: Value | int,
     b_e: Value | int,
-    shift: int,
+    shift: Value | int,
     product: Format,
     membrane: Format,
     delay: Delay,
@@ -140,16 +152,19 @@ def shunted(
 
     ``R`` is 0 where ``d`` is, and so is the product: what is left is ``b_e``.
     """
-    bal, e = delay(bal, 4), delay(e, 6)
+    if isinstance(shift, Value):
+        bal, places, by = delay(bal, 4), delay(delay(e + shift), 5), 0
+    else:
+        bal, places, by = delay(bal, 4), delay(e, 6), shift
     # Multipliers have registers of their own on both sides: they are where the device has them, and not where their
     # operands are. A gain that is known takes none.
     r = delay(r, 2)
-    factor = delay(delay(multiple(r, g_e) if isinstance(g_e, int) else g_e * r))
+    factor = delay(delay(multiple(r, g_e)))
     parts = [bal] if len(bal) <= PART + 1 else [bal[:PART], bal >> PART]
     whole = delay(tree([delay(factor * part) << PART * k for k, part in enumerate(parts)], add))
     # Rounding by many bits is a plain shift by all but one, in two steps here, and rounding by that one.
-    coarse = delay(_fitted(whole, product) << 1 >> shift >> (e[3:] << 3))
-    rounded = delay(round_shift(delay(coarse >> delay(e[:3])), 1))
+    coarse = delay(_fitted(whole, product) << 1 >> by >> (places[3:] << 3))
+    rounded = delay(round_shift(delay(coarse >> delay(places[:3])), 1))
     return delay(saturate(delay(rounded + b_e), membrane, Mux))
 
 

@@ -7,6 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.layouts import frame_layout
+from hw.loadable import Register, chain_links, load_ports, value_of
 from quant.formats import Format
 
 __all__ = ["FloorStabiliser"]
@@ -21,7 +22,8 @@ class FloorStabiliser(wiring.Component):
         Neurons in a beat.
     bal, d : Format
         ``d`` unsigned; it must hold the floor.
-    floor : int, >= 1
+    floor : int, >= 1, or Register
+        In a register, it can be filled anew (``hw.loadable``).
 
     Raises
     ------
@@ -35,22 +37,28 @@ class FloorStabiliser(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, *, lanes: int, bal: Format, d: Format, floor: int) -> None:
+    def __init__(self, *, lanes: int, bal: Format, d: Format, floor: int | Register) -> None:
         if lanes < 1:
             raise ValueError(f"lanes of the stabiliser must be at least 1, not {lanes}")
-        if d.signed or not 1 <= floor <= d.max:
-            raise ValueError(f"floor of the stabiliser must be 1..{d.max}, of an unsigned d, not {floor} and {d}")
+        least = floor.init if isinstance(floor, Register) else floor
+        if d.signed or not 1 <= least <= d.max:
+            raise ValueError(f"floor of the stabiliser must be 1..{d.max}, of an unsigned d, not {least} and {d}")
+        #: What can be filled anew.
+        self.links = [floor] if isinstance(floor, Register) else []
         self._floor = floor
         layout = frame_layout(lanes, bal=bal, d=d)
-        super().__init__({"i": In(stream.Signature(layout)), "o": Out(stream.Signature(layout))})
+        streams = {"i": In(stream.Signature(layout)), "o": Out(stream.Signature(layout))}
+        super().__init__(streams | load_ports(self.links))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        chain_links(m, self)
+        floor = value_of(self._floor)
         advance = Signal()
         m.d.comb += [advance.eq(self.o.ready | ~self.o.valid), self.i.ready.eq(advance)]
         source: Any = self.i.p
         with m.If(advance):
             m.d.sync += self.o.valid.eq(self.i.valid)
             for before, after in zip(source, self.o.p, strict=True):
-                m.d.sync += [after.bal.eq(before.bal), after.d.eq(Mux(before.d < self._floor, self._floor, before.d))]
+                m.d.sync += [after.bal.eq(before.bal), after.d.eq(Mux(before.d < floor, floor, before.d))]
         return m

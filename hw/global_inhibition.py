@@ -9,9 +9,10 @@ from amaranth.lib.wiring import In, Out
 
 from hw.credits import CreditQueue
 from hw.layouts import accumulator_layout, frame_layout, index_of, shape_of
+from hw.loadable import Register, chain_links, load_ports, value_of
 from hw.packing import ceil_div, packed_memory
 from hw.pipeline import Delay, pipeline
-from hw.population import ROOM, InhibitorySums
+from hw.population import ROOM, Gains, InhibitorySums
 from hw.product import multiple
 from hw.shadow import shadow
 from quant.formats import Format
@@ -36,7 +37,8 @@ class GlobalInhibition(wiring.Component):
     w_ei : (n_e, n_i) unsigned, ``inhibition_bits`` bits
         All rows equal.
     inhibition_bits : int, 1..8
-    a : int, >= 1
+    a : int, >= 1, or Register
+        In a register, it can be filled anew, and so can ``w`` and ``g_i`` (``hw.loadable``).
     n_e : int, >= 1
     i_ee, i_ie : Format
         Of the currents.
@@ -70,7 +72,7 @@ class GlobalInhibition(wiring.Component):
         *,
         w_ei: np.ndarray,
         inhibition_bits: int,
-        a: int,
+        a: int | Register,
         i_ee: Format,
         i_ie: Format,
         bal: Format,
@@ -93,8 +95,12 @@ class GlobalInhibition(wiring.Component):
         self.latency = 1 + self.chunks + self.SUM + self.PIPELINE
         #: Bits of the memory of ``w``.
         self.memory_bits = self.chunks * population_lanes * inhibition_bits
-        self._n_e, self._row, self._g_i, self._a = n_e, w_ei[:1], g_i, a
-        self._inhibition_bits, self._gain_i_bits = inhibition_bits, gain_i_bits
+        self._n_e, self._a = n_e, a
+        self._memory = packed_memory(w_ei[:1], population_lanes, Format(inhibition_bits))
+        loadable = isinstance(a, Register)
+        self._gains = None if g_i is None else Gains(g_i, gain_i_bits, population_lanes, loadable=loadable)
+        #: What can be filled anew.
+        self.links = [self._memory, *(self._gains.links if self._gains else ()), a] if loadable else []
         self._i_ee, self._i_ie, self._bal, self._d = shape_of(i_ee), shape_of(i_ie), shape_of(bal), d and shape_of(d)
         self._population_lanes, self._neuron_lanes = population_lanes, neuron_lanes
         fields = {"bal": bal} if d is None else {"bal": bal, "d": d}
@@ -102,6 +108,7 @@ class GlobalInhibition(wiring.Component):
             {
                 "i": In(stream.Signature(accumulator_layout(i_ee, n_e, i_ie, n_i))),
                 "o": Out(stream.Signature(frame_layout(neuron_lanes, **fields))),
+                **load_ports(self.links),
             }
         )
 
@@ -121,8 +128,9 @@ class GlobalInhibition(wiring.Component):
         delay = pipeline(m, Const(1))
         i_ee, i_ie, chunk, summing, emitting, last = self._turns(m, beats)
         inhibition, d = self._sums(m, i_ie, chunk, summing, delay)
+        chain_links(m, self)
         for balance, current in zip(beats.payload.bal, i_ee, strict=True):
-            m.d.comb += balance.eq(delay(delay(multiple(current, self._a)) - inhibition))
+            m.d.comb += balance.eq(delay(delay(multiple(current, value_of(self._a))) - inhibition))
         if d is not None:
             m.d.comb += beats.payload.d.eq(d)
         m.d.comb += [
@@ -167,10 +175,10 @@ class GlobalInhibition(wiring.Component):
 
     def _sums(self, m: Module, i_ie: Any, chunk: Value, summing: Value, delay: Delay) -> tuple[Value, Value | None]:
         """Inhibition and denominator; they stay until the first chunk of the next step has been added up."""
-        m.submodules.w_ei = memory = packed_memory(self._row, self._population_lanes, Format(self._inhibition_bits))
-        read: Any = memory.read_port()
+        m.submodules.w_ei = self._memory
+        read: Any = self._memory.read_port()
         m.d.comb += read.addr.eq(chunk)
-        sums = InhibitorySums(m, delay, i_ie=i_ie, chunk=chunk, g_i=self._g_i, gain_i_bits=self._gain_i_bits)
+        sums = InhibitorySums(m, delay, i_ie=i_ie, chunk=chunk, gains=self._gains)
         row: Any = data.View(read.data.shape(), delay(read.data.as_value(), 2))
         added, first = (delay(flag, sums.LATENCY, reset=True) for flag in (summing, summing & (chunk == 0)))
         totals: list[Value] = []

@@ -16,6 +16,7 @@ from hw.folding import Folding
 from hw.geometry import Walk
 from hw.global_inhibition import GlobalInhibition, is_global
 from hw.lif import LIFCore
+from hw.loadable import Register, chain_links, load_ports
 from hw.placer import EventPlacer
 from hw.population import PopulationUnit
 from hw.readout import Readout
@@ -26,7 +27,7 @@ from hw.serialiser import Serialiser
 from hw.splitter import WordSplitter
 from hw.stabiliser import Stabiliser
 from hw.window_accumulator import WindowAccumulator
-from quant.network import Layer
+from quant.network import MOST_SHIFT, Layer
 from quant.widths import LayerWidths
 
 __all__ = ["LayerEngine", "chain"]
@@ -48,17 +49,22 @@ def chain(whole: Stage, stages: Mapping[str, Stage]) -> Module:
     return m
 
 
-def _population(layer: Layer, widths: LayerWidths, folding: Folding) -> Stage:
+def _number(value: int, most: int, *, loadable: bool) -> int | Register:
+    """A constant, or a register for numbers up to ``most``."""
+    return Register(value, max(1, most.bit_length())) if loadable else value
+
+
+def _population(layer: Layer, widths: LayerWidths, folding: Folding, shape: Layer | None) -> Stage:
     """The population unit, or what serves instead where all E neurons are inhibited alike."""
     neurons = layer.neurons
     shunting: dict[str, Any] = (
         {} if neurons is None else {"d": widths.d, "g_i": neurons.g_i, "gain_i_bits": neurons.gain_i_bits}
     )
-    unit = GlobalInhibition if is_global(layer) else PopulationUnit
+    unit = GlobalInhibition if is_global(shape or layer) else PopulationUnit
     return unit(
         w_ei=layer.w_ei,
         inhibition_bits=layer.inhibition_bits,
-        a=layer.a,
+        a=_number(layer.a, (shape or layer).a, loadable=shape is not None),
         i_ee=widths.i_ee,
         i_ie=widths.i_ie,
         bal=widths.bal,
@@ -69,7 +75,7 @@ def _population(layer: Layer, widths: LayerWidths, folding: Folding) -> Stage:
 
 
 def _synapse_stages(
-    layer: Layer, widths: LayerWidths, folding: Folding, walk: Walk | None, event_bits: int
+    layer: Layer, widths: LayerWidths, folding: Folding, walk: Walk | None, event_bits: int, *, loadable: bool
 ) -> dict[str, Stage]:
     """From events to currents; a layer that sees its sources through a window first gathers them in a map."""
     shared: dict[str, Any] = {
@@ -80,6 +86,7 @@ def _synapse_stages(
         "i_ee": widths.i_ee,
         "i_ie": widths.i_ie,
         "lanes": folding.synapse_lanes,
+        "loadable": loadable,
     }
     if walk is None:
         return {"accumulator": SynapseAccumulator(**shared)}
@@ -95,15 +102,16 @@ def _synapse_stages(
     }
 
 
-def _balance_stages(layer: Layer, widths: LayerWidths, folding: Folding) -> dict[str, Stage]:
+def _balance_stages(layer: Layer, widths: LayerWidths, folding: Folding, shape: Layer | None) -> dict[str, Stage]:
     """From currents to balance and denominator."""
     if layer.n_i:
-        return {"population": _population(layer, widths, folding)}
+        return {"population": _population(layer, widths, folding, shape)}
+    a = _number(layer.a, (shape or layer).a, loadable=shape is not None)
     lanes = folding.neuron_lanes
-    return {"serialiser": Serialiser(n=layer.n_e, lanes=lanes, a=layer.a, i_ee=widths.i_ee, bal=widths.bal)}
+    return {"serialiser": Serialiser(n=layer.n_e, lanes=lanes, a=a, i_ee=widths.i_ee, bal=widths.bal)}
 
 
-def _current_stages(layer: Layer, widths: LayerWidths, lanes: int, n: int) -> dict[str, Stage]:
+def _current_stages(layer: Layer, widths: LayerWidths, lanes: int, n: int, shape: Layer | None) -> dict[str, Stage]:
     """From balance, and denominator if there is one, to the current, of ``n`` neurons."""
     neurons = layer.neurons
     assert neurons is not None and widths.product is not None
@@ -111,7 +119,7 @@ def _current_stages(layer: Layer, widths: LayerWidths, lanes: int, n: int) -> di
         "g_e": neurons.g_e,
         "b_e": neurons.b_e,
         "gain_e_bits": neurons.gain_e_bits,
-        "shift": neurons.shift,
+        "shift": _number(neurons.shift, MOST_SHIFT, loadable=shape is not None),
         "membrane": neurons.membrane,
         "bal": widths.bal,
         "product": widths.product,
@@ -120,10 +128,11 @@ def _current_stages(layer: Layer, widths: LayerWidths, lanes: int, n: int) -> di
     if neurons.reciprocal is None:
         return {"scaling": Scaling(**shared)}
     assert widths.d is not None
-    alike = is_global(layer)
+    alike = is_global(shape or layer)
     stages: dict[str, Stage] = {}
     if neurons.floor:
-        stages["stabiliser"] = FloorStabiliser(lanes=lanes, bal=widths.bal, d=widths.d, floor=neurons.floor)
+        floor = _number(neurons.floor, widths.d.max, loadable=shape is not None)
+        stages["stabiliser"] = FloorStabiliser(lanes=lanes, bal=widths.bal, d=widths.d, floor=floor)
     elif not alike:  # of equal denominators the smallest that is not zero is each of them
         stages["stabiliser"] = Stabiliser(n=n, lanes=lanes, bal=widths.bal, d=widths.d)
     stages["divisive"] = DivisiveInhibition(reciprocal=neurons.reciprocal, d=widths.d, alike=alike, **shared)
@@ -131,12 +140,19 @@ def _current_stages(layer: Layer, widths: LayerWidths, lanes: int, n: int) -> di
 
 
 def _hidden_stages(
-    layer: Layer, widths: LayerWidths, folding: Folding, n: int, replays: int, steps: int, events: int
+    layer: Layer,
+    widths: LayerWidths,
+    folding: Folding,
+    n: int,
+    replays: int,
+    steps: int,
+    events: int,
+    shape: Layer | None,
 ) -> dict[str, Stage]:
     """From balances to the events of the layer's ``n`` neurons, all pixels together."""
     neurons, lanes = layer.neurons, folding.neuron_lanes
     assert neurons is not None
-    stages = _current_stages(layer, widths, lanes, n)
+    stages = _current_stages(layer, widths, lanes, n, shape)
     if replays > 1:
         stages["replay"] = Replay(n=n, lanes=lanes, current=neurons.membrane, times=replays)
     return stages | {
@@ -174,6 +190,8 @@ class LayerEngine(wiring.Component):
         Bits of the value of an input event.
     events : int, a divisor of the folding's ``neuron_lanes``
         Spikes sent at once.
+    shape : Layer, optional
+        The engine can be filled anew (``hw.loadable``) with any layer that fits into this one, as ``layer`` does.
     """
 
     i: stream.Interface
@@ -190,25 +208,29 @@ class LayerEngine(wiring.Component):
         walk: Walk | None = None,
         event_bits: int,
         events: int = 1,
+        shape: Layer | None = None,
     ) -> None:
         self.layer, self.folding, self.walk, self.sets, self.steps = layer, folding, walk, sets, steps
         #: Pixels of the layer's map.
         self.pixels = math.prod(walk.output) if walk else 1
-        self.stages = _synapse_stages(layer, widths, folding, walk, event_bits)
-        self.stages |= _balance_stages(layer, widths, folding)
+        self.stages = _synapse_stages(layer, widths, folding, walk, event_bits, loadable=shape is not None)
+        self.stages |= _balance_stages(layer, widths, folding, shape)
         n = self.pixels * layer.n_e
         if layer.neurons is not None:
-            self.stages |= _hidden_stages(layer, widths, folding, n, steps // sets, steps, events)
+            self.stages |= _hidden_stages(layer, widths, folding, n, steps // sets, steps, events, shape)
         else:
             assert widths.logit is not None
             self.stages["readout"] = Readout(
                 n=n, lanes=folding.neuron_lanes, steps=sets, bal=widths.bal, logit=widths.logit
             )
+        #: What can be filled anew.
+        self.links = [stage for stage in self.stages.values() if getattr(stage, "links", None)]
         first, *_, last = self.stages.values()
         super().__init__(
             {
                 "i": In(stream.Signature(first.i.p.shape())),
                 "o": Out(stream.Signature(last.o.p.shape())),
+                **load_ports(self.links),
             }
         )
 
@@ -243,6 +265,7 @@ class LayerEngine(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = chain(self, self.stages)
+        chain_links(m, self)
         # Names for the streams between the stages that are the same in every design: a stage's own names for its ports
         # depend on what is inside of it.
         for name, stage in self.stages.items():

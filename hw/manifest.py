@@ -11,12 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 from quant.errors import ChandelierError
 from quant.files import replacing
 from quant.network import IntegerNetwork
+from quant.network_file import Header
 
 __all__ = [
     "FILE_NAME",
     "FoldingEntry",
     "InputPort",
     "LayerEntry",
+    "LoadPort",
     "Manifest",
     "OutputPort",
     "PayloadField",
@@ -149,11 +151,35 @@ class Timing(_Strict):
     latency: PositiveInt
 
 
+class LoadPort(_Strict):
+    """The configuration port ``c`` of a design with loadable weights (docs/loading.md).
+
+    Parameters
+    ----------
+    version : int
+        Of the images that it takes.
+    fingerprint : str
+        Of all that is constant in the design, 64 bits in hexadecimal.
+    words : int
+        Of the numbers in an image.
+    shape : Header
+        Of the network that the design was made for: what fits into it fits into the design.
+    alike : list of bool
+        For each layer, whether all rows of its ``w_ei`` have to be equal.
+    """
+
+    version: PositiveInt
+    fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    words: PositiveInt
+    shape: Header
+    alike: list[bool]
+
+
 class Manifest(_Strict):
     """Everything that a simulation or a tool flow has to know about a generated design.
 
     ``files`` maps each file of the design to its SHA-256; ``network_sha256`` is that of the network's file; ``timing``
-    is that of a fully spatial design.
+    is that of a fully spatial design; ``load`` is there if the weights are loadable.
     """
 
     format: Literal["chandelier-rtl"] = "chandelier-rtl"
@@ -167,6 +193,7 @@ class Manifest(_Strict):
     layers: list[LayerEntry]
     probes: list[Probe]
     timing: Timing | None = None
+    load: LoadPort | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -220,6 +247,7 @@ def network_manifest(
     layers: list[LayerEntry],
     probes: list[Probe],
     timing: Timing | None = None,
+    load: LoadPort | None = None,
 ) -> Manifest:
     """The manifest of a design of ``network`` whose top module is called ``name``, and whose results are ``output``."""
     return Manifest(
@@ -239,6 +267,7 @@ def network_manifest(
         layers=layers,
         probes=probes,
         timing=timing,
+        load=load,
     )
 
 

@@ -2,20 +2,26 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any
 
-from amaranth import Module
+from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.cycles import layer_cycles
 from hw.folding import Folding, check_foldings, default_foldings, sent_at_once
 from hw.geometry import walk_of
+from hw.global_inhibition import is_global
 from hw.layer import LayerEngine
 from hw.layouts import result_layout
+from hw.load_shape import fingerprint
+from hw.loadable import chain_load, load_words
+from hw.loader import LOAD_LAYOUT, VERSION, Loader, Status
 from hw.manifest import (
     FoldingEntry,
     LayerEntry,
+    LoadPort,
     Manifest,
     Probe,
     network_manifest,
@@ -23,10 +29,12 @@ from hw.manifest import (
     stage_probe,
 )
 from hw.routing import EventFork, EventMerge
+from hw.sample_gate import SampleGate
 from quant.errors import ChandelierError
 from quant.maps import NETWORK_INPUT
 from quant.network import IntegerNetwork
-from quant.widths import network_widths
+from quant.network_file import header_of
+from quant.widths import network_widths, shape_widths
 
 __all__ = ["Network"]
 
@@ -64,6 +72,10 @@ class Network(wiring.Component):
     network : IntegerNetwork
     foldings : sequence of Folding, optional
         One for each layer; by default ``hw.folding.default_foldings``.
+    shape : IntegerNetwork, optional
+        The weights are loadable: the design then takes every network that fits into this one, as ``network`` has to
+        (``quant.shape.fitted``), whose numbers it has at first. Stream ``c`` and ``status`` are those of
+        ``hw.loader.Loader``.
 
     Raises
     ------
@@ -73,13 +85,21 @@ class Network(wiring.Component):
 
     i: stream.Interface
     o: stream.Interface
+    c: stream.Interface
+    status: Signal
 
-    def __init__(self, network: IntegerNetwork, foldings: Sequence[Folding] | None = None) -> None:
+    def __init__(
+        self,
+        network: IntegerNetwork,
+        foldings: Sequence[Folding] | None = None,
+        *,
+        shape: IntegerNetwork | None = None,
+    ) -> None:
         _check_read(network)
-        self.network = network
-        self.foldings = default_foldings(network) if foldings is None else tuple(foldings)
+        self.network, self.shape = network, shape
+        self.foldings = default_foldings(shape or network) if foldings is None else tuple(foldings)
         check_foldings(network, self.foldings)
-        widths = network_widths(network)
+        widths = network_widths(network) if shape is None else shape_widths(shape)
         self.engines = [
             LayerEngine(
                 *parts,
@@ -88,6 +108,7 @@ class Network(wiring.Component):
                 walk=walk_of(network, i),
                 event_bits=network.input.bits if NETWORK_INPUT in network.layers[i].wiring.sources_of(i) else 1,
                 events=sent_at_once(network, self.foldings, i),
+                shape=None if shape is None else shape.layers[i],
             )
             for i, parts in enumerate(zip(network.layers, widths, self.foldings, strict=True))
         ]
@@ -98,6 +119,7 @@ class Network(wiring.Component):
             {
                 "i": In(stream.Signature(takers[0].i.p.shape())),
                 "o": Out(stream.Signature(result_layout(network.classes, logit))),
+                **({"c": In(stream.Signature(LOAD_LAYOUT)), "status": Out(Status)} if shape else {}),
             }
         )
 
@@ -106,10 +128,27 @@ class Network(wiring.Component):
         for i, engine in enumerate(self.engines):
             m.submodules[f"layer{i}"] = engine
         sinks = [self._sinks(m, i) for i in range(len(self.engines))]
-        for j in range(NETWORK_INPUT, len(self.engines) - 1):
-            self._distribute(m, j, [own[j] for own in sinks if j in own])
+        source = self._gated_input(m, self.shape) if self.shape else wiring.flipped(self.i)
+        for j, events in enumerate([source, *(engine.o for engine in self.engines[:-1])], NETWORK_INPUT):
+            self._distribute(m, j, events, [own[j] for own in sinks if j in own])
         wiring.connect(m, self.engines[-1].o, wiring.flipped(self.o))
         return m
+
+    def _gated_input(self, m: Module, shape: IntegerNetwork) -> Any:
+        """The loader, and the input stream, through the gate that it closes."""
+        m.submodules.loader = loader = Loader(fingerprint=fingerprint(shape, self.foldings), words=self.load_length)
+        markers = 1 if shape.input.kind == "static" else shape.steps
+        m.submodules.gate = gate = SampleGate(beat=self.i.p.shape(), markers=markers)
+        wiring.connect(m, wiring.flipped(self.i), gate.i)
+        wiring.connect(m, wiring.flipped(self.c), loader.c)
+        chain_load(m, loader.chain, self.engines, loader.tail)
+        m.d.comb += [
+            gate.hold.eq(loader.hold),
+            gate.finished.eq(self.o.valid & self.o.ready),
+            loader.rest.eq(gate.rest),
+            self.status.eq(loader.status),
+        ]
+        return gate.o
 
     def _sinks(self, m: Module, index: int) -> dict[int, Any]:
         """The stream into a layer for each of its sources."""
@@ -120,9 +159,8 @@ class Network(wiring.Component):
         wiring.connect(m, merge.o, engine.i)
         return dict(zip(sources, merge.i, strict=True))
 
-    def _distribute(self, m: Module, source: int, takers: Sequence[Any]) -> None:
+    def _distribute(self, m: Module, source: int, stream_out: Any, takers: Sequence[Any]) -> None:
         """Connects the events of a layer, or of the input, with all who take them."""
-        stream_out = wiring.flipped(self.i) if source == NETWORK_INPUT else self.engines[source].o
         if len(takers) == 1:
             wiring.connect(m, stream_out, takers[0])
         else:
@@ -139,6 +177,11 @@ class Network(wiring.Component):
         shape = "-".join("x".join(str(n) for n in shape if n > 1) or "1" for shape in maps)
         lanes = ", ".join(f"{f.synapse_lanes}/{f.population_lanes}/{f.neuron_lanes}" for f in self.foldings)
         return f"E-I network {shape}, {self.network.steps} steps, lanes {lanes}"
+
+    @cached_property
+    def load_length(self) -> int:
+        """Words of an image's numbers, where the weights are loadable."""
+        return len(load_words(self.engines))
 
     @property
     def memories(self) -> list[tuple[str, str]]:
@@ -188,4 +231,14 @@ class Network(wiring.Component):
                 for engine in self.engines
             ],
             probes=list(self.probes()),
+            load=self._load_port(self.shape) if self.shape else None,
+        )
+
+    def _load_port(self, shape: IntegerNetwork) -> LoadPort:
+        return LoadPort(
+            version=VERSION,
+            fingerprint=f"{fingerprint(shape, self.foldings):016x}",
+            words=self.load_length,
+            shape=header_of(shape),
+            alike=[is_global(layer) for layer in shape.layers],
         )

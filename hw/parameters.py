@@ -10,6 +10,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.layouts import index_of
+from hw.loadable import chain_links, load_ports
 from quant.formats import Format
 
 __all__ = ["ParameterMemory"]
@@ -32,6 +33,8 @@ class ParameterMemory(wiring.Component):
         As many, in the format ``membrane``.
     gain_e_bits : int, 1..16
     membrane : Format, signed
+    loadable : bool
+        They can be filled anew (``hw.loadable``).
 
     Raises
     ------
@@ -52,6 +55,7 @@ class ParameterMemory(wiring.Component):
         b_e: Sequence[int] | np.ndarray,
         gain_e_bits: int,
         membrane: Format,
+        loadable: bool = False,
     ) -> None:
         if len(g_e) != len(b_e):
             raise ValueError(f"b_e of {of} must have {len(g_e)} values like g_e, not {len(b_e)}")
@@ -59,17 +63,20 @@ class ParameterMemory(wiring.Component):
             raise ValueError(f"lanes of {of} must be 1..{len(g_e)}, not {lanes}")
         neurons = [{"g_e": int(g), "b_e": int(b)} for g, b in zip(g_e, b_e, strict=True)]
         neurons += [{"g_e": 0, "b_e": 0}] * (-len(neurons) % lanes)
-        self._contents = [neurons[k : k + lanes] for k in range(0, len(neurons), lanes)]
+        contents = [neurons[k : k + lanes] for k in range(0, len(neurons), lanes)]
         neuron = data.StructLayout({"g_e": unsigned(gain_e_bits), "b_e": signed(membrane.width)})
-        self._layout = data.ArrayLayout(neuron, lanes)
-        super().__init__({"taken": In(1), "ready": Out(1), "data": Out(self._layout)})
+        layout = data.ArrayLayout(neuron, lanes)
+        self._beats = len(contents)
+        self._memory: Any = Memory(shape=layout, depth=max(2, self._beats), init=contents)
+        #: What can be filled anew.
+        self.links = [self._memory] if loadable else []
+        super().__init__({"taken": In(1), "ready": Out(1), "data": Out(layout), **load_ports(self.links)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        beats = len(self._contents)
-        memory: Any = Memory(shape=self._layout, depth=max(2, beats), init=self._contents)
-        m.submodules.neurons = memory
-        port = memory.read_port()
+        beats, port = self._beats, self._memory.read_port()
+        m.submodules.neurons = self._memory
+        chain_links(m, self)
         beat, next_beat = Signal(index_of(beats)), Signal(index_of(beats))
         m.d.comb += [
             next_beat.eq(Mux(self.taken, Mux(beat == beats - 1, 0, beat + 1), beat)),

@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 from amaranth import Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.credits import CreditQueue
 from hw.layouts import accumulator_layout, frame_layout, index_of, shape_of
+from hw.loadable import Register, chain_links, load_ports, value_of
 from hw.packing import ceil_div, packed_memory
 from hw.pipeline import Delay, pipeline
 from hw.product import multiple, narrow_product, reduce_levels, tree
 from hw.shadow import shadow
 from quant.formats import Format
 
-__all__ = ["ROOM", "InhibitorySums", "PopulationUnit", "equal_gain"]
+__all__ = ["ROOM", "Gains", "InhibitorySums", "PopulationUnit", "equal_gain"]
 
 #: Beats in the pipeline and in the queue behind it: more than are under way there, at a beat a cycle.
 ROOM = 16
@@ -41,7 +41,8 @@ class PopulationUnit(wiring.Component):
     ----------
     w_ei : (n_e, n_i) unsigned, ``inhibition_bits`` bits
     inhibition_bits : int, 1..8
-    a : int, >= 1
+    a : int, >= 1, or Register
+        In a register, it can be filled anew, and so can ``w_ei`` and ``g_i`` (``hw.loadable``).
     i_ee, i_ie : Format
         Of the currents.
     bal : Format
@@ -67,7 +68,7 @@ class PopulationUnit(wiring.Component):
         *,
         w_ei: np.ndarray,
         inhibition_bits: int,
-        a: int,
+        a: int | Register,
         i_ee: Format,
         i_ie: Format,
         bal: Format,
@@ -84,15 +85,22 @@ class PopulationUnit(wiring.Component):
         if (d is None) != (g_i is None):
             raise ValueError("the population unit takes d and g_i together, or neither of them")
         self.groups, self.chunks = ceil_div(n_e, neuron_lanes), ceil_div(n_i, population_lanes)
-        self._w_ei, self._g_i = w_ei, g_i
-        self._inhibition_bits, self._gain_i_bits, self._a = inhibition_bits, gain_i_bits, a
+        self._a = a
         self._i_ee, self._i_ie, self._bal, self._d = shape_of(i_ee), shape_of(i_ie), shape_of(bal), d and shape_of(d)
         self._population_lanes, self._neuron_lanes = population_lanes, neuron_lanes
+        #: Bits of the memory of ``w_ei``.
+        self.memory_bits = self.cycles * neuron_lanes * population_lanes * inhibition_bits
+        self._memory = packed_memory(self._words(w_ei), neuron_lanes * population_lanes, Format(inhibition_bits))
+        loadable = isinstance(a, Register)
+        self._gains = None if g_i is None else Gains(g_i, gain_i_bits, population_lanes, loadable=loadable)
+        #: What can be filled anew.
+        self.links = [self._memory, *(self._gains.links if self._gains else ()), a] if loadable else []
         fields = {"bal": bal} if d is None else {"bal": bal, "d": d}
         super().__init__(
             {
                 "i": In(stream.Signature(accumulator_layout(i_ee, n_e, i_ie, n_i))),
                 "o": Out(stream.Signature(frame_layout(neuron_lanes, **fields))),
+                **load_ports(self.links),
             }
         )
 
@@ -106,11 +114,6 @@ class PopulationUnit(wiring.Component):
         """Cycles from taking the currents to the first beat."""
         return self.chunks + self.PIPELINE
 
-    @property
-    def memory_bits(self) -> int:
-        """Bits of the memory of ``w_ei``."""
-        return self.cycles * self._neuron_lanes * self._population_lanes * self._inhibition_bits
-
     def elaborate(self, platform: object) -> Module:
         m = Module()
         # The pipeline never stands still, or thousands of registers would hang on one signal: a group begins if there
@@ -121,19 +124,20 @@ class PopulationUnit(wiring.Component):
         delay = pipeline(m, Const(1))
         word, chunk = Signal(index_of(self.cycles)), Signal(index_of(self.chunks))
         i_ee, i_ie, issued = self._take(m, beats, word, chunk)
-        m.submodules.w_ei = w_ei = self._w_ei_memory()
-        w_read = w_ei.read_port()
+        m.submodules.w_ei = self._memory
+        w_read: Any = self._memory.read_port()
         m.d.comb += w_read.addr.eq(word)
 
         # Step by step: currents and weights -> g_i * i_ie and a * i_ee -> three times that -> products -> sums of four
         # -> sums -> balance, denominator.
-        sums = InhibitorySums(m, delay, i_ie=i_ie, chunk=chunk, g_i=self._g_i, gain_i_bits=self._gain_i_bits)
+        sums = InhibitorySums(m, delay, i_ie=i_ie, chunk=chunk, gains=self._gains)
+        chain_links(m, self)
         weights: Any = data.View(w_read.data.shape(), delay(w_read.data.as_value(), 2))
         flags: Any = data.View(issued.shape(), delay(issued.as_value(), sums.LATENCY, reset=True))
         for n, out in enumerate(beats.payload):
             row = [weights[n * self._population_lanes + k] for k in range(self._population_lanes)]
             inhibition, shunting = sums.of(row)
-            base = delay(multiple(delay(i_ee[n]), self._a)[: self._bal.width], 5)
+            base = delay(multiple(delay(i_ee[n]), value_of(self._a))[: self._bal.width], 5)
             bal = Signal(self._bal, name="bal", reset_less=True)
             m.d.comb += out.bal.eq(bal)
             with m.If(flags.valid):
@@ -180,19 +184,38 @@ class PopulationUnit(wiring.Component):
         turn = shadow(m, i_ie, width=part.size, words=self.chunks, load=next_ready, shift=next_issued, rotate=True)
         return data.View(group, head), data.View(part, turn), issued
 
-    def _w_ei_memory(self) -> Memory:
-        """A word for each chunk of each group: ``population_lanes`` weights of each neuron of the group."""
+    def _words(self, w_ei: np.ndarray) -> np.ndarray:
+        """A row for each chunk of each group: ``population_lanes`` weights of each neuron of the group."""
         n, p = self._neuron_lanes, self._population_lanes
-        n_e, n_i = self._w_ei.shape
-        filled = np.pad(self._w_ei, ((0, self.groups * n - n_e), (0, self.chunks * p - n_i)))
+        n_e, n_i = w_ei.shape
+        filled = np.pad(w_ei, ((0, self.groups * n - n_e), (0, self.chunks * p - n_i)))
         words = filled.reshape(self.groups, n, self.chunks, p).transpose(0, 2, 1, 3)
-        return packed_memory(words.reshape(self.cycles, n * p), n * p, Format(self._inhibition_bits))
+        return words.reshape(self.cycles, n * p)
+
+
+class Gains:
+    """The gains of the I population: a memory, or, where they are equal and a power of two (or zero), that ``factor``.
+
+    Parameters
+    ----------
+    g_i : (n_i,) unsigned, ``bits`` bits
+    lanes : int, >= 1
+        I neurons of a chunk.
+    loadable : bool
+        They can be filled anew, and so are in a memory.
+    """
+
+    def __init__(self, g_i: np.ndarray, bits: int, lanes: int, *, loadable: bool) -> None:
+        self.factor = None if loadable else equal_gain(g_i)
+        self.memory = None if self.factor is not None else packed_memory(g_i[None], lanes, Format(bits))
+        #: What can be filled anew.
+        self.links = [self.memory] if loadable else []
 
 
 class InhibitorySums:
     """Of a chunk of the I population ``sum_k w[k] * i_ie[k]`` and ``sum_k w[k] * g_i[k] * i_ie[k]``, in a pipeline.
 
-    Equal gains need no second sum, if they are a power of two (or zero).
+    Gains that are one factor need no second sum.
 
     Parameters
     ----------
@@ -203,23 +226,21 @@ class InhibitorySums:
     i_ie : array of the currents of a chunk
     chunk : Value
         Which chunk they are of.
-    g_i : (n_i,) unsigned, ``gain_i_bits`` bits, or None in a readout, which has no second sum
+    gains : Gains, or None in a readout, which has no second sum
     """
 
     #: Cycles from the currents to their sums; the weights come half-way.
     LATENCY = 6
 
-    def __init__(
-        self, m: Module, delay: Delay, *, i_ie: Any, chunk: Value, g_i: np.ndarray | None, gain_i_bits: int
-    ) -> None:
+    def __init__(self, m: Module, delay: Delay, *, i_ie: Any, chunk: Value, gains: "Gains | None") -> None:
         self._delay = delay
         arrived = [delay(i) for i in i_ie]
         populations = [[delay(i) for i in arrived]]
         #: What the first sum, times this, is the second one; None if it is not so.
-        self._gain = None if g_i is None else equal_gain(g_i)
-        if g_i is not None and self._gain is None:
-            m.submodules.g_i = memory = packed_memory(g_i[None], len(arrived), Format(gain_i_bits))
-            read = memory.read_port()
+        self._factor = gains.factor if gains else None
+        if gains is not None and gains.memory is not None:
+            m.submodules.g_i = gains.memory
+            read: Any = gains.memory.read_port()
             m.d.comb += read.addr.eq(chunk)
             gained = [narrow_product(g, i, multiple(i, 3)) for g, i in zip(read.data, arrived, strict=True)]
             populations.append([delay(value) for value in gained])
@@ -228,8 +249,8 @@ class InhibitorySums:
     def of(self, row: Sequence[Value]) -> tuple[Value, Value | None]:
         """The sums for one E neuron; of its ``row`` of weights those of the chunk, three cycles after the currents."""
         first, *second = (self._sum(row, population) for population in self._multiples)
-        if self._gain is not None:
-            return first, multiple(first, self._gain)
+        if self._factor is not None:
+            return first, multiple(first, self._factor)
         return first, second[0] if second else None
 
     def _sum(self, row: Sequence[Value], population: Sequence[tuple[Value, Value]]) -> Value:

@@ -13,8 +13,10 @@ NARROW = 4
 T = TypeVar("T")
 
 
-def multiple(value: Value, factor: int) -> Value:
-    """``value * factor`` for a constant factor >= 0, of shifts and sums: synthesis would take a multiplier for it."""
+def multiple(value: Value, factor: Value | int) -> Value:
+    """``value * factor``; of a constant >= 0 by shifts and sums: synthesis would take a multiplier for it."""
+    if isinstance(factor, Value):
+        return value * factor
     shifted = [value << k for k in range(factor.bit_length()) if factor >> k & 1]
     return tree(shifted, add) if shifted else Value.cast(0)
 

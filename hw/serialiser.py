@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.layouts import accumulator_layout, frame_layout, index_of, shape_of
+from hw.loadable import Register, chain_links, load_ports, value_of
 from hw.packing import ceil_div
 from quant.formats import Format
 
@@ -26,7 +27,8 @@ class Serialiser(wiring.Component):
         Neurons.
     lanes : int, 1..n
         Neurons in a beat.
-    a : int, >= 1
+    a : int, >= 1, or Register
+        In a register, it can be filled anew (``hw.loadable``).
     i_ee, bal : Format
 
     Raises
@@ -41,11 +43,13 @@ class Serialiser(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, *, n: int, lanes: int, a: int, i_ee: Format, bal: Format) -> None:
+    def __init__(self, *, n: int, lanes: int, a: int | Register, i_ee: Format, bal: Format) -> None:
         if not 1 <= lanes <= n:
             raise ValueError(f"lanes of the serialiser must be 1..{n}, not {lanes}")
-        if a < 1:
+        if isinstance(a, int) and a < 1:
             raise ValueError(f"a of the serialiser must be at least 1, not {a}")
+        #: What can be filled anew.
+        self.links = [a] if isinstance(a, Register) else []
         #: Cycles a time step.
         self.cycles = ceil_div(n, lanes)
         self._lanes, self._a, self._i_ee = lanes, a, shape_of(i_ee)
@@ -53,11 +57,13 @@ class Serialiser(wiring.Component):
             {
                 "i": In(stream.Signature(accumulator_layout(i_ee, n))),
                 "o": Out(stream.Signature(frame_layout(lanes, bal=bal))),
+                **load_ports(self.links),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        chain_links(m, self)
         # Shadow registers of the currents, which shift by a beat a cycle.
         i_ee: Any = Signal(data.ArrayLayout(data.ArrayLayout(self._i_ee, self._lanes), self.cycles))
         beat, busy, advance = Signal(index_of(self.cycles)), Signal(), Signal()
@@ -65,7 +71,9 @@ class Serialiser(wiring.Component):
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(~busy | (last & advance))]
         with m.If(advance):
             m.d.sync += self.o.valid.eq(busy)
-            m.d.sync += [out.bal.eq(self._a * current) for out, current in zip(self.o.p, i_ee[0], strict=True)]
+            m.d.sync += [
+                out.bal.eq(value_of(self._a) * current) for out, current in zip(self.o.p, i_ee[0], strict=True)
+            ]
         with m.If(busy & advance):
             m.d.sync += [beat.eq(Mux(last, 0, beat + 1)), i_ee.eq(i_ee.as_value()[i_ee[0].shape().size :])]
         with m.If(self.i.ready):

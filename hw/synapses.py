@@ -10,6 +10,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.layouts import index_of, shape_of
+from hw.loadable import chain_links, load_ports
 from hw.packing import packed_memory
 from hw.pipeline import copies, pipeline
 from hw.product import multiple, narrow_product, tree
@@ -40,17 +41,29 @@ class SynapseProducts(wiring.Component):
     synapse : Format, 1..8 bits
     value_bits : int, >= 1
         Bits of the value of an event.
+    loadable : bool
+        The tables can be filled anew (``hw.loadable``).
     """
 
     addresses: Any
     values: Any
     products: Any
 
-    def __init__(self, *, tables: Sequence[np.ndarray], lanes: int, synapse: Format, value_bits: int) -> None:
+    def __init__(
+        self,
+        *,
+        tables: Sequence[np.ndarray],
+        lanes: int,
+        synapse: Format,
+        value_bits: int,
+        loadable: bool = False,
+    ) -> None:
         self._lanes, self._value_bits = lanes, value_bits
         self._memories = [packed_memory(table, lanes, synapse) for table in tables]
         #: Of the memories.
         self.names = [f"weights{k}" for k in range(len(tables))] if len(tables) > 1 else ["weights"]
+        #: What can be filled anew.
+        self.links = self._memories if loadable else []
         #: Cycles from addresses and values to products.
         self.latency = products_latency(len(tables))
         product = Format(synapse.width + value_bits + (len(tables) - 1).bit_length(), signed=synapse.signed)
@@ -60,6 +73,7 @@ class SynapseProducts(wiring.Component):
                 "addresses": In(data.ArrayLayout(index_of(depth), len(tables))),
                 "values": In(data.ArrayLayout(value_bits, len(tables))),
                 "products": Out(data.ArrayLayout(shape_of(product), lanes)),
+                **load_ports(self.links),
             }
         )
 
@@ -79,6 +93,7 @@ class SynapseProducts(wiring.Component):
             for lane, of_lane in enumerate(terms):
                 copy = lane // LANES_A_COPY
                 of_lane.append(delay(narrow_product(weights[lane], values[copy], thrices[copy])))
+        chain_links(m, self)
         for product, of_lane in zip(self.products, terms, strict=True):
             m.d.comb += product.eq(of_lane[0] if len(of_lane) == 1 else delay(tree(of_lane, add)))
         return m

@@ -11,6 +11,7 @@ from hw.accumulator import QUEUE_DEPTH
 from hw.credits import CreditQueue
 from hw.geometry import Walk
 from hw.layouts import accumulator_layout, index_of, window_layout
+from hw.loadable import chain_links, load_ports
 from hw.packing import ceil_div
 from hw.pipeline import pipeline
 from hw.product import multiple
@@ -47,6 +48,8 @@ class WindowAccumulator(wiring.Component):
         Of the results; they must hold every sum that the weights allow.
     lanes : int, 1..taps*(n_e+n_i), or a multiple of that
         Synapses computed in a cycle; the multiple is a divisor of ``walk.lanes``.
+    loadable : bool
+        The weights can be filled anew (``hw.loadable``).
 
     Raises
     ------
@@ -68,6 +71,7 @@ class WindowAccumulator(wiring.Component):
         i_ee: Format,
         i_ie: Format,
         lanes: int,
+        loadable: bool = False,
     ) -> None:
         n_e, n_i = len(w_ee), len(w_ie)
         row = walk.taps * (n_e + n_i)
@@ -84,7 +88,11 @@ class WindowAccumulator(wiring.Component):
         rows = walk.weight_rows(np.concatenate([w_ee, w_ie]))
         tables = [rows[walk.part_rows(part, self.events)] for part in range(self.events)]
         self._walk, self._lanes = walk, lanes // self.events
-        self._products = SynapseProducts(tables=tables, lanes=self._lanes, synapse=synapse, value_bits=value_bits)
+        self._products = SynapseProducts(
+            tables=tables, lanes=self._lanes, synapse=synapse, value_bits=value_bits, loadable=loadable
+        )
+        #: What can be filled anew.
+        self.links = [self._products] if loadable else []
         currents = accumulator_layout(i_ee, n_e, i_ie, n_i)
         self._finished = CreditQueue(currents, 1 if walk.output == (1, 1) else ROOM)
         #: Of the memories of weights, one for each event of a beat, in the submodule ``row``.
@@ -98,6 +106,7 @@ class WindowAccumulator(wiring.Component):
             {
                 "i": In(stream.Signature(window_layout(len(rows) // self.events, value_bits, self.events))),
                 "o": Out(stream.Signature(currents)),
+                **load_ports(self.links),
             }
         )
 
@@ -114,6 +123,7 @@ class WindowAccumulator(wiring.Component):
             self.i.ready.eq(queue.w_rdy),
         ]
         m.submodules.row = products = self._products
+        chain_links(m, self)
         m.submodules.finished = finished = self._finished
         wiring.connect(m, finished.o, wiring.flipped(self.o))
 

@@ -16,11 +16,23 @@ from quant.formats import Format
 from quant.maps import FULLY_CONNECTED, NETWORK_INPUT, Shape, Wiring, pooled
 from quant.reciprocal import Reciprocal
 
-__all__ = ["MOST_INPUTS", "Array", "Input", "IntegerNetwork", "Layer", "Neurons", "encode", "signed_tensors"]
+__all__ = [
+    "MOST_INPUTS",
+    "MOST_SHIFT",
+    "Array",
+    "Input",
+    "IntegerNetwork",
+    "Layer",
+    "Neurons",
+    "encode",
+    "signed_tensors",
+]
 
 Array = np.ndarray
 #: Most features of an input, and most time steps.
 MOST_INPUTS = 65536
+#: Largest ``shift`` of neurons.
+MOST_SHIFT = 40
 
 
 def encode(x: np.ndarray, bits: int, threshold: float) -> np.ndarray:
@@ -86,7 +98,7 @@ class Neurons:
     g_e : (n_e,) unsigned, ``gain_e_bits`` bits
         Gain of the E neurons; its scale is in ``shift``.
     b_e : (n_e,) signed, in units of the membrane format
-    shift : int, >= 0
+    shift : int, 0..40
         What the product is shifted right by, before the exponent of the reciprocal is added.
     reciprocal : Reciprocal, or None in a layer without I neurons
     membrane : Format, signed
@@ -276,7 +288,7 @@ def _check_wiring(index: int, layer: Layer) -> None:
 def _check_neurons(name: str, layer: Layer, neurons: Neurons) -> None:
     _check_range(f"{name}.gain_i_bits", neurons.gain_i_bits, 1, 8)
     _check_range(f"{name}.gain_e_bits", neurons.gain_e_bits, 1, 16)
-    _check_range(f"{name}.shift", neurons.shift, 0, 40)
+    _check_range(f"{name}.shift", neurons.shift, 0, MOST_SHIFT)
     _check_range(f"{name}.tau_shift", neurons.tau_shift, 1, 12)
     _check_range(f"{name}.leak", neurons.leak, 0, 1 << neurons.tau_shift)
     _need(

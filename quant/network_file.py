@@ -22,7 +22,7 @@ from quant.network import Array, Input, IntegerNetwork, Layer, Neurons
 from quant.reciprocal import Reciprocal
 from quant.widths import network_widths
 
-__all__ = ["NAME", "VERSION", "check_network_path", "load_network", "save_network"]
+__all__ = ["NAME", "VERSION", "Header", "check_network_path", "header_of", "load_network", "network_of", "save_network"]
 
 #: Version of the file format; a reader refuses a newer one.
 VERSION = 2
@@ -83,7 +83,9 @@ class _LayerHeader(_Strict):
     wiring: _WiringHeader = _WiringHeader(sources=(), pool=(1, 1), window=None)
 
 
-class _Header(_Strict):
+class Header(_Strict):
+    """All of a network but its tensors, as the file has it."""
+
     version: int = Field(ge=1, strict=True)
     name: str = Field(max_length=200, pattern=NAME)
     input: _InputHeader
@@ -96,7 +98,9 @@ def _parameters(thing: object, *leave_out: str) -> dict[str, object]:
     return {key: value for key, value in vars(thing).items() if key not in leave_out}
 
 
-def _header(network: IntegerNetwork) -> _Header:
+def header_of(network: IntegerNetwork) -> Header:
+    """The header of the network's file."""
+
     def neurons(n: Neurons | None) -> object:
         table = n and n.reciprocal
         return n and _parameters(n, *_PER_NEURON) | {"reciprocal": table and _parameters(table, "table")}
@@ -109,7 +113,7 @@ def _header(network: IntegerNetwork) -> _Header:
         for layer in network.layers
     ]
     rest = _parameters(network, "layers", "input", "maps")
-    return _Header.model_validate({"version": VERSION, "input": vars(network.input), "layers": layers, **rest})
+    return Header.model_validate({"version": VERSION, "input": vars(network.input), "layers": layers, **rest})
 
 
 def _tensors(network: IntegerNetwork) -> dict[str, Array]:
@@ -143,11 +147,11 @@ def save_network(network: IntegerNetwork, path: Path) -> None:
     """
     network_widths(network)
     with replacing(path) as temporary:
-        metadata = {"chandelier": _header(network).model_dump_json()}
+        metadata = {"chandelier": header_of(network).model_dump_json()}
         save_file(_tensors(network), temporary, metadata=metadata)
 
 
-def _read(path: Path) -> tuple[_Header, dict[str, Array]]:
+def _read(path: Path) -> tuple[Header, dict[str, Array]]:
     try:
         with safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get("chandelier")
@@ -165,7 +169,7 @@ def _read(path: Path) -> tuple[_Header, dict[str, Array]]:
             raise ChandelierError(
                 f"{path} is of version {version}, this chandelier reads up to {VERSION}: use a newer chandelier"
             )
-        return _Header.model_validate(header), tensors
+        return Header.model_validate(header), tensors
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -206,17 +210,28 @@ def load_network(path: Path) -> IntegerNetwork:
     """
     header, tensors = _read(path)
     try:
-        layers = tuple(_layer(i, layer, tensors) for i, layer in enumerate(header.layers))
-        if tensors:
-            raise ChandelierError(f"tensor {min(tensors)} belongs to no layer")
-        network = IntegerNetwork(
-            name=header.name,
-            input=Input(**vars(header.input)),
-            layers=layers,
-            steps=header.steps,
-            logit_scale=header.logit_scale,
-        )
+        network = network_of(header, tensors)
         network_widths(network)
     except ValueError as error:
         raise ChandelierError(f"{path}: {error}") from None
     return network
+
+
+def network_of(header: Header, tensors: dict[str, Array]) -> IntegerNetwork:
+    """The network of a header and the tensors ``layers.K.NAME``, which are taken out of ``tensors``.
+
+    Raises
+    ------
+    ValueError
+        If a tensor is missing or left over, or a shape or number is not what it should be.
+    """
+    layers = tuple(_layer(i, layer, tensors) for i, layer in enumerate(header.layers))
+    if tensors:
+        raise ChandelierError(f"tensor {min(tensors)} belongs to no layer")
+    return IntegerNetwork(
+        name=header.name,
+        input=Input(**vars(header.input)),
+        layers=layers,
+        steps=header.steps,
+        logit_scale=header.logit_scale,
+    )

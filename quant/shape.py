@@ -98,7 +98,9 @@ def _filled(layer: Layer, of: Layer, neurons: Neurons | None) -> Layer:
 def _filled_neurons(neurons: Neurons, of: Neurons) -> Neurons:
     return replace(
         of,
-        **{name: _grown(getattr(neurons, name), getattr(of, name).shape) for name in ("g_i", "g_e", "b_e")},
+        g_i=_grown(neurons.g_i, of.g_i.shape),
+        g_e=_grown(neurons.g_e, of.g_e.shape),
+        b_e=_grown(neurons.b_e, of.b_e.shape),
         shift=neurons.shift,
         floor=neurons.floor,
     )

@@ -149,7 +149,7 @@ def other_numbers(network: IntegerNetwork, seed: int, *, smaller: bool) -> Integ
         w_ei = _weights(rng, (n_e, n_i), bits[1])
         if n_i and (layer.w_ei == layer.w_ei[0]).all():
             w_ei[:] = w_ei[0]
-        layers.append(Layer(w_ee, w_ie, w_ei, a, *bits, neurons, layer.wiring))
+        layers.append(Layer(w_ee, w_ie, w_ei, a, bits[0], bits[1], neurons, layer.wiring))
     return replace(network, name=f"{network.name}-{seed}", input=spec, layers=tuple(layers))
 
 

@@ -1,0 +1,89 @@
+"""Loadable weights: whole networks reloaded under way, and every way in which an image can be wrong."""
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw.load_image import image_of_words
+from hw.load_shape import fingerprint
+from hw.loadable import load_words
+from hw.loader import Status
+from hw.network import Network
+from quant.golden import GoldenModel
+from quant.network import IntegerNetwork
+from quant.shape import fitted
+from tests.hw.loads import Load, drive, words_of
+from tests.hw.test_network import input_beats, random_foldings
+from tests.random_networks import other_numbers, random_codes, random_network
+
+#: Loads of good images in a run.
+RELOADS = 20
+
+
+def _damaged(words: list[int], rng: random.Random, network: int) -> Load:
+    """The words of an image with something wrong."""
+    words = list(words)
+    match rng.randrange(5):
+        case 0:  # a flip anywhere: magic, version, fingerprint, numbers, CRC
+            words[rng.randrange(len(words))] ^= 1 << rng.randrange(32)
+            return Load(words, network, Status.REFUSED)
+        case 1:  # it breaks off, and the next image begins
+            return Load(words[: rng.randrange(4, len(words))], network, None)
+        case 2:  # a word twice: what is behind the last place is not taken
+            k = rng.randrange(4, len(words) - 1)
+            words[k] ^= words[k] == words[k + 1]
+            return Load(words[:k] + words[k : k + 1] + words[k:], network, Status.REFUSED)
+        case 3:  # two words exchanged
+            j, k = rng.sample(range(len(words)), 2)
+            if words[j] == words[k]:
+                words[k] ^= 1 << 31
+            words[j], words[k] = words[k], words[j]
+            return Load(words, network, Status.REFUSED)
+        case _:  # of another shape, all else right
+            image = image_of_words(rng.getrandbits(64), words[4:-1])
+            return Load(words_of(image), network, Status.REFUSED)
+
+
+def _images(shape: IntegerNetwork, foldings: list[Any], networks: list[IntegerNetwork]) -> list[list[int]]:
+    mark = fingerprint(shape, foldings)
+    designs = [Network(network, foldings, shape=shape) for network in networks]
+    for design in designs:
+        design.elaborate(None)
+    return [words_of(image_of_words(mark, load_words(design.engines))) for design in designs]
+
+
+def _check_reloads(shape: IntegerNetwork, seed: int, stall: float, *, smaller: bool, good: int) -> None:
+    rng = random.Random(seed)
+    foldings = random_foldings(shape, seed)
+    others = [fitted(other_numbers(shape, seed + k, smaller=smaller), shape) for k in range(1, 4)]
+    networks = [shape, *others]
+    images = _images(shape, foldings, networks)
+    loads: list[Load] = []
+    for _ in range(good):
+        while rng.random() < 0.5:
+            loads.append(_damaged(images[k := rng.randrange(len(images))], rng, k))
+        loads.append(Load(images[k := rng.randrange(len(images))], k, Status.READY))
+    dut = Network(shape, foldings, shape=shape)
+    codes = random_codes(shape, 6, seed)
+    samples = [input_beats(dut, code[None]) for code in codes]
+    result = drive(dut, samples, loads, seed=seed, stall=stall)
+    assert len(result.results) == len(result.met) > 3
+    golden = [GoldenModel(network).run(codes) for network in networks]
+    for number, (network, output) in enumerate(zip(result.met, result.results, strict=True)):
+        trace, sample = golden[network], number % len(codes)
+        assert output["logits"] == trace.logits[sample].tolist(), f"seed {seed}, result {number}, network {network}"
+        assert output["class"] == trace.classes[sample], f"seed {seed}, result {number}, network {network}"
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 100_000), stall=st.sampled_from([0.0, 0.4]), smaller=st.booleans())
+def test_every_result_is_of_one_whole_network(seed: int, stall: float, smaller: bool) -> None:
+    _check_reloads(random_network(seed, largest=8), seed, stall, smaller=smaller, good=5)
+
+
+@pytest.mark.parametrize("seed", [3, 10])
+def test_twenty_reloads(seed: int) -> None:
+    _check_reloads(random_network(seed, largest=6), seed, 0.2, smaller=True, good=RELOADS)
