@@ -52,6 +52,4 @@ def load_image(network: IntegerNetwork, manifest: Manifest) -> bytes:
                 f"layers.{i}.w_ei of {network.name} has rows that differ, and the design has one row for all E "
                 "neurons: generate a design for this network"
             )
-    design = Network(within, foldings, shape=shape)
-    design.elaborate(None)  # or Amaranth would remark that it was not
-    return image_of_words(mark, load_words(design.engines))
+    return image_of_words(mark, load_words(Network(within, foldings, shape=shape).engines))

@@ -63,8 +63,9 @@ def fitted(network: IntegerNetwork, shape: IntegerNetwork) -> IntegerNetwork:
             equal(f"{name}.{field}", getattr(layer.neurons, field), getattr(of.neurons, field))
         for field in _LESS_OF_NEURONS:
             at_most(f"{name}.{field}", getattr(layer.neurons, field), getattr(of.neurons, field))
-        equal(f"{name}: the presence of a floor", layer.neurons.floor > 0, of.neurons.floor > 0)
-        at_most(f"{name}.floor", layer.neurons.floor, widths.d.max if widths.d else 0)
+        if widths.d is not None:
+            equal(f"{name}: the presence of a floor", layer.neurons.floor > 0, of.neurons.floor > 0)
+            at_most(f"{name}.floor", layer.neurons.floor, widths.d.max)
         layers.append(_filled(layer, of, _filled_neurons(layer.neurons, of.neurons)))
     spec = replace(shape.input, threshold=network.input.threshold)
     return replace(network, input=spec, layers=tuple(layers))

@@ -51,13 +51,15 @@ def drive(dut: Any, samples: Sequence[Sequence[Any]], loads: Sequence[Load], *, 
     rng, result = random.Random(seed), Loaded()
     i_layout = dut.i.p.shape()
     beats = [[i_layout.const(beat).as_bits() for beat in sample] for sample in samples]
-    top, domain = Module(), ClockDomain("sync")
+    top: Any = Module()
+    domain: Any = ClockDomain("sync")
     top.domains.sync = domain
     top.submodules.dut = dut
 
     async def testbench(ctx: Any) -> None:
         whole: int | None = 0  # the network that is there
-        plan, words, load, wait, extra = list(loads), [], None, 5, 0
+        plan, load, wait, extra = list(loads), None, 5, 0
+        words: list[tuple[int, bool]] = []
         queue: list[int] = []
         i_valid = c_valid = first_beat = False
         idle = 0
@@ -87,8 +89,8 @@ def drive(dut: Any, samples: Sequence[Sequence[Any]], loads: Sequence[Load], *, 
             idle += 1
             if reset:
                 assert load is not None
-                whole, load, wait, queue, i_valid = whole, None, rng.randrange(20), [], False
-                del result.met[len(result.results) :]
+                load, wait, queue, i_valid = None, rng.randrange(60), [], False
+                del result.met[len(result.results) :]  # they have vanished
                 continue
             if i_valid and i_ready:
                 idle = 0
@@ -104,7 +106,7 @@ def drive(dut: Any, samples: Sequence[Sequence[Any]], loads: Sequence[Load], *, 
             if load is not None and not words and load.outcome is not None and status != Status.LOADING:
                 assert status == load.outcome, f"{where}: {load.outcome} was expected"
                 whole = load.network if status == Status.READY else None
-                load, wait = None, rng.choice([0, 30, 300])
+                load, wait = None, rng.choice([0, 60, 120])
             elif load is not None and not words and load.outcome is None:
                 assert status == Status.LOADING, where
                 load, wait = None, rng.choice([0, 30])
