@@ -62,7 +62,8 @@ def drive(dut: Any, samples: Sequence[Sequence[Any]], loads: Sequence[Load], *, 
         words: list[tuple[int, bool]] = []
         queue: list[int] = []
         i_valid = c_valid = first_beat = False
-        idle = 0
+        idle = pending = 0
+        expected: Status | None = None  # after a reset
         while plan or words or load or extra < 3 or len(result.results) < len(result.met):
             if not queue and (plan or words or load or extra < 3):
                 queue, first_beat = list(beats[len(result.met) % len(beats)]), True
@@ -86,9 +87,11 @@ def drive(dut: Any, samples: Sequence[Sequence[Any]], loads: Sequence[Load], *, 
             )
             result.cycles += 1
             where = f"seed {seed}, cycle {result.cycles}, status {status}"
-            idle += 1
+            idle, pending = idle + 1, pending + 1 if c_valid else 0
+            assert expected is None or status == expected, f"{where}: a reset has been"
+            expected = None
             if reset:
-                assert load is not None
+                expected = Status.REFUSED if whole is None else Status.READY
                 load, wait, queue, i_valid = None, rng.randrange(60), [], False
                 del result.met[len(result.results) :]  # they have vanished
                 continue
@@ -117,7 +120,7 @@ def drive(dut: Any, samples: Sequence[Sequence[Any]], loads: Sequence[Load], *, 
                     assert len(result.results) == len(result.met) and first_beat, f"{where}: a sample is under way"
                 words.pop(0)
                 c_valid = False
-            assert idle < PATIENCE, f"{where}: nothing moves"
+            assert max(idle, pending) < PATIENCE, f"{where}: nothing moves"
 
     simulator = Simulator(top)
     simulator.add_clock(1e-6)

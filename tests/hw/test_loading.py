@@ -87,7 +87,7 @@ def test_every_result_is_of_one_whole_network(seed: int, stall: float, smaller: 
     _check_reloads(random_network(seed, largest=8), seed, stall, smaller=smaller, good=3)
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(seed=st.integers(0, 100_000), stall=st.sampled_from([0.0, 0.4]))
 def test_maps_are_loadable_too(seed: int, stall: float) -> None:
     _check_reloads(random_map_network(seed), seed, stall, smaller=True, good=3)
