@@ -71,7 +71,7 @@ class Loader(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.crc = crc = CRC32_ISO_HDLC(WORD).create()
+        m.submodules.check = crc = CRC32_ISO_HDLC(WORD).create()
         state = Signal(Status, init=Status.READY, reset_less=True)
         length = len(self._header) + self._words + 1
         index, place = Signal(index_of(length)), Signal(index_of(length))  # of the next word, and of this one

@@ -71,11 +71,20 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def _top(network: IntegerNetwork, foldings: Foldings | None, *, loadable: bool) -> Network | SpatialNetwork:
+    if foldings != "spatial":
+        return Network(network, foldings, shape=network if loadable else None)
+    if loadable:
+        raise ChandelierError("a fully spatial design cannot be loadable, as its synapses are wires: use --fold events")
+    return SpatialNetwork(network)
+
+
 def write_rtl(
     network: IntegerNetwork,
     directory: Path,
     *,
     foldings: Foldings | None = None,
+    loadable: bool = False,
     name: str = "chandelier_top",
 ) -> Manifest:
     """Writes the design of ``network`` into ``directory``; equal arguments give equal bytes.
@@ -90,17 +99,20 @@ def write_rtl(
     ----------
     foldings : sequence of Folding, or "spatial", optional
         One for each layer; by default ``hw.folding.default_foldings``; or none at all (``hw.spatial``).
+    loadable : bool
+        The design takes other networks of the same or a smaller shape at its configuration port (docs/loading.md).
     name : str
         Of the top module: a letter, then letters, digits and underscores.
 
     Raises
     ------
     ChandelierError
-        If the foldings do not fit, the name is no identifier, the folder holds other files, or it cannot be written.
+        If the foldings do not fit or cannot be loadable, the name is no identifier, the folder holds other files, or it
+        cannot be written.
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise ChandelierError(f"the top module's name must be a letter, then letters, digits and _, not {name!r}")
-    top = SpatialNetwork(network) if foldings == "spatial" else Network(network, foldings)
+    top = _top(network, foldings, loadable=loadable)
     files = _sources(top, name)
     hashes = {file_name: _sha256(text.encode()) for file_name, text in sorted(files.items())}
     manifest = top.manifest(generator=_generator(), name=name, network_sha256=network_sha256(network), files=hashes)

@@ -1,10 +1,11 @@
 """A design between shift registers: four pins, whatever the width of its streams, and nothing that can be left out."""
 
-from amaranth import Cat, Instance, Module, Signal
+from amaranth import Cat, Instance, Module, Shape, Signal
 from amaranth.hdl import ClockSignal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.loader import LOAD_LAYOUT, Status
 from hw.manifest import Manifest
 
 __all__ = ["Shell"]
@@ -26,6 +27,10 @@ class Shell(wiring.Component):
         self._payloads = manifest.input.width, manifest.output.width
         #: Inputs and outputs of the design, the clock not counted.
         self.inputs, self.outputs = manifest.input.width + 3, manifest.output.width + 2
+        self._loadable = manifest.load is not None
+        if self._loadable:
+            self.inputs += LOAD_LAYOUT.size + 1
+            self.outputs += Shape.cast(Status).width + 1
         super().__init__({"i": In(1), "o": Out(1)})
 
     @property
@@ -38,6 +43,16 @@ class Shell(wiring.Component):
         into, out_of = self._payloads
         head, tail = Signal(self.inputs, reset_less=True), Signal(self.outputs, reset_less=True)
         payload, valid, ready = Signal(out_of), Signal(), Signal()
+        results, extra = Cat(ready, valid, payload), {}
+        if self._loadable:
+            status, c_ready = Signal(Status), Signal()
+            extra = {
+                "i_c__valid": head[3 + into],
+                "i_c__payload": head[4 + into :],
+                "o_c__ready": c_ready,
+                "o_status": status,
+            }
+            results = Cat(results, c_ready, status)
         m.submodules.design = Instance(
             self._top,
             i_clk=ClockSignal(),
@@ -48,10 +63,11 @@ class Shell(wiring.Component):
             o_i__ready=ready,
             o_o__valid=valid,
             o_o__payload=payload,
+            **extra,
         )
         m.d.sync += [
             head.eq(Cat(self.i, head)),
-            tail.eq((tail << 1) ^ Cat(ready, valid, payload)),
+            tail.eq((tail << 1) ^ results),
         ]
         m.d.comb += self.o.eq(tail[-1])
         return m

@@ -124,6 +124,7 @@ class SynthesisReport:
     runs : list of Routed
         One for each seed; none where there is no routing.
     foldings : list of Folding, or "spatial"
+    loadable : bool
     timing : Timing, optional
         Cycles of a fully spatial design.
     """
@@ -137,6 +138,7 @@ class SynthesisReport:
     shell_flip_flops: int
     runs: list[Routed] = field(default_factory=list)
     timing: Timing | None = None
+    loadable: bool = False
 
     @property
     def clocks(self) -> tuple[float, float, float] | None:
@@ -157,6 +159,7 @@ def synthesise(
     *,
     device: str,
     foldings: Foldings,
+    loadable: bool = False,
     seeds: Sequence[int] = (1,),
     clock: float = 100.0,
     progress: Progress = lambda what, doing: None,
@@ -172,6 +175,8 @@ def synthesise(
         One of ``hw.devices.DEVICES``.
     foldings : sequence of Folding, or "spatial"
         One for each layer, or none at all.
+    loadable : bool
+        As of ``hw.rtl.write_rtl``.
     seeds : sequence of int, >= 0
         Of the placement.
     clock : float
@@ -187,7 +192,7 @@ def synthesise(
     names = ["yosys", *target.route[:1]]
     tools = [find_tool(name) for name in names]
     with replacing_directory(directory, _OWN) as folder, Runner() as runner:
-        manifest, shell = _write_design(network, folder, target, foldings)
+        manifest, shell = _write_design(network, folder, target, foldings, loadable=loadable)
         if not target.route:
             (folder / "vivado.tcl").write_text(_vivado_script(manifest, clock))
         cells = run_yosys(runner, tools[0], target, _reads(manifest), SHELL, folder, progress)
@@ -199,6 +204,7 @@ def synthesise(
             device=device,
             part=target.part,
             foldings=foldings,
+            loadable=loadable,
             tools=[str(tool) for tool in tools],
             resources=resources,
             shell_flip_flops=shell.flip_flops,
@@ -209,9 +215,11 @@ def synthesise(
     return report
 
 
-def _write_design(network: IntegerNetwork, folder: Path, target: Device, foldings: Foldings) -> tuple[Manifest, Shell]:
+def _write_design(
+    network: IntegerNetwork, folder: Path, target: Device, foldings: Foldings, *, loadable: bool = False
+) -> tuple[Manifest, Shell]:
     """The design, its shell and the shell's pins, as files in ``folder``."""
-    manifest = write_rtl(network, folder, foldings=foldings)
+    manifest = write_rtl(network, folder, foldings=foldings, loadable=loadable)
     shell = Shell(manifest)
     (folder / f"{SHELL}.v").write_text(verilog.convert(shell, name=SHELL, emit_src=False))
     if target.pins:

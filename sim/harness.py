@@ -66,6 +66,7 @@ def _design_verilog(manifest: Manifest, number: int, first_tap: int) -> str:
     width, output = manifest.input.width, manifest.output.width
     dut, common = f"dut{number}", ".clk(clk), .rst(rst), .cycle(cycle)"
     i, o = f"i{number}", f"o{number}"
+    unused = "" if manifest.load is None else ", .c__valid(1'b0), .c__payload('0), .c__ready(), .status()"
     lines = [
         f"  logic {i}_valid, {i}_ready, {o}_valid, {o}_ready;",
         f"  logic [{width - 1}:0] {i}_payload;",
@@ -74,7 +75,7 @@ def _design_verilog(manifest: Manifest, number: int, first_tap: int) -> str:
         f" ({common}, .valid({i}_valid), .ready({i}_ready), .payload({i}_payload));",
         f"  {manifest.top} {dut} (.clk(clk), .rst(rst),"
         f" .i__valid({i}_valid), .i__ready({i}_ready), .i__payload({i}_payload),"
-        f" .o__valid({o}_valid), .o__ready({o}_ready), .o__payload({o}_payload));",
+        f" .o__valid({o}_valid), .o__ready({o}_ready), .o__payload({o}_payload){unused});",
         f"  harness_sink #(.DESIGN({number})) sink{number} ({common}, .valid({o}_valid), .ready({o}_ready));",
     ]
     lines += [

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from quant.errors import ChandelierError
 from quant.export import FORMATS
+from quant.files import replacing
 from quant.network import IntegerNetwork
 from quant.network_file import check_network_path, load_network, save_network
 from sw.console import console, exit_on_error, key_value_table, progress_bars, progress_line
@@ -192,26 +193,54 @@ def _export_nir(network: IntegerNetwork, path: Path) -> None:
     export_nir(network, path)
 
 
-#: The exports of ``quant``, and the one that needs a package of its own.
+#: The exports of ``quant``, and the one that needs a package of its own. ``load`` is for a design, and of its own.
 _EXPORTS = FORMATS | {"nir": (".nir", _export_nir)}
+
+
+def _export_load(network: IntegerNetwork, design: Path | None, path: Path) -> None:
+    from hw.load_image import load_image
+    from hw.manifest import FILE_NAME, Manifest
+
+    if design is None:
+        raise ChandelierError("--format load needs --for, the folder of the design: 'chandelier rtl' writes one")
+    folder = design.parent if design.name == FILE_NAME else design
+    image = load_image(network, Manifest.read(folder))
+    with replacing(path) as temporary:
+        temporary.write_bytes(image)
 
 
 @app.command("export")
 def export_command(
     network: NetworkFile,
-    fmt: Annotated[str, typer.Option("--format", "-f", help=" | ".join(_EXPORTS))] = "npz",
+    fmt: Annotated[str, typer.Option("--format", "-f", help=" | ".join([*_EXPORTS, "load"]))] = "npz",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="[default: beside the network]")] = None,
+    design: Annotated[
+        Path | None, typer.Option("--for", metavar="build", help="Of *load*: the design, its folder or manifest.")
+    ] = None,
 ) -> None:
-    """Export the integers: *mem* (a folder of $readmemh images), *npz*, *c-header*, or *json*; or a graph: *nir*."""
-    if fmt not in _EXPORTS:
-        raise ChandelierError(f"--format must be one of {', '.join(_EXPORTS)}, not {fmt}")
-    suffix, write = _EXPORTS[fmt]
+    """Export the integers: *mem* (a folder of $readmemh images), *npz*, *c-header*, or *json*; or a graph: *nir*.
+
+    *load* is what fills a design of the same or a larger shape, made by *rtl --weights loadable*, with the network.
+    """
+    exports = _EXPORTS | {"load": (".load", lambda network, path: _export_load(network, design, path))}
+    if fmt not in exports:
+        raise ChandelierError(f"--format must be one of {', '.join(exports)}, not {fmt}")
+    if design is not None and fmt != "load":
+        raise ChandelierError(f"--for {design} goes with --format load only, not with {fmt}")
+    suffix, write = exports[fmt]
     integers = load_network(network)
     path = output or network.with_name(integers.name + suffix)
     if path.resolve() == network.resolve():
         raise ChandelierError(f"--output is the network file {network} itself: choose another path")
     write(integers, path)
     console.print(f"{path}", soft_wrap=True)
+
+
+class Weights(StrEnum):
+    """Where the weights of a design are."""
+
+    FIXED = "fixed"
+    LOADABLE = "loadable"
 
 
 class Fold(StrEnum):
@@ -272,6 +301,13 @@ FoldOption = Annotated[
         "time step a cycle, for small networks (needs the extra *spatial*)."
     ),
 ]
+WeightsOption = Annotated[
+    Weights,
+    typer.Option(
+        help="*fixed*: in the design; *loadable*: other networks of the same or a smaller shape can be loaded into it "
+        "(*export --format load*)."
+    ),
+]
 SynapseLanes = Annotated[str | None, typer.Option(help="Synapses a cycle; one number, or one for each layer: 160,8.")]
 PopulationLanes = Annotated[str | None, typer.Option(help="I neurons a cycle in the population unit.")]
 Baud = Annotated[int | None, typer.Option(min=1, help="Bits a second of the serial port. [default: 1000000]")]
@@ -285,6 +321,7 @@ def rtl_command(
         Path, typer.Option("--output", "-o", help="Folder; made, or an earlier design in it replaced.")
     ] = Path("build"),
     fold: FoldOption = Fold.EVENTS,
+    weights: WeightsOption = Weights.FIXED,
     target_cycles: TargetCycles = None,
     device: Annotated[
         str | None,
@@ -322,15 +359,19 @@ def rtl_command(
             x is not None for x in (target_cycles, synapse_lanes, population_lanes, neuron_lanes)
         ):
             raise ChandelierError(f"--device {device} chooses the lanes: leave --fold, --target-cycles and lanes out")
+        if weights is Weights.LOADABLE:
+            raise ChandelierError(f"--device {device} counts fixed weights: with --weights loadable, choose the lanes")
         with progress_bars() as progress:
             fit = fit_device(integers, device, activity, progress)
         foldings = fit.foldings
-    manifest = write_rtl(integers, output, foldings=foldings)
+    manifest = write_rtl(integers, output, foldings=foldings, loadable=weights is Weights.LOADABLE)
     rows = {name: f"{(output / name).stat().st_size} bytes" for name in manifest.files}
     if fit is not None:
         rows |= {kind: str(usage) for kind, usage in fit.usage.items()}
         rows["limit"] = fit.limit
         rows["speed"] = f"{clock * 1e6 / fit.cycles:,.0f} images/s at {clock:g} MHz"
+    if manifest.load is not None:
+        rows["weights"] = f"loadable: an image has {4 * manifest.load.words + 20} bytes"
     if manifest.timing is not None:
         rows["cycles"] = f"{manifest.timing.interval} from sample to sample, {manifest.timing.latency} to a result"
     if foldings != "spatial":
@@ -354,6 +395,7 @@ def cosim_command(
     seed: Annotated[int, typer.Option(help="Of the stalls.")] = 0,
     waves: Annotated[Path | None, typer.Option(help="Also write a waveform of the first sample: .fst or .vcd.")] = None,
     fold: FoldOption = Fold.EVENTS,
+    weights: WeightsOption = Weights.FIXED,
     target_cycles: TargetCycles = None,
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
@@ -379,7 +421,15 @@ def cosim_command(
     )
     with progress_bars() as progress:
         result, controls = cosimulate_network(
-            integers, data, samples, foldings=foldings, stalls=stalls, seed=seed, waves=waves, progress=progress
+            integers,
+            data,
+            samples,
+            foldings=foldings,
+            loadable=weights is Weights.LOADABLE,
+            stalls=stalls,
+            seed=seed,
+            waves=waves,
+            progress=progress,
         )
     console.print(key_value_table(f"{integers.name} on {data}", report_rows(result, controls)))
     if not result.passed:
@@ -422,6 +472,7 @@ def synth_command(
     ] = None,
     json_file: JsonFile = None,
     fold: FoldOption = Fold.EVENTS,
+    weights: WeightsOption = Weights.FIXED,
     target_cycles: TargetCycles = None,
     data: Annotated[
         str | None, typer.Option(help="Data set, or .npz: measures the activity, and gives images/s.")
@@ -451,7 +502,14 @@ def synth_command(
     chosen = parse_seeds(seeds)
     with progress_bars() as progress:
         report = synthesise_network(
-            integers, output, device=device, foldings=foldings, seeds=chosen, clock=clock, progress=progress
+            integers,
+            output,
+            device=device,
+            foldings=foldings,
+            loadable=weights is Weights.LOADABLE,
+            seeds=chosen,
+            clock=clock,
+            progress=progress,
         )
     for path in (output / "synthesis.json", json_file):
         if path is not None:

@@ -34,6 +34,7 @@ def cosimulate_network(
     samples: str | None,
     *,
     foldings: Foldings,
+    loadable: bool = False,
     stalls: float = 0.0,
     seed: int = 0,
     waves: Path | None = None,
@@ -46,6 +47,8 @@ def cosimulate_network(
     Parameters
     ----------
     foldings : one for each layer, or "spatial"
+    loadable : bool
+        The design could be filled anew, and has this network at first.
     stalls : float, 0 <= p < 1
         Probability of a pause a cycle, at the source and at the sink.
     seed : int
@@ -66,7 +69,7 @@ def cosimulate_network(
 
     with tempfile.TemporaryDirectory(prefix="chandelier-") as scratch:
         folder = Path(scratch) / "rtl"
-        write_rtl(network, folder, foldings=foldings)
+        write_rtl(network, folder, foldings=foldings, loadable=loadable)
         common = {"formats": _formats(network), "stall_probability": stalls, "seed": seed}
         if waves is not None:
             cosimulate(folder, codes[:1], golden, waves=waves, **common)  # type: ignore[arg-type]

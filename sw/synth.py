@@ -68,6 +68,7 @@ def synthesise_network(
     *,
     device: str,
     foldings: Foldings,
+    loadable: bool,
     seeds: Sequence[int],
     clock: float,
     progress: Update,
@@ -75,7 +76,13 @@ def synthesise_network(
     """As ``hw.synthesis.synthesise``, with a bar for each program."""
     _check_clock(clock)
     return synthesise(
-        network, directory, device=device, foldings=foldings, seeds=seeds, clock=clock, progress=_bars(progress)
+        *(network, directory),
+        device=device,
+        foldings=foldings,
+        loadable=loadable,
+        seeds=seeds,
+        clock=clock,
+        progress=_bars(progress),
     )
 
 
@@ -143,6 +150,7 @@ def synthesis_table(report: SynthesisReport, prediction: Prediction | None) -> T
         "device": report.part,
         "tools": ", ".join(report.tools),
         "lanes": _lanes(report.foldings),
+        "weights": "loadable" if report.loadable else "fixed",
         **report.resources,
         "of these, shell": f"{report.shell_flip_flops} flip-flops around the design",
     }
