@@ -59,6 +59,13 @@ def test_design_is_clean_and_as_the_manifest_says(seed: int, tmp_path: Path) -> 
     check_verilator(tmp_path)
 
 
+@pytest.mark.parametrize("seed", SEEDS[:2])
+def test_a_loadable_design_is_clean(seed: int, tmp_path: Path) -> None:
+    network = random_network(seed, largest=6)
+    write_rtl(network, tmp_path, foldings=random_foldings(network, seed), loadable=True)
+    check_verilator(tmp_path)
+
+
 def test_yosys_accepts_the_design(tmp_path: Path) -> None:
     write_rtl(random_network(1, largest=8), tmp_path)
     check_yosys(tmp_path)

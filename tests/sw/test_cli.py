@@ -133,6 +133,16 @@ def test_export(network: Path, fmt: str, output: str) -> None:
     assert result.returncode == 0 and result.stdout.strip() == str(path) and path.exists()
 
 
+def test_export_for_a_design_with_loadable_weights(network: Path) -> None:
+    assert _run("rtl", network, "-o", "loadable", "--weights", "loadable", cwd=network.parent).returncode == 0
+    for design in ("loadable", "loadable/manifest.json"):
+        result = _run("export", network, "-f", "load", "--for", design, cwd=network.parent)
+        path = network.parent / "random4.load"
+        assert result.returncode == 0 and result.stdout.strip() == str(path), result.stderr
+        assert path.read_bytes()[:4] == b"CHDL"
+        path.unlink()
+
+
 @pytest.mark.parametrize("fold", ["events", "spatial"])
 def test_rtl_is_reproducible_and_listed(network: Path, fold: str) -> None:
     for folder in ("a", "b"):
@@ -218,6 +228,13 @@ def test_importing_says_what_it_reads_and_what_is_wrong(tmp_path: Path) -> None:
         (("export", "nothing.safetensors"), ("nothing.safetensors is not there",)),
         (("export", "bad.toml"), ("bad.toml is not a network file",)),
         (("export", "n.safetensors", "--format", "vhdl"), ("--format must be one of mem, npz, c-header, json",)),
+        (("export", "n.safetensors", "-f", "load"), ("--format load needs --for, the folder of the design",)),
+        (("export", "n.safetensors", "--for", "build"), ("--for build goes with --format load only, not with npz",)),
+        (("export", "n.safetensors", "-f", "load", "--for", "nothing"), ("cannot read nothing/manifest.json",)),
+        (
+            ("rtl", "n.safetensors", "--fold", "spatial", "--weights", "loadable"),
+            ("a fully spatial design cannot be loadable, as its synapses are wires",),
+        ),
         (("info", "half.safetensors"), ("half.safetensors is not a network file, or is damaged",)),
         (("rtl", "n.safetensors", "--synapse-lanes", "1,2,3,4,5,6"), ("--synapse-lanes takes one number",)),
         (("rtl", "n.safetensors", "--neuron-lanes", "1000"), ("neuron_lanes of layer 0 must be 1..", "not 1000")),
