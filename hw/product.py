@@ -16,7 +16,7 @@ T = TypeVar("T")
 def multiple(value: Value, factor: Value | int) -> Value:
     """``value * factor``; of a constant >= 0 by shifts and sums: synthesis would take a multiplier for it."""
     if isinstance(factor, Value):
-        return value * factor
+        return factor * value
     shifted = [value << k for k in range(factor.bit_length()) if factor >> k & 1]
     return tree(shifted, add) if shifted else Value.cast(0)
 
