@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from hw.divisive import DivisiveInhibition
 from hw.lif import LIFCore
+from hw.loadable import Register
 from hw.readout import Readout, readout_latency
 from hw.reciprocal import ReciprocalUnit
 from hw.replay import Replay
@@ -112,8 +113,8 @@ def test_reciprocal_of_any_width(seed: int, stall: float) -> None:
 
 
 @examples
-@given(seed=seeds, stall=stalls, alike=st.booleans())
-def test_divisive_inhibition(seed: int, stall: float, alike: bool) -> None:
+@given(seed=seeds, stall=stalls, alike=st.booleans(), loadable=st.booleans())
+def test_divisive_inhibition(seed: int, stall: float, alike: bool, loadable: bool) -> None:
     rng = np.random.default_rng(seed)
     n, lanes = _shape(rng)
     index_bits, gain_bits, width = int(rng.integers(0, 6)), int(rng.integers(1, 10)), int(rng.integers(4, 14))
@@ -131,7 +132,7 @@ def test_divisive_inhibition(seed: int, stall: float, alike: bool) -> None:
         g_e=g_e.tolist(),
         b_e=b_e.tolist(),
         gain_e_bits=gain_bits,
-        shift=shift,
+        shift=Register(shift, 6) if loadable else shift,
         reciprocal=reciprocal,
         membrane=membrane,
         bal=bal,
@@ -156,12 +157,13 @@ def test_divisive_inhibition(seed: int, stall: float, alike: bool) -> None:
 
 
 @examples
-@given(seed=seeds, stall=stalls)
-def test_serialiser(seed: int, stall: float) -> None:
+@given(seed=seeds, stall=stalls, loadable=st.booleans())
+def test_serialiser(seed: int, stall: float, loadable: bool) -> None:
     rng = np.random.default_rng(seed)
     (n, lanes), a, i_ee = _shape(rng), int(rng.integers(1, 9)), Format(int(rng.integers(2, 9)), signed=True)
     currents = _values(rng, i_ee, (6, n))
-    dut = Serialiser(n=n, lanes=lanes, a=a, i_ee=i_ee, bal=Format.for_range(a * i_ee.min, a * i_ee.max))
+    bal = Format.for_range(a * i_ee.min, a * i_ee.max)
+    dut = Serialiser(n=n, lanes=lanes, a=Register(a, 24) if loadable else a, i_ee=i_ee, bal=bal)
     beats = [{"i_ee": step} for step in currents.tolist()]
     result = exchange(dut, beats, len(beats) * dut.cycles, seed=seed, stall=stall)
     assert _frames(result.outputs, n, "bal") == (a * currents).tolist(), f"seed {seed}"
@@ -172,8 +174,8 @@ def test_serialiser(seed: int, stall: float) -> None:
 
 
 @examples
-@given(seed=seeds, stall=stalls)
-def test_scaling(seed: int, stall: float) -> None:
+@given(seed=seeds, stall=stalls, loadable=st.booleans())
+def test_scaling(seed: int, stall: float, loadable: bool) -> None:
     rng = np.random.default_rng(seed)
     (n, lanes), gain_bits, membrane = (
         _shape(rng),
@@ -187,7 +189,7 @@ def test_scaling(seed: int, stall: float) -> None:
         g_e=g_e.tolist(),
         b_e=b_e.tolist(),
         gain_e_bits=gain_bits,
-        shift=shift,
+        shift=Register(shift, 6) if loadable else shift,
         membrane=membrane,
         bal=bal,
         product=Format.for_range(bal.min * int(g_e.max()), bal.max * int(g_e.max())),
@@ -198,7 +200,7 @@ def test_scaling(seed: int, stall: float) -> None:
     expected = (rounded + b_e).clip(membrane.min, membrane.max)
     assert _frames(result.outputs, n, "current") == expected.tolist(), f"seed {seed}"
     if not stall:
-        assert result.received[0] - result.sent[0] == Scaling.LATENCY
+        assert result.received[0] - result.sent[0] == dut.latency == Scaling.LATENCY + loadable
         assert all(b - a == 1 for a, b in pairwise(result.received))
 
 

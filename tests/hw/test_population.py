@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw.global_inhibition import GlobalInhibition
+from hw.loadable import Register
 from hw.population import PopulationUnit
 from quant.formats import Format
 from tests.hw.exchange import exchange
@@ -23,8 +24,11 @@ CURRENT = Format(6)
     readout=st.booleans(),
     equal_gains=st.booleans(),
     equal_rows=st.booleans(),
+    loadable=st.booleans(),
 )
-def test_sums_and_cycles(seed: int, stall: float, readout: bool, equal_gains: bool, equal_rows: bool) -> None:
+def test_sums_and_cycles(
+    seed: int, stall: float, readout: bool, equal_gains: bool, equal_rows: bool, loadable: bool
+) -> None:
     rng = np.random.default_rng(seed)
     n_e, n_i = (int(v) for v in rng.integers(1, 9, 2))
     w_ei, g_i, a = rng.integers(0, 8, (n_e, n_i)), rng.integers(0, 16, n_i), int(rng.integers(1, 20))
@@ -36,7 +40,9 @@ def test_sums_and_cycles(seed: int, stall: float, readout: bool, equal_gains: bo
     expected = {"bal": a * i_ee - i_ie @ w_ei.T, "d": (g_i * i_ie) @ w_ei.T}
     bal = Format.for_range(min(-1, int(expected["bal"].min())), max(0, int(expected["bal"].max())))
     lanes = int(rng.integers(1, n_e + 1))
-    common: dict[str, Any] = {"w_ei": w_ei, "inhibition_bits": 3, "a": a, "i_ee": CURRENT, "i_ie": CURRENT, "bal": bal}
+    factor = Register(a, 5) if loadable else a
+    currents = {"i_ee": CURRENT, "i_ie": CURRENT, "bal": bal}
+    common: dict[str, Any] = {"w_ei": w_ei, "inhibition_bits": 3, "a": factor, **currents}
     shunting: dict[str, Any] = (
         {} if readout else {"d": Format.for_range(0, int(expected["d"].max())), "g_i": g_i, "gain_i_bits": 4}
     )
