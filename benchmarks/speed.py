@@ -1,8 +1,9 @@
 """Speed side by side: training against the paper's formulation, the golden model against the float model.
 
-Times are medians of rounds in which all take turns, and ratios are medians of the rounds' ratios, so that other load
-hits all alike. Before anything is timed, the paper's formulation and ours train for a few steps in float64: logits
-and losses have to be the same. ``OMP_NUM_THREADS`` sets the threads.
+Times are those of the processor, all threads added up (``OMP_NUM_THREADS`` sets how many): medians of rounds in which
+all take turns. Ratios are medians of the rounds' ratios, so that what other load does to the caches hits all alike.
+Before anything is timed, the paper's formulation and ours train for a few steps in float64: logits and losses have to
+be the same.
 """
 
 import sys
@@ -84,10 +85,10 @@ def sameness(case: Case) -> str:
 
 
 def _seconds(run: Callable[[], object], repeats: int) -> float:
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(repeats):
         run()
-    return (time.perf_counter() - started) / repeats
+    return (time.process_time() - started) / repeats
 
 
 def rounds(name: str, progress: Update, *runs: Callable[[], object]) -> list[list[float]]:
@@ -141,7 +142,7 @@ def lines(progress: Update) -> Iterator[str]:
     """All tables."""
     yield f"| float64, {SAME_STEPS} steps | logits differ by | losses differ by | loss |\n| --- | --- | --- | --- |"
     yield from map(sameness, CASES)
-    yield f"\n{torch.get_num_threads()} threads, medians of {ROUNDS} interleaved rounds\n"
+    yield f"\n{torch.get_num_threads()} threads, processor time, medians of {ROUNDS} interleaved rounds\n"
     yield "| training step, 128 samples | paper's, ms | ours, ms | ours, QAT, ms | paper's / ours | paper's / QAT |"
     yield "| --- | --- | --- | --- | --- | --- |"
     yield from (training(case, progress) for case in CASES)
