@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hw.devices import find_device
 from hw.folding import Folding, cycles_range, foldings_for, slowest_stage
 from hw.synthesis import Usage, packed_usage
 from quant.errors import ChandelierError
@@ -69,8 +70,9 @@ def fastest_foldings(
     Raises
     ------
     ChandelierError
-        If not even single lanes fit, or a tool is missing.
+        If there is no such device, not even single lanes fit, or a tool is missing.
     """
+    find_device(device)  # before the first trial is announced
     fewest, most = cycles_range(network, activity)
     candidates = [fewest]
     while candidates[-1] < most:

@@ -12,7 +12,7 @@ from amaranth import Value
 from amaranth.lib import data
 from amaranth.sim import Simulator
 
-__all__ = ["Exchange", "event_beats", "exchange"]
+__all__ = ["Exchange", "event_beats", "exchange", "plain"]
 
 #: Cycles without any beat after which a component is taken for dead.
 PATIENCE = 5000
@@ -55,14 +55,14 @@ class Exchange:
     watched: dict[Any, list[Any]] = field(default_factory=dict)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A constant as plain numbers, lists and dicts."""
     if not isinstance(value, data.Const):
         return int(value)
     layout: Any = value.shape()
     if isinstance(layout, data.ArrayLayout):
-        return [_plain(value[k]) for k in range(layout.length)]
-    return {name: _plain(value[name]) for name, _ in layout}
+        return [plain(value[k]) for k in range(layout.length)]
+    return {name: plain(value[name]) for name, _ in layout}
 
 
 def exchange(
@@ -104,7 +104,7 @@ def exchange(
                 queue.pop()
                 offered = False
             if valid and ready:
-                result.outputs.append(_plain(payload))
+                result.outputs.append(plain(payload))
                 result.received.append(cycle)
             cycle += 1
             last = max([0, *result.sent[-1:], *result.received[-1:]])

@@ -10,7 +10,7 @@ from amaranth import ClockDomain, Module
 from amaranth.sim import Simulator
 
 from hw.loader import LOAD_LAYOUT, Status
-from tests.hw.exchange import PATIENCE, _plain
+from tests.hw.exchange import PATIENCE, plain
 
 __all__ = ["Load", "Loaded", "drive", "words_of"]
 
@@ -105,7 +105,7 @@ def drive(dut: Any, samples: Sequence[Sequence[Any]], loads: Sequence[Load], *, 
                 i_valid = first_beat = False
             if o_valid and ready:
                 idle = 0
-                result.results.append(_plain(o_p))
+                result.results.append(plain(o_p))
             if load is not None and not words and load.outcome is not None and status != Status.LOADING:
                 assert status == load.outcome, f"{where}: {load.outcome} was expected"
                 whole = load.network if status == Status.READY else None
