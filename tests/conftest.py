@@ -11,7 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--networks", type=int, default=16, help="random networks to co-simulate, of each kind (cosim-random: 200)"
+        "--networks", type=int, default=8, help="random networks to co-simulate, of each kind (cosim-random: 200)"
     )
     parser.addoption("--faults", type=int, default=300, help="errors on a board's line (board-faults: 10,000)")
 

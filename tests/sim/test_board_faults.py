@@ -11,6 +11,7 @@ import serial
 from hw.folding import default_foldings
 from hw.protocol import ANSWER, Frame, Greeting, Message, Result, pack_codes
 from sim.board import simulated_board
+from sw import host
 from sw.host import Board, Port
 from tests.faults import FAULTS, spoil
 from tests.hw.test_serial_shell import expected_result
@@ -97,7 +98,11 @@ class NoisyPort:
         self._port.write(self._spoil(line))
 
 
-def test_a_host_gets_every_result_right_over_a_bad_line(port: str, faults: int, seed: int) -> None:
+def test_a_host_gets_every_result_right_over_a_bad_line(
+    port: str, faults: int, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A simulated board may be slow to answer where much else runs: it has ten seconds, in short turns.
+    monkeypatch.setattr(host, "_SILENCES", 100)
     rng, results, begun = random.Random(seed), 0, time.monotonic()
     with serial.Serial(port, timeout=0.02, exclusive=True) as good:
         good.reset_input_buffer()
