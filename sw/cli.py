@@ -73,6 +73,12 @@ data_app = typer.Typer(no_args_is_help=True, help="List data sets, and fetch or 
 app.add_typer(data_app, name="data")
 
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the report to this file.")]
+TestData = Annotated[
+    str, typer.Option(help="A data set (see *chandelier data list*) or a .npz; its test half is used.")
+]
+Samples = Annotated[
+    str | None, typer.Option(help="How many test samples, from the first on, or *all*. [default: 100 at most]")
+]
 NetworkFile = Annotated[Path, typer.Argument(metavar="NAME.safetensors", help="An integer network, from *quantize*.")]
 
 
@@ -262,7 +268,14 @@ def _activity(
 
 
 def _foldings(
-    network: IntegerNetwork, fold: Fold, target: int | None, activity: "list[float] | None", **lanes: str | None
+    network: IntegerNetwork,
+    target: int | None,
+    synapse_lanes: str | None,
+    population_lanes: str | None,
+    neuron_lanes: str | None,
+    *,
+    fold: Fold = Fold.EVENTS,
+    activity: "list[float] | None" = None,
 ) -> "Foldings":
     """The default folding of each layer, or one for ``target``, with what ``--synapse-lanes 160,8`` and the like say.
 
@@ -270,6 +283,7 @@ def _foldings(
     """
     from hw.folding import check_foldings, default_foldings, foldings_for
 
+    lanes = {"synapse_lanes": synapse_lanes, "population_lanes": population_lanes, "neuron_lanes": neuron_lanes}
     if fold is Fold.SPATIAL:
         for name, value in {"target_cycles": target, **lanes}.items():
             if value is not None:
@@ -338,29 +352,21 @@ def rtl_command(
     """Generate plain Verilog-2005 with its memory images, file list, and a manifest with hashes and the interface."""
     from hw.folding import slowest_stage
     from hw.rtl import write_rtl
-    from sw.synth import fit_device
 
     integers = load_network(network)
     if data is not None and target_cycles is None and device is None:
         raise ChandelierError("--data needs --target-cycles or --device")
     activity = _activity(integers, target_cycles, device, data)
-    foldings = _foldings(
-        integers,
-        fold,
-        target_cycles,
-        activity,
-        synapse_lanes=synapse_lanes,
-        population_lanes=population_lanes,
-        neuron_lanes=neuron_lanes,
-    )
-    fit = None
-    if device is not None:
-        if fold is Fold.SPATIAL or any(
-            x is not None for x in (target_cycles, synapse_lanes, population_lanes, neuron_lanes)
-        ):
-            raise ChandelierError(f"--device {device} chooses the lanes: leave --fold, --target-cycles and lanes out")
-        if weights is Weights.LOADABLE:
-            raise ChandelierError(f"--device {device} counts fixed weights: with --weights loadable, choose the lanes")
+    lanes, fit = (synapse_lanes, population_lanes, neuron_lanes), None
+    if device is None:
+        foldings = _foldings(integers, target_cycles, *lanes, fold=fold, activity=activity)
+    elif fold is Fold.SPATIAL or target_cycles is not None or any(lane is not None for lane in lanes):
+        raise ChandelierError(f"--device {device} chooses the lanes: leave --fold, --target-cycles and lanes out")
+    elif weights is Weights.LOADABLE:
+        raise ChandelierError(f"--device {device} counts fixed weights: with --weights loadable, choose the lanes")
+    else:
+        from sw.synth import fit_device
+
         with progress_bars() as progress:
             fit = fit_device(integers, device, activity, progress)
         foldings = fit.foldings
@@ -385,12 +391,8 @@ def rtl_command(
 @app.command("cosim")
 def cosim_command(
     network: NetworkFile,
-    data: Annotated[
-        str, typer.Option(help="A data set (see *chandelier data list*) or a .npz; its test half is used.")
-    ],
-    samples: Annotated[
-        str | None, typer.Option(help="How many test samples, from the first on, or *all*. [default: 100 at most]")
-    ] = None,
+    data: TestData,
+    samples: Samples = None,
     stalls: Annotated[float, typer.Option(help="Probability of a stall a cycle, at the source and at the sink.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of the stalls.")] = 0,
     waves: Annotated[Path | None, typer.Option(help="Also write a waveform of the first sample: .fst or .vcd.")] = None,
@@ -411,13 +413,7 @@ def cosim_command(
     integers = load_network(network)
     activity = _activity(integers, target_cycles, None, data)
     foldings = _foldings(
-        integers,
-        fold,
-        target_cycles,
-        activity,
-        synapse_lanes=synapse_lanes,
-        population_lanes=population_lanes,
-        neuron_lanes=neuron_lanes,
+        integers, target_cycles, synapse_lanes, population_lanes, neuron_lanes, fold=fold, activity=activity
     )
     with progress_bars() as progress:
         result, controls = cosimulate_network(
@@ -490,13 +486,7 @@ def synth_command(
     integers = load_network(network)
     activity = _activity(integers, target_cycles, None, data)
     foldings = _foldings(
-        integers,
-        fold,
-        target_cycles,
-        activity,
-        synapse_lanes=synapse_lanes,
-        population_lanes=population_lanes,
-        neuron_lanes=neuron_lanes,
+        integers, target_cycles, synapse_lanes, population_lanes, neuron_lanes, fold=fold, activity=activity
     )
     prediction = _prediction(integers, foldings, events, data)
     chosen = parse_seeds(seeds)
@@ -541,15 +531,7 @@ def bitstream_command(
     from sw.synth import bitstream_table, make_network_bitstream, parse_seeds
 
     integers = load_network(network)
-    foldings = _foldings(
-        integers,
-        Fold.EVENTS,
-        target_cycles,
-        None,
-        synapse_lanes=synapse_lanes,
-        population_lanes=population_lanes,
-        neuron_lanes=neuron_lanes,
-    )
+    foldings = _foldings(integers, target_cycles, synapse_lanes, population_lanes, neuron_lanes)
     chosen = parse_seeds(seeds)
     with progress_bars() as progress:
         made = make_network_bitstream(
@@ -575,15 +557,7 @@ def simulate_board_command(
     from sw.run import simulate_board
 
     integers = load_network(network)
-    foldings = _foldings(
-        integers,
-        Fold.EVENTS,
-        target_cycles,
-        None,
-        synapse_lanes=synapse_lanes,
-        population_lanes=population_lanes,
-        neuron_lanes=neuron_lanes,
-    )
+    foldings = _foldings(integers, target_cycles, synapse_lanes, population_lanes, neuron_lanes)
     progress_line("building the simulator, unless it has been built before")
 
     def ready(port: str) -> None:
@@ -597,14 +571,10 @@ def simulate_board_command(
 def run_command(
     network: NetworkFile,
     port: Annotated[str, typer.Option(help="The board's serial port, like /dev/ttyUSB0.")],
-    data: Annotated[
-        str, typer.Option(help="A data set (see *chandelier data list*) or a .npz; its test half is used.")
-    ],
-    samples: Annotated[
-        str | None, typer.Option(help="How many test samples, from the first on, or *all*. [default: 100 at most]")
-    ] = None,
+    data: TestData,
+    samples: Samples = None,
     baud: Baud = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the report to this file.")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Send test samples to a board, and compare class and logits of each with the golden model.
 
@@ -652,10 +622,10 @@ def info_command(
     for option, value in (("--samples", samples), ("--energy", energy), ("--json", json_file)):
         if value is not None and data is None:
             raise ChandelierError(f"{option} needs --data")
-    lanes = {"synapse_lanes": synapse_lanes, "population_lanes": population_lanes, "neuron_lanes": neuron_lanes}
-    chosen = data is not None or target_cycles is not None or any(lanes.values())
+    lanes = (synapse_lanes, population_lanes, neuron_lanes)
+    chosen = data is not None or target_cycles is not None or any(lanes)
     activity = _activity(integers, target_cycles, None, data)
-    foldings = _foldings(integers, Fold.EVENTS, target_cycles, activity, **lanes) if chosen else None
+    foldings = _foldings(integers, target_cycles, *lanes, activity=activity) if chosen else None
     assert foldings != "spatial"
     measured = None
     if data is not None and foldings is not None:
