@@ -38,7 +38,10 @@ Stage = Any
 
 
 def chain(whole: Stage, stages: Mapping[str, Stage]) -> Module:
-    """A module in which the stages are in a row, the first fed by ``whole.i``, the last feeding ``whole.o``."""
+    """A module in which the stages are in a row, the first fed by ``whole.i``, the last feeding ``whole.o``.
+
+    What stage ``NAME`` gives are the signals ``NAME__valid``, ``NAME__ready`` and ``NAME__payload``, for probes.
+    """
     m = Module()
     for name, stage in stages.items():
         m.submodules[name] = stage
@@ -46,6 +49,11 @@ def chain(whole: Stage, stages: Mapping[str, Stage]) -> Module:
     sinks = [*(stage.i for stage in stages.values()), wiring.flipped(whole.o)]
     for source, sink in zip(sources, sinks, strict=True):
         wiring.connect(m, source, sink)
+    # Names for the streams between the stages that are the same in every design: a stage's own names for its ports
+    # depend on what is inside of it.
+    for name, stage in stages.items():
+        for part, value in ("valid", stage.o.valid), ("ready", stage.o.ready), ("payload", stage.o.p.as_value()):
+            m.d.comb += Signal(value.shape(), name=f"{name}__{part}").eq(value)
     return m
 
 
@@ -266,9 +274,4 @@ class LayerEngine(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = chain(self, self.stages)
         chain_links(m, self)
-        # Names for the streams between the stages that are the same in every design: a stage's own names for its ports
-        # depend on what is inside of it.
-        for name, stage in self.stages.items():
-            for part, value in ("valid", stage.o.valid), ("ready", stage.o.ready), ("payload", stage.o.p.as_value()):
-                m.d.comb += Signal(value.shape(), name=f"{name}__{part}").eq(value)
         return m
