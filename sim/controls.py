@@ -125,14 +125,14 @@ def _biases(network: IntegerNetwork, signal: _Signal) -> Iterator[tuple[int, int
         yield from ((i, int(n)) for n in np.flatnonzero(free.any(0)))
 
 
-def _entries(network: IntegerNetwork, signal: _Signal) -> Iterator[tuple[int, int]]:
-    """(layer, entry) of reciprocals that currents are made with, the one of most currents first."""
+def _entries(network: IntegerNetwork, signal: _Signal) -> Iterator[tuple[int, int, int]]:
+    """(layer, entry, its bits) of reciprocals that currents are made with, the one of most currents first."""
     for i, neurons, current, free in _free_currents(network, signal):
         if (table := neurons.reciprocal) is not None:
             divisors = signal(i, "divisor").reshape(current.shape)
             moved = free & (np.abs(current - neurons.b_e) >= LEAST_CURRENT) & (divisors > 0)
             entries, counts = np.unique([table.index(int(d)) for d in divisors[moved]], return_counts=True)
-            yield from ((i, int(entry)) for entry in entries[np.argsort(-counts, kind="stable")])
+            yield from ((i, int(entry), table.bits) for entry in entries[np.argsort(-counts, kind="stable")])
 
 
 class _Stored:
@@ -216,11 +216,10 @@ def faults(network: IntegerNetwork, foldings: Foldings, codes: np.ndarray, golde
         planted.append(made.synapse(f"layer {i}, from input {j} to E neuron {n}", i, n, j))
     for i, n in islice(_biases(network, signal), 1):
         planted.append(made.bias(f"layer {i}, neuron {n}", i, n))
-    for i, entry in islice(_entries(network, signal), 1):
-        table = network.layers[i].neurons.reciprocal  # type: ignore[union-attr]
+    for i, entry, bits in islice(_entries(network, signal), 1):
         # Its highest bit: currents become less than half as large.
-        memory, bit = f"{made.division}.reciprocal.entries", table.bits - 1  # type: ignore[union-attr]
-        planted.append(Fault("reciprocal", f"layer {i}, entry {entry}", i, memory, entry, bit))
+        memory = f"{made.division}.reciprocal.entries"
+        planted.append(Fault("reciprocal", f"layer {i}, entry {entry}", i, memory, entry, bits - 1))
     return planted
 
 
