@@ -77,7 +77,7 @@ def fastest_foldings(
     candidates = [fewest]
     while candidates[-1] < most:
         candidates.append(min(most, max(candidates[-1] + 1, round(candidates[-1] * RESOLUTION))))
-    found: Fit | None = None
+    found: tuple[tuple[Folding, ...], dict[str, Usage]] | None = None
     limit = "all lanes that there are"
     low, high, done, trials = 0, len(candidates), 0, len(candidates).bit_length()
     while low < high:
@@ -93,7 +93,8 @@ def fastest_foldings(
             low, limit = middle + 1, excess
         else:
             high = middle
-            found = Fit(foldings, slowest_stage(network, foldings, activity)[0], usage, "")
+            found = foldings, usage
     if found is None:
         raise ChandelierError(f"{network.name} does not fit {device} with single lanes ({limit})")
-    return Fit(found.foldings, found.cycles, found.usage, limit)
+    foldings, usage = found
+    return Fit(foldings, slowest_stage(network, foldings, activity)[0], usage, limit)
