@@ -7,7 +7,7 @@ import numpy as np
 
 from quant.errors import ChandelierError
 from quant.files import cache_folder, replacing
-from sw.data.dataset import Dataset, from_arrays, on_off, read_arrays, read_npz
+from sw.data.dataset import Dataset, from_arrays, read_arrays, read_npz
 from sw.data.formats import idx_bytes, sha256
 from sw.data.sources import DATASETS, Census, Source
 
@@ -15,8 +15,7 @@ __all__ = ["bring", "get", "how", "is_available", "load"]
 
 
 def _cached(name: str, cache: Path | None) -> Path:
-    own = name.removesuffix("-seq").removesuffix("-14x14")  # what others are made of
-    return (cache or cache_folder()) / "data" / f"{own}.npz"
+    return (cache or cache_folder()) / "data" / f"{_known(name).of or name}.npz"
 
 
 def is_available(name: str, cache: Path | None = None) -> bool:
@@ -152,13 +151,6 @@ def _digits() -> Dataset:
     return Dataset("digits", x_train, y_train, x_test, y_test, image_shape=(8, 8, 1))
 
 
-def _halved(x: np.ndarray) -> np.ndarray:
-    """Bytes (samples, height, width) at half the resolution: means of 2x2 pixels, halves upwards."""
-    samples, height, width = x.shape
-    quads = x.reshape(samples, height // 2, 2, width // 2, 2).sum((2, 4), dtype=np.uint16)
-    return ((quads + 2) // 4).astype(np.uint8)
-
-
 def load(spec: str, cache: Path | None = None) -> Dataset:
     """The data set called ``spec``, or in the file ``spec`` if that ends in ``.npz``; ``cache`` as for :func:`get`.
 
@@ -178,10 +170,5 @@ def load(spec: str, cache: Path | None = None) -> Dataset:
     except ChandelierError as error:
         raise ChandelierError(f"{error}: type '{how(spec)}'") from None
     _verify(spec, arrays)
-    if spec in ("mnist1d", "mnist1d-seq"):
-        arrays |= on_off(arrays["x_train"], arrays["x_test"])
-    if spec.endswith("-14x14"):
-        arrays |= {key: _halved(arrays[key]) for key in ("x_train", "x_test")}
-    if spec.endswith("-seq"):
-        arrays |= {key: arrays[key].reshape(-1, 10, 1, 4, 2) for key in ("x_train", "x_test")}
-    return from_arrays(spec, arrays)
+    derive = DATASETS[spec].derive
+    return from_arrays(spec, derive(arrays) if derive else arrays)

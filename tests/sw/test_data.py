@@ -6,6 +6,7 @@ import json
 import tarfile
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -378,7 +379,7 @@ def test_mnist1d_as_sequences_is_mnist1d_in_pieces(tmp_path: Path, monkeypatch: 
     arrays |= {key: arrays[key] * 6 - 3 for key in ("x_train", "x_test")}
     arrays |= {"y_train": np.arange(8, dtype=np.uint8) % 3, "y_test": np.arange(4, dtype=np.uint8) % 3}
     for name in ("mnist1d", "mnist1d-seq"):
-        monkeypatch.setitem(DATASETS, name, _source(arrays, {}))
+        monkeypatch.setitem(DATASETS, name, replace(DATASETS[name], fetch=lambda: arrays, hashes={}))
     get("mnist1d-seq", tmp_path)
     static, sequences = load("mnist1d", tmp_path), load("mnist1d-seq", tmp_path)
     assert (static.features, static.steps, sequences.features, sequences.steps) == (80, None, 8, 10)
@@ -396,7 +397,7 @@ def test_mnist_at_half_the_resolution_is_means_of_mnist(tmp_path: Path, monkeypa
     }
     arrays |= {"y_train": np.arange(8, dtype=np.uint8) % 3, "y_test": np.arange(4, dtype=np.uint8) % 3}
     for name in ("mnist", "mnist-14x14"):
-        monkeypatch.setitem(DATASETS, name, _source(arrays, {}))
+        monkeypatch.setitem(DATASETS, name, replace(DATASETS[name], fetch=lambda: arrays, hashes={}))
     get("mnist", tmp_path)
     whole, half = load("mnist", tmp_path), load("mnist-14x14", tmp_path)
     assert (half.features, half.image_shape) == (196, (14, 14, 1))
