@@ -27,6 +27,8 @@ class Device:
         Contents of ``PINS_FILE``: where the shell's ports are, as far as the program must be told.
     cells : mapping of str to tuple of str
         Kind of resource -> the cells that count: of nextpnr's utilisation, or without it of yosys' netlist.
+    memory : int, optional
+        Bits of all block memories and of all look-up tables as memories: no design with more fits.
     """
 
     part: str
@@ -34,6 +36,13 @@ class Device:
     cells: Mapping[str, tuple[str, ...]]
     route: tuple[str, ...] = ()
     pins: str = ""
+    memory: int | None = None
+
+
+#: Bits of a look-up table of four inputs, as the devices below have them.
+_LUT = 16
+#: Size of an ECP5 -> bits of its block memories and look-up tables (Lattice FPGA-DS-02012, table 1.1).
+_ECP5_MEMORY = {"25k": 56 * 18432 + 24288 * _LUT, "45k": 108 * 18432 + 43848 * _LUT, "85k": 208 * 18432 + 83640 * _LUT}
 
 
 def ecp5(size: str, part: str, package: str = "CABGA381", speed: int = 6) -> Device:
@@ -44,16 +53,17 @@ def ecp5(size: str, part: str, package: str = "CABGA381", speed: int = 6) -> Dev
     part_options = (f"--{size}", "--package", package, "--speed", f"{speed}")
     options = (*part_options, "--lpf", PINS_FILE, "--lpf-allow-unconstrained", "--router", "router2")
     cells = {"LUT": ("TRELLIS_COMB",), "FF": ("TRELLIS_FF",), "BRAM": ("DP16KD",), "DSP": ("MULT18X18D",)}
-    return Device(f"{part}, speed grade {speed}", "synth_ecp5", cells, ("nextpnr-ecp5", *options), pins)
+    route = ("nextpnr-ecp5", *options)
+    return Device(f"{part}, speed grade {speed}", "synth_ecp5", cells, route, pins, _ECP5_MEMORY[size])
 
 
-def _gowin(part: str, family: str, clk: str, rst: str, i: str, o: str) -> Device:
+def _gowin(part: str, family: str, memory: int, *, clk: str, rst: str, i: str, o: str) -> Device:
     options = ("--device", part, "--vopt", f"family={family}", "--vopt", f"cst={PINS_FILE}")
     cells = {"LUT": ("LUT4",), "FF": ("DFF",), "BRAM": ("BSRAM",)}
     cells |= {f"DSP {bits}x{bits}": (f"MULT{bits}X{bits}",) for bits in (9, 18, 36)}  # modes of the same blocks
     ports = {"clk": clk, "rst": rst, "i": i, "o": o}
     pins = "".join(f'IO_LOC "{port}" {pin};\n' for port, pin in ports.items())
-    return Device(part, "synth_gowin", cells, ("nextpnr-himbaechel-gowin", *options), pins)
+    return Device(part, "synth_gowin", cells, ("nextpnr-himbaechel-gowin", *options), pins, memory)
 
 
 DEVICES: Mapping[str, Device] = {
@@ -65,9 +75,14 @@ DEVICES: Mapping[str, Device] = {
         "synth_ice40 -dsp",
         {"LUT, FF": ("ICESTORM_LC",), "BRAM": ("ICESTORM_RAM",), "DSP": ("ICESTORM_DSP",)},
         ("nextpnr-ice40", "--up5k", "--package", "sg48", "--pcf-allow-unconstrained"),
+        memory=30 * 4096 + 5280 * _LUT,  # its large single-port memories cannot have contents
     ),
-    "gowin-gw1nr-9": _gowin("GW1NR-LV9QN88PC6/I5", "GW1N-9C", clk="52", rst="4", i="3", o="10"),
-    "gowin-gw2a-18": _gowin("GW2A-LV18PG256C8/I7", "GW2A-18", clk="H11", rst="T10", i="T3", o="C13"),
+    "gowin-gw1nr-9": _gowin(
+        "GW1NR-LV9QN88PC6/I5", "GW1N-9C", 26 * 18432 + 8640 * _LUT, clk="52", rst="4", i="3", o="10"
+    ),
+    "gowin-gw2a-18": _gowin(
+        "GW2A-LV18PG256C8/I7", "GW2A-18", 46 * 18432 + 20736 * _LUT, clk="H11", rst="T10", i="T3", o="C13"
+    ),
     "xilinx": Device(
         "7 series, synthesised only",
         "synth_xilinx -flatten",

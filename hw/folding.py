@@ -198,12 +198,10 @@ class _Search:
         beats, markers = self.events / folding.events(self.layer), walk.output[0] * walk.columns if walk else 1
         return self.sets * max(beats * folding.words(self.layer) + markers, walk.visits if walk else 0)
 
-    def neuron_cycles(self, folding: Folding) -> float:
-        """Cycles of a sample in the population unit, or where its spikes become events, whatever is slower."""
+    def neuron_cycles(self, folding: Folding, slack: int = 1) -> float:
+        """Cycles of a sample in the population unit, ``slack`` times, or where its spikes become events."""
         beats, neurons = self.pixels * folding.groups(self.layer), self.pixels * self.layer.n_e
         encoder = self.firing * neurons + beats * (1 - self.firing) ** folding.neuron_lanes + 1
-        # Only one pixel can wait for this stage, and some have few events: without slack the synapses would wait, too.
-        slack = 1 if self.pixels == 1 else 2
         population = self.pixels * population_cycles(self.layer, folding)
         return max(slack * self.sets * population, self.steps * encoder)
 
@@ -229,6 +227,8 @@ class _Search:
         If the lanes or the multipliers of the budget do not suffice, the fastest that there is.
         """
         layer = self.layer
+        # Only one pixel can wait for its neurons, and some have few events: without slack the synapses would wait, too.
+        slack = 1 if self.pixels == 1 else 2
         synapses = next((s for s in synapse_lanes if self.synapse_cycles(s) <= target), synapse_lanes[-1])
         candidates = [
             Folding(synapses, population, neurons)
@@ -237,10 +237,10 @@ class _Search:
             if not (layer.wiring.window and layer.n_e % neurons)
         ]
         affordable = [f for f in candidates if _multipliers(f, layer) <= budget]
-        fast = [f for f in affordable if self.neuron_cycles(f) <= target]
+        fast = [f for f in affordable if self.neuron_cycles(f, slack) <= target]
         if fast:
-            return min(fast, key=lambda f: (_multipliers(f, layer), self.neuron_cycles(f)))
-        return min(affordable, key=lambda f: (self.neuron_cycles(f), _multipliers(f, layer)))
+            return min(fast, key=lambda f: (_multipliers(f, layer), self.neuron_cycles(f, slack)))
+        return min(affordable, key=lambda f: (self.neuron_cycles(f, slack), _multipliers(f, layer)))
 
 
 def _searches(network: IntegerNetwork, activity: Sequence[float] | None) -> list[_Search]:

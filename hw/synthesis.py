@@ -29,6 +29,7 @@ __all__ = [
     "SynthesisReport",
     "Usage",
     "WorstPath",
+    "check_memory",
     "packed_usage",
     "run_router",
     "run_yosys",
@@ -220,11 +221,28 @@ def _write_design(
 ) -> tuple[Manifest, Shell]:
     """The design, its shell and the shell's pins, as files in ``folder``."""
     manifest = write_rtl(network, folder, foldings=foldings, loadable=loadable)
+    check_memory(network.name, manifest, target)
     shell = Shell(manifest)
     (folder / f"{SHELL}.v").write_text(verilog.convert(shell, name=SHELL, emit_src=False))
     if target.pins:
         (folder / PINS_FILE).write_text(target.pins)
     return manifest, shell
+
+
+def check_memory(network: str, manifest: Manifest, device: Device) -> None:
+    """Refuses, before hours of synthesis, a design whose memories hold more bits than the device.
+
+    Raises
+    ------
+    ChandelierError
+        With both numbers of bits.
+    """
+    bits = sum(sum(layer.memory_bits.values()) for layer in manifest.layers)
+    if device.memory is not None and bits > device.memory:
+        raise ChandelierError(
+            f"the memories of {network} have {bits:,} bits, and {device.part} holds {device.memory:,} in block "
+            "memories and look-up tables together: choose a larger device, or fewer or narrower synapses"
+        )
 
 
 def _reads(manifest: Manifest) -> str:

