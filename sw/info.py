@@ -25,9 +25,9 @@ __all__ = ["network_tables"]
 def _columns(title: str, rows: dict[str, list[str]], layers: int) -> Table:
     """A table with a column for each layer."""
     table = Table(title=title, title_justify="left")
-    table.add_column("", style="bold")
+    table.add_column("", style="bold", overflow="fold")
     for i in range(layers):
-        table.add_column(f"layer {i}" if i < layers - 1 else f"layer {i} (readout)")
+        table.add_column(f"layer {i}" if i < layers - 1 else f"layer {i} (readout)", overflow="fold")
     for name, cells in rows.items():
         table.add_row(name, *cells)
     return table
