@@ -17,7 +17,10 @@ from quant.files import replacing_directory
 from quant.network import IntegerNetwork
 from quant.network_file import save_network
 
-__all__ = ["network_sha256", "write_rtl"]
+__all__ = ["SHELL_FILES", "network_sha256", "write_rtl"]
+
+#: Names of what is put beside a design in a shell (``hw.axi_rtl``); a design without one takes its place as well.
+SHELL_FILES = r"chandelier_axi\.[vfh]|registers\.(md|rdl)|package_ip\.tcl"
 
 #: How the Verilog writer puts down a memory with contents. Words of just 32 bits come in decimal.
 _MEMORY = r"""
@@ -116,7 +119,7 @@ def write_rtl(
     files = _sources(top, name)
     hashes = {file_name: _sha256(text.encode()) for file_name, text in sorted(files.items())}
     manifest = top.manifest(generator=_generator(), name=name, network_sha256=network_sha256(network), files=hashes)
-    own = rf"{name}\.[vf]|{name}\.layer\d+(\.\w+)+\.mem|manifest\.json"
+    own = rf"{name}\.[vf]|{name}\.layer\d+(\.\w+)+\.mem|manifest\.json|{SHELL_FILES}"
     with replacing_directory(directory, own) as folder:
         for file_name, text in files.items():
             (folder / file_name).write_bytes(text.encode())

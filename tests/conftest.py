@@ -13,6 +13,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--networks", type=int, default=8, help="random networks to co-simulate, of each kind (cosim-random: 200)"
     )
+    parser.addoption("--axi-samples", type=int, default=30, help="samples through the AXI shell (axi-random: 500)")
     parser.addoption("--faults", type=int, default=300, help="errors on a board's line (board-faults: 10,000)")
 
 
@@ -22,6 +23,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
         count = metafunc.config.getoption("--networks")
         metafunc.parametrize("seeds", batches(count), ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
+
+
+@pytest.fixture(scope="session")
+def axi_samples(request: pytest.FixtureRequest) -> int:
+    count = request.config.getoption("--axi-samples")
+    assert isinstance(count, int)
+    return count
 
 
 # How long an example takes says something about the machine, and nothing about the code.
