@@ -19,7 +19,7 @@ from hw.splitter import WordSplitter
 from quant.errors import ChandelierError
 from quant.formats import Format
 
-__all__ = ["UNDER_WAY", "AxiDesign", "AxiShell", "design_registers"]
+__all__ = ["RESET_CYCLES", "UNDER_WAY", "AxiDesign", "AxiShell", "design_registers"]
 
 #: Cycles for which the design is reset: what was on its way in registers that no reset reaches has left by then.
 RESET_CYCLES = 16

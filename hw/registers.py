@@ -79,7 +79,7 @@ def read_registers(**constants: int) -> list[Register]:
                     width=field.width,
                     kind="pulse" if field.is_sw_writable else "state" if field.is_hw_writable else "constant",
                     value=int(str(field.get_property("reset", default=0))),
-                    description=str(field.get_property("desc")),
+                    description=str(field.get_property("desc") or ""),
                 )
                 for field in node.fields()
             ),
@@ -111,9 +111,8 @@ def markdown_table(registers: Sequence[Register], *, values: bool) -> str:
             own = field is register.fields[0]
             name = field.name.removeprefix(register.name + "_")
             place = [f"`0x{register.offset:02X}`", f"`{register.name}`"] if own else ["", ""]
-            meaning = f"{register.description} {field.description}" if own else field.description
-            if name != register.name:
-                meaning = f"{register.description + ' ' if own else ''}`{name}`: {field.description}"
-            row = [*place, bits, "write" if field.kind == "pulse" else "read", meaning]
+            meaning = f"{register.description} " if own else ""
+            meaning += "" if name == register.name else f"`{name}`: {field.description}"
+            row = [*place, bits, "write" if field.kind == "pulse" else "read", meaning.strip()]
             lines.append(row + ([f"`0x{field.value:X}`" if field.kind == "constant" else ""] if values else []))
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -17,11 +17,17 @@ from cocotb.task import bridge, resume
 from cocotb.triggers import ClockCycles, FallingEdge, SimTimeoutError, Timer, with_timeout
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiStreamBus, AxiStreamSink, AxiStreamSource
 
+from hw.load_image import load_image
+from hw.loader import Status
+from hw.manifest import Manifest
 from hw.registers import read_registers
+from quant.errors import ChandelierError
 from quant.network_file import load_network
 from sim.bench import JOB_VARIABLE
 from sw.axi_host import AxiBoard
 
+_FOLDER = Path(os.environ[JOB_VARIABLE])
+_JOB: dict[str, Any] = json.loads((_FOLDER / "job.json").read_text())
 _PERIOD = 4  # time units: outputs are looked at between the clock's edges
 _OFFSETS = {register.name: register.offset for register in read_registers()}
 #: Cycles after which what has not come does not come.
@@ -33,11 +39,6 @@ _INPUTS = ["s_axis_tvalid", "s_axis_tlast", "m_axis_tready"]
 _INPUTS += [f"s_axi_{name}" for name in ("awvalid", "wvalid", "bready", "arvalid", "rready")]
 
 
-def _job() -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((Path(os.environ[JOB_VARIABLE]) / "job.json").read_text())
-    return content
-
-
 def _pauses(rng: random.Random, stall: float) -> Iterator[bool]:
     """Whether to pause, in each cycle."""
     while True:
@@ -47,8 +48,8 @@ def _pauses(rng: random.Random, stall: float) -> Iterator[bool]:
 class Bench:
     """The shell, with a model of a bus at each interface; all of them pause at random, as the job's seed says."""
 
-    def __init__(self, dut: Any, job: dict[str, Any]) -> None:
-        self.dut, self.rng = dut, random.Random(job["seed"])
+    def __init__(self, dut: Any) -> None:
+        self.dut, self.rng = dut, random.Random(_JOB["seed"])
         dut.aresetn.value = 0
         Clock(dut.aclk, _PERIOD, "step").start()
         common = (dut.aclk, dut.aresetn, False)
@@ -56,9 +57,13 @@ class Bench:
         self.sink = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis"), *common, byte_lanes=1)
         self.lite = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi"), *common)
         read, write = self.lite.read_if, self.lite.write_if
-        self._paused = [self.source, self.sink, write.aw_channel, write.w_channel, write.b_channel]
-        for channel in (*self._paused, read.ar_channel, read.r_channel):
-            channel.set_pause_generator(_pauses(random.Random(self.rng.getrandbits(64)), job["stall"]))
+        paused = [self.source, self.sink, read.ar_channel, read.r_channel]
+        paused += [write.aw_channel, write.w_channel, write.b_channel]
+        if hasattr(dut, "s_axis_load_tdata"):
+            self.images = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis_load"), *common, byte_lanes=1)
+            paused.append(self.images)
+        for channel in paused:
+            channel.set_pause_generator(_pauses(random.Random(self.rng.getrandbits(64)), _JOB["stall"]))
 
     async def reset(self) -> None:
         """Low for a few cycles."""
@@ -127,21 +132,20 @@ def _check(packet: list[int], expected: list[int], what: str) -> None:
 @cocotb.test()
 async def samples(dut: Any) -> None:
     """Good packets between wrong ones: each good one has its result, and nothing else does."""
-    job = _job()
-    bench = Bench(dut, job)
+    bench = Bench(dut)
     await bench.reset()
     tasks = [cocotb.start_soon(bench.disturb()), cocotb.start_soon(bench.turn_over())]
-    for words in job["packets"]:
+    for words in _JOB["packets"]:
         await bench.source.send(words)
-    for k, expected in enumerate(job["expected"]):
-        _check(await bench.receive(), expected, f"seed {job['seed']}, sample {k}")
+    for k, expected in enumerate(_JOB["expected"]):
+        _check(await bench.receive(), expected, f"seed {_JOB['seed']}, sample {k}")
     await bench.source.wait()
     for task in tasks:
         task.cancel()
     await bench.quiet()
-    good, wrong = len(job["expected"]), len(job["packets"]) - len(job["expected"])
+    good, wrong = len(_JOB["expected"]), len(_JOB["packets"]) - len(_JOB["expected"])
     counted = [await bench.read(name) for name in ("samples", "results", "errors", "status")]
-    assert counted == [good, good, wrong, 0], f"seed {job['seed']}: counted {counted} of {good} good, {wrong} wrong"
+    assert counted == [good, good, wrong, 0], f"seed {_JOB['seed']}: counted {counted} of {good} good, {wrong} wrong"
     cycles = await bench.read("cycles")
     assert cycles > 0
     dut._log.warning("%d cycles busy", cycles)
@@ -150,27 +154,26 @@ async def samples(dut: Any) -> None:
 @cocotb.test()
 async def resets(dut: Any) -> None:
     """Resets at any time, of either kind: the samples behind are computed as if nothing had been before."""
-    job = _job()
-    bench = Bench(dut, job)
+    bench = Bench(dut)
     await bench.reset()
-    good = [words for words in job["packets"] if len(words) == job["words"]]
-    for number in range(job["resets"]):
+    good = [words for words in _JOB["packets"] if len(words) == _JOB["words"]]
+    for number in range(_JOB["resets"]):
         for _ in range(bench.rng.randrange(5)):
-            await bench.source.send(bench.rng.choice(job["packets"]))
-        await ClockCycles(dut.aclk, bench.rng.randrange(job["longest"]))
-        what = f"seed {job['seed']}, reset {number}"
+            await bench.source.send(bench.rng.choice(_JOB["packets"]))
+        await ClockCycles(dut.aclk, bench.rng.randrange(_JOB["longest"]))
+        what = f"seed {_JOB['seed']}, reset {number}"
         if hard := bench.rng.random() < 0.5:
             bench.source.clear()
             await bench.reset()
         else:
             await bench.write("control", 1)
         await bench.source.wait()
-        await bench.quiet(job["longest"])
+        await bench.quiet(_JOB["longest"])
         await bench.write("control", 2)
         for _ in range(2):
             k = bench.rng.randrange(len(good))
             await bench.source.send(good[k])
-            _check(await bench.receive(), job["expected"][k], f"{what}, {'aresetn' if hard else 'control'}")
+            _check(await bench.receive(), _JOB["expected"][k], f"{what}, {'aresetn' if hard else 'control'}")
         counted = [await bench.read(name) for name in ("samples", "results", "errors", "status")]
         assert counted == [2, 2, 0, 0], f"{what}: counted {counted}"
 
@@ -183,10 +186,10 @@ class Memory:
 
 
 class Streams:
-    """Both streams of packets, likewise."""
+    """A stream of packets to the shell, and the one from it, likewise."""
 
-    def __init__(self, bench: Bench) -> None:
-        self._send, self._receive = resume(bench.source.send), resume(bench.receive)
+    def __init__(self, bench: Bench, source: AxiStreamSource) -> None:
+        self._send, self._receive = resume(source.send), resume(bench.receive)
 
     def send(self, packet: np.ndarray) -> None:
         """Hands the packet over."""
@@ -197,15 +200,19 @@ class Streams:
         return np.array(self._receive(), "<u4")
 
 
-def _use(bench: Bench, job: dict[str, Any]) -> None:
-    """What a user does with a board."""
-    board = AxiBoard(Memory(bench), Streams(bench))
-    network = load_network(Path(os.environ[JOB_VARIABLE]) / "network.safetensors")
-    board.check(network)
-    board.restart()
-    codes = np.array(job["codes"], np.uint8)
+def _infer(board: AxiBoard, codes: np.ndarray, expected: list[list[int]]) -> None:
     for k, result in board.infer(codes):
-        assert [result.predicted, *(v % (1 << 32) for v in result.logits)] == job["expected"][k], f"sample {k}"
+        got = [result.predicted, *(v % (1 << 32) for v in result.logits)]
+        assert got == expected[k], f"sample {k}: expected {expected[k]}, got {got}"
+
+
+def _use(bench: Bench) -> None:
+    """What a user does with a board."""
+    board = AxiBoard(Memory(bench), Streams(bench, bench.source))
+    board.check(load_network(_FOLDER / "network.safetensors"))
+    board.restart()
+    codes = np.array(_JOB["codes"], np.uint8)
+    _infer(board, codes, _JOB["expected"])
     counters = board.counters()
     assert (counters.samples, counters.results, counters.errors) == (len(codes), len(codes), 0)
     board.reset()
@@ -215,7 +222,38 @@ def _use(bench: Bench, job: dict[str, Any]) -> None:
 @cocotb.test()
 async def host(dut: Any) -> None:
     """The host's Python against the simulated shell."""
-    job = _job()
-    bench = Bench(dut, job)
+    bench = Bench(dut)
     await bench.reset()
-    await bridge(_use)(bench, job)
+    await bridge(_use)(bench)
+
+
+def _load(bench: Bench) -> None:
+    """Loads another network, and once a damaged one."""
+    board = AxiBoard(Memory(bench), Streams(bench, bench.source), images := Streams(bench, bench.images))
+    codes, manifest = np.array(_JOB["codes"], np.uint8), Manifest.read(_FOLDER.parent)
+    first, other = (load_network(_FOLDER / f"{name}.safetensors") for name in ("network", "other"))
+    board.load(other, manifest)
+    _infer(board, codes, _JOB["of_other"])
+    try:
+        board.check(other)
+    except ChandelierError as error:
+        assert "something was loaded" in str(error)
+    else:
+        raise AssertionError("a design into which something was loaded passes for the one that it was")
+    damaged = np.frombuffer(load_image(first, manifest), "<u4").copy()
+    damaged[-2] ^= 1 << 7
+    images.send(damaged)
+    status, offset = Status.LOADING, _OFFSETS["status"]
+    while status == Status.LOADING:
+        status = Status(Memory(bench).read(offset) >> 1 & 3)
+    assert status == Status.REFUSED
+    board.load(first, manifest)
+    _infer(board, codes, _JOB["expected"])
+
+
+@cocotb.test(skip="of_other" not in _JOB)
+async def loads(dut: Any) -> None:
+    """Other networks through the shell."""
+    bench = Bench(dut)
+    await bench.reset()
+    await bridge(_load)(bench)

@@ -67,4 +67,8 @@ module bench (
       .valid(s_axi_arvalid), .ready(s_axi_arready), .payload({s_axi_arprot, s_axi_araddr}), .*);
   axi_channel #(34) r (
       .valid(s_axi_rvalid), .ready(s_axi_rready), .payload({s_axi_rresp, s_axi_rdata}), .*);
+`ifdef LOADABLE
+  axi_channel #(33) s_axis_load (
+      .valid(s_axis_load_tvalid), .ready(s_axis_load_tready), .payload({s_axis_load_tlast, s_axis_load_tdata}), .*);
+`endif
 endmodule
