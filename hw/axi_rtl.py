@@ -9,7 +9,7 @@ from hw.axi_shell import AxiDesign, design_registers
 from hw.folding import Foldings
 from hw.manifest import Manifest
 from hw.registers import SOURCE, c_header, markdown_table
-from hw.rtl import SHELL_FILES, write_rtl
+from hw.rtl import own_files, write_rtl
 from quant.files import replacing_directory
 from quant.network import IntegerNetwork
 
@@ -17,8 +17,6 @@ __all__ = ["AXI", "write_axi"]
 
 #: Name of the shell's top module.
 AXI = "chandelier_axi"
-#: Of the design, as ``write_rtl`` calls it.
-_DESIGN = r"chandelier_top\.[vf]|chandelier_top\.layer\d+(\.\w+)+\.mem|manifest\.json"
 #: Vivado finds the AXI interfaces, the clock and the reset by the names of the ports.
 _PACKAGE = """\
 # Packs the network in its AXI shell as an IP: vivado -mode batch -source package_ip.tcl
@@ -36,7 +34,6 @@ set_property description {{{description}}} $core
 foreach bus {{{buses}}} {{
   ipx::associate_bus_interfaces -busif $bus -clock aclk $core
 }}
-set_property value ACTIVE_LOW [ipx::add_bus_parameter POLARITY [ipx::get_bus_interfaces aresetn -of_objects $core]]
 ipx::create_xgui_files $core
 ipx::update_checksums $core
 ipx::save_core $core
@@ -70,7 +67,7 @@ def write_axi(
         If the design does not fit the shell, a package is missing, the folder holds other files, or it cannot be
         written.
     """
-    with replacing_directory(directory, f"{_DESIGN}|{SHELL_FILES}") as folder:
+    with replacing_directory(directory, own_files()) as folder:
         manifest = write_rtl(network, folder, foldings=foldings, loadable=loadable)
         design, registers = AxiDesign(manifest), design_registers(manifest)
         (version,) = (register.fields[0].value for register in registers if register.name == "version")

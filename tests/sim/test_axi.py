@@ -91,7 +91,7 @@ def _simulate(
         save_network(other, run / "other.safetensors")
     (run / "job.json").write_text(json.dumps(job))
     bench = ("`define LOADABLE\n" if other else "") + (HERE / "axi_bench.sv").read_text()
-    program = build(sources, bench, optimise=samples > 100)
+    program = build(sources, bench, optimise=False)
     program.run(Simulator(program.toolchain), folder, run, {JOB_VARIABLE: str(run)}, module="tests.sim.axi_bench")
     log, results = (run / "log").read_text(errors="replace"), run / "results.xml"
     cases = list(ET.parse(results).iter("testcase")) if results.exists() else []
