@@ -135,15 +135,18 @@ class AxiShell(wiring.Component):
             bank.status_weights.eq(self.weights),
             bank.status_loaded.eq(self.loaded),
         ]
-        counted = {"samples": store.good, "results": finished, "errors": store.bad, "cycles": busy}
-        for name, event in counted.items():
+        self._count(m, bank, samples=store.good, results=finished, errors=store.bad, cycles=busy)
+        return m
+
+    def _count(self, m: Module, bank: Any, **events: Signal) -> None:
+        """A counter behind each of these registers."""
+        for name, event in events.items():
             counter = Signal(WORD, name=name)
             m.d.comb += getattr(bank, name).eq(counter)
             with m.If(bank.control_clear | self.restart):
                 m.d.sync += counter.eq(0)
             with m.Elif(event):
                 m.d.sync += counter.eq(counter + 1)
-        return m
 
     def _send_events(self, m: Module, found: Any) -> None:
         """The events of the splitter, one at a time, as the design takes them."""

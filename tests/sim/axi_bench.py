@@ -189,11 +189,13 @@ class Streams:
     """A stream of packets to the shell, and the one from it, likewise."""
 
     def __init__(self, bench: Bench, source: AxiStreamSource) -> None:
-        self._send, self._receive = resume(source.send), resume(bench.receive)
+        self._source, self._receive = source, resume(bench.receive)
 
-    def send(self, packet: np.ndarray) -> None:
-        """Hands the packet over."""
-        self._send([int(word) for word in packet])
+    @resume
+    async def send(self, packet: np.ndarray) -> None:
+        """Returns when the packet has been taken."""
+        await self._source.send([int(word) for word in packet])
+        await self._source.wait()
 
     def receive(self, words: int) -> np.ndarray:
         """The next one."""
