@@ -14,7 +14,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--networks", type=int, default=8, help="random networks to co-simulate, of each kind (cosim-random: 200)"
     )
-    parser.addoption("--axi-samples", type=int, default=30, help="samples through the AXI shell (axi-random: 500)")
+    parser.addoption("--axi-samples", type=int, default=20, help="samples through the AXI shell (axi-random: 500)")
     parser.addoption("--axi-seed", type=int, help="of these samples, resets and pauses; any without it")
     parser.addoption("--faults", type=int, default=300, help="errors on a board's line (board-faults: 10,000)")
 

@@ -33,7 +33,6 @@ NETWORKS = {
 STALL = 0.3
 #: What ``axi_broken.sv`` does wrong, and what has to be said about it.
 FAULTS = {
-    0: "expected",
     1: "m_axis: valid fell before the beat was taken",
     2: "m_axis: the payload changed before it was taken",
     3: "m_axis: valid is high in a reset",
