@@ -227,8 +227,8 @@ def code_bits(bits: int) -> int:
     return 1 << (bits - 1).bit_length()
 
 
-def _vector_bytes(features: int, bits: int) -> int:
-    return -(-features * code_bits(bits) // 8)
+def _vector_bytes(features: int, bits: int, unit: int = 1) -> int:
+    return unit * -(-features * code_bits(bits) // (8 * unit))
 
 
 def sample_bytes(port: InputPort) -> int:
@@ -236,14 +236,16 @@ def sample_bytes(port: InputPort) -> int:
     return port.markers * _vector_bytes(port.features, port.bits)
 
 
-def pack_codes(codes: np.ndarray, bits: int) -> np.ndarray:
-    """Payloads of samples: codes side by side, the first in the lowest bits; each vector begins with a byte.
+def pack_codes(codes: np.ndarray, bits: int, unit: int = 1) -> np.ndarray:
+    """Payloads of samples: codes side by side, the first in the lowest bits; each vector begins with a unit.
 
     Parameters
     ----------
     codes : (samples, features) or (samples, steps, features) uint8
         Below ``2**bits``.
     bits : int, 1..8
+    unit : int, >= 1
+        Bytes: vectors are filled up with zeros to a whole number of them.
 
     Returns
     -------
@@ -251,7 +253,7 @@ def pack_codes(codes: np.ndarray, bits: int) -> np.ndarray:
     """
     width, (samples, *_, features) = code_bits(bits), codes.shape
     vectors = codes.reshape(samples, -1, features)
-    padded = np.zeros((*vectors.shape[:2], _vector_bytes(features, bits) * (8 // width)), np.uint8)
+    padded = np.zeros((*vectors.shape[:2], _vector_bytes(features, bits, unit) * (8 // width)), np.uint8)
     padded[..., :features] = vectors
     shifts = np.arange(0, 8, width, dtype=np.uint8)
     packed = (padded.reshape(samples, -1, 8 // width) << shifts).sum(-1, dtype=np.uint8)

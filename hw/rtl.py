@@ -17,8 +17,10 @@ from quant.files import replacing_directory
 from quant.network import IntegerNetwork
 from quant.network_file import save_network
 
-__all__ = ["network_sha256", "write_rtl"]
+__all__ = ["network_sha256", "own_files", "write_rtl"]
 
+#: Of a top module, if nobody says otherwise.
+_NAME = "chandelier_top"
 #: How the Verilog writer puts down a memory with contents. Words of just 32 bits come in decimal.
 _MEMORY = r"""
   reg (?:\[(?P<msb>\d+):0\] )?{name} \[(?P<top>\d+):0\];
@@ -79,13 +81,19 @@ def _top(network: IntegerNetwork, foldings: Foldings | None, *, loadable: bool) 
     return SpatialNetwork(network)
 
 
+def own_files(name: str = _NAME) -> str:
+    """A regular expression of all that a design is written as, with or without a shell: each replaces the other."""
+    design = rf"{name}\.[vf]|{name}\.layer\d+(\.\w+)+\.mem|manifest\.json"
+    return rf"{design}|chandelier_axi\.[vfh]|registers\.(md|rdl)|package_ip\.tcl"
+
+
 def write_rtl(
     network: IntegerNetwork,
     directory: Path,
     *,
     foldings: Foldings | None = None,
     loadable: bool = False,
-    name: str = "chandelier_top",
+    name: str = _NAME,
 ) -> Manifest:
     """Writes the design of ``network`` into ``directory``; equal arguments give equal bytes.
 
@@ -116,8 +124,7 @@ def write_rtl(
     files = _sources(top, name)
     hashes = {file_name: _sha256(text.encode()) for file_name, text in sorted(files.items())}
     manifest = top.manifest(generator=_generator(), name=name, network_sha256=network_sha256(network), files=hashes)
-    own = rf"{name}\.[vf]|{name}\.layer\d+(\.\w+)+\.mem|manifest\.json"
-    with replacing_directory(directory, own) as folder:
+    with replacing_directory(directory, own_files(name)) as folder:
         for file_name, text in files.items():
             (folder / file_name).write_bytes(text.encode())
         manifest.write(folder)

@@ -20,7 +20,7 @@ class MapScanner(wiring.Component):
     their number in the column (``Walk.weight_rows``), also those that are zero. Each is zeroed
     with its last visit. Events are taken at one a cycle; the marker takes 2 cycles, and waits until the step before
     is done with. Words leave at one a cycle, the first one ``LATENCY`` cycles after the marker came; a map takes
-    ``cycles`` cycles.
+    ``cycles`` cycles. After a reset nothing is taken until both maps have been zeroed, a word of each a cycle.
 
     Parameters
     ----------
@@ -69,6 +69,10 @@ class MapScanner(wiring.Component):
         m.submodules.steps = steps = _Steps(self._walk)
         gathering, full, busy = Signal(), Signal(), Signal()  # which map; it waits to be visited; the other one is
         swap, scan_advance = full & ~busy, Signal()
+        # A reset may have come while a map was in use.
+        zeroed, zeroing = Signal(), Signal(index_of(self._walk.depth))
+        with m.If(~zeroed):
+            m.d.sync += [zeroing.eq(zeroing + 1), zeroed.eq(zeroing == self._walk.depth - 1)]
         m.d.comb += [steps.start.eq(swap), steps.advance.eq(scan_advance), busy.eq(steps.busy)]
         with m.If(swap):
             m.d.sync += gathering.eq(~gathering)
@@ -76,7 +80,7 @@ class MapScanner(wiring.Component):
         # Gathering: read, and a cycle later add and write. A word that is just being written is read as it will be.
         adding: Any = Signal(self.i.p.shape())
         added, taken = Signal(), self.i.valid & self.i.ready
-        m.d.comb += self.i.ready.eq(~full)
+        m.d.comb += self.i.ready.eq(~full & zeroed)
         m.d.sync += [adding.eq(self.i.p), added.eq(taken & ~self.i.p.last)]
         with m.If(swap | taken):
             m.d.sync += full.eq(taken & self.i.p.last)
@@ -95,10 +99,10 @@ class MapScanner(wiring.Component):
             m.d.comb += [
                 read.addr.eq(Mux(gathers, self.i.p.word, steps.o.word)),
                 read.en.eq(Mux(gathers, taken, scan_advance)),
-                write.addr.eq(Mux(gathers, adding.word, visit.word)),
-                write.en.eq(Mux(gathers, added, visited & visit.clear & out_advance)),
+                write.addr.eq(Mux(zeroed, Mux(gathers, adding.word, visit.word), zeroing)),
+                write.en.eq(Mux(gathers, added, visited & visit.clear & out_advance) | ~zeroed),
             ]
-            m.d.comb += [new.eq(Mux(gathers, total, 0)) for new, total in zip(write.data, sums, strict=True)]
+            m.d.comb += [new.eq(Mux(gathers & zeroed, total, 0)) for new, total in zip(write.data, sums, strict=True)]
         with m.If(out_advance):
             m.d.sync += [
                 self.o.valid.eq(visited),

@@ -195,9 +195,16 @@ class Build:
     cached: bool
 
     def run(
-        self, simulator: Simulator, memories: Path, folder: Path, environment: Mapping[str, str], waves: Path | None
+        self,
+        simulator: Simulator,
+        memories: Path,
+        folder: Path,
+        environment: Mapping[str, str],
+        waves: Path | None = None,
+        *,
+        module: str = "sim.bench",
     ) -> None:
-        """Runs the cocotb test ``sim.bench`` once. How it went is for the test to write down, and for the log.
+        """Runs the cocotb tests of a module once. How it went is for the tests to write down, and for the log.
 
         Parameters
         ----------
@@ -211,11 +218,13 @@ class Build:
             Additional environment variables.
         waves : Path, optional
             Of the wave file.
+        module : str
+            Where the tests are.
         """
         # The runner ends a failed test with one of these, the latter under pytest.
         with suppress(RuntimeError, SystemExit):
             simulator.test(
-                test_module="sim.bench",
+                test_module=module,
                 hdl_toplevel=BENCH,
                 hdl_toplevel_lang="verilog",
                 build_dir=self.folder,

@@ -256,6 +256,13 @@ class Fold(StrEnum):
     SPATIAL = "spatial"
 
 
+class ShellKind(StrEnum):
+    """What a design is put into."""
+
+    NONE = "none"
+    AXI = "axi"
+
+
 def _activity(
     network: IntegerNetwork, target: int | None, device: str | None, data: str | None
 ) -> "list[float] | None":
@@ -334,6 +341,9 @@ def rtl_command(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder; made, or an earlier design in it replaced.")
     ] = Path("build"),
+    shell: Annotated[
+        ShellKind, typer.Option(help="*axi*: AXI4-Stream, AXI4-Lite and a packaging script around it: docs/axi.md.")
+    ] = ShellKind.NONE,
     fold: FoldOption = Fold.EVENTS,
     weights: WeightsOption = Weights.FIXED,
     target_cycles: TargetCycles = None,
@@ -350,6 +360,7 @@ def rtl_command(
     neuron_lanes: NeuronLanes = None,
 ) -> None:
     """Generate plain Verilog-2005 with its memory images, file list, and a manifest with hashes and the interface."""
+    from hw.axi_rtl import AXI, write_axi
     from hw.folding import slowest_stage
     from hw.rtl import write_rtl
 
@@ -370,7 +381,8 @@ def rtl_command(
         with progress_bars() as progress:
             fit = fit_device(integers, device, activity, progress)
         foldings = fit.foldings
-    manifest = write_rtl(integers, output, foldings=foldings, loadable=weights is Weights.LOADABLE)
+    write = write_rtl if shell is ShellKind.NONE else write_axi
+    manifest = write(integers, output, foldings=foldings, loadable=weights is Weights.LOADABLE)
     rows = {name: f"{(output / name).stat().st_size} bytes" for name in manifest.files}
     if fit is not None:
         rows |= {kind: str(usage) for kind, usage in fit.usage.items()}
@@ -385,7 +397,10 @@ def rtl_command(
         cycles, layer, stage = slowest_stage(integers, foldings, activity)
         assumed = "15 % of all inputs not zero" if activity is None else f"the activity on {data}"
         rows["slowest stage"] = f"{stage} of layer {layer}, {cycles:.0f} cycles a sample with {assumed}"
-    console.print(key_value_table(f"{output}: top module {manifest.top}", rows))
+    top = manifest.top
+    if shell is ShellKind.AXI:
+        top, rows["shell"] = AXI, f"{AXI}.v; for Vivado package_ip.tcl; registers.md"
+    console.print(key_value_table(f"{output}: top module {top}", rows))
 
 
 @app.command("cosim")

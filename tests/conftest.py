@@ -1,6 +1,7 @@
 """Options of the test run."""
 
 import os
+import random
 
 import pytest
 from hypothesis import settings
@@ -13,6 +14,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--networks", type=int, default=8, help="random networks to co-simulate, of each kind (cosim-random: 200)"
     )
+    parser.addoption("--axi-samples", type=int, default=20, help="samples through the AXI shell (axi-random: 500)")
+    parser.addoption("--axi-seed", type=int, help="of these samples, resets and pauses; any without it")
     parser.addoption("--faults", type=int, default=300, help="errors on a board's line (board-faults: 10,000)")
 
 
@@ -22,6 +25,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
         count = metafunc.config.getoption("--networks")
         metafunc.parametrize("seeds", batches(count), ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
+
+
+@pytest.fixture(scope="session")
+def axi_samples(request: pytest.FixtureRequest) -> int:
+    count = request.config.getoption("--axi-samples")
+    assert isinstance(count, int)
+    return count
+
+
+@pytest.fixture
+def axi_seed(request: pytest.FixtureRequest) -> int:
+    chosen = request.config.getoption("--axi-seed")
+    return random.randrange(1 << 32) if chosen is None else chosen
 
 
 # How long an example takes says something about the machine, and nothing about the code.

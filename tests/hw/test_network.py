@@ -1,13 +1,17 @@
 """Whole networks in Amaranth's simulator: every intermediate of every layer against the plain-Python reference."""
 
+import random
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from amaranth import ResetInserter, Signal
+from amaranth.sim import Simulator
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from hw.axi_shell import RESET_CYCLES
 from hw.folding import Folding, most_events, row_synapses, sent_at_once
 from hw.geometry import walk_of
 from hw.manifest import PayloadField, payload_fields
@@ -15,7 +19,7 @@ from hw.network import Network
 from quant.errors import ChandelierError
 from quant.maps import NETWORK_INPUT, Wiring
 from quant.network import IntegerNetwork
-from tests.hw.exchange import event_beats, exchange
+from tests.hw.exchange import event_beats, exchange, plain
 from tests.random_networks import random_codes, random_map_network, random_network
 from tests.reference import reference
 
@@ -75,6 +79,48 @@ def test_every_signal(seed: int, stall: float) -> None:
 @given(seed=st.integers(0, 100_000), stall=st.sampled_from([0.0, 0.4]))
 def test_every_signal_of_maps(seed: int, stall: float) -> None:
     _check_every_signal(random_map_network(seed), seed, stall)
+
+
+@settings(max_examples=6, deadline=None)
+@given(seed=st.integers(0, 100_000), maps=st.booleans())
+@example(seed=1, maps=True)
+@example(seed=11, maps=False)
+def test_a_reset_leaves_nothing_behind(seed: int, maps: bool) -> None:
+    """Of so many cycles, at any time: the next sample is computed as if nothing had been before."""
+    network = random_map_network(seed) if maps else random_network(seed, largest=9)
+    dut, reset, rng = Network(network, random_foldings(network, seed)), Signal(), random.Random(seed)
+    codes, layout = random_codes(network, SAMPLES, seed), dut.i.p.shape()
+    beats = [[layout.const(beat).as_bits() for beat in input_beats(dut, sample[None])] for sample in codes]
+    expected = [reference(network, sample)[len(network.layers) - 1, "logits"][0] for sample in codes]
+
+    async def send(ctx: Any, waiting: list[int], cycles: int, *, awaited: bool) -> Any:
+        """Sends beats for so many cycles, or until a result comes, which is returned."""
+        for _ in range(cycles):
+            ctx.set(dut.i.valid, bool(waiting))
+            ctx.set(dut.i.p.as_value(), waiting[0] if waiting else 0)
+            *_, ready, valid, result = await ctx.tick().sample(dut.i.ready, dut.o.valid, dut.o.p)
+            del waiting[: ready and 1]
+            if valid and awaited:
+                return plain(result)["logits"]
+        return None
+
+    async def testbench(ctx: Any) -> None:
+        ctx.set(dut.o.ready, 1)
+        for number in range(6):
+            before = [beat for _ in range(2) for beat in beats[rng.randrange(SAMPLES)]]
+            await send(ctx, before, rng.randrange(3 * len(before) + 40), awaited=False)
+            ctx.set(dut.i.valid, 0)
+            ctx.set(reset, 1)
+            await ctx.tick().repeat(RESET_CYCLES)
+            ctx.set(reset, 0)
+            k = rng.randrange(SAMPLES)
+            got = await send(ctx, list(beats[k]), 50_000, awaited=True)
+            assert got == expected[k], f"seed {seed}, reset {number}"
+
+    simulator = Simulator(ResetInserter(reset)(dut))
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(testbench)
+    simulator.run()
 
 
 def test_a_layer_that_nobody_reads_is_refused() -> None:

@@ -153,6 +153,13 @@ def test_rtl_is_reproducible_and_listed(network: Path, fold: str) -> None:
     assert {"manifest.json", "chandelier_top.v", "chandelier_top.f"} <= {p.name for p in a}
 
 
+def test_rtl_in_a_shell(network: Path) -> None:
+    result = _run("rtl", network, "-o", "soc", "--shell", "axi", cwd=network.parent)
+    assert result.returncode == 0 and "top module chandelier_axi" in result.stdout, result.stderr
+    names = {path.name for path in (network.parent / "soc").iterdir()}
+    assert {"chandelier_axi.v", "chandelier_axi.f", "chandelier_axi.h", "registers.md", "package_ip.tcl"} <= names
+
+
 def test_info(network: Path) -> None:
     result = _run("info", network, cwd=network.parent)
     assert result.returncode == 0, result.stderr
@@ -236,6 +243,7 @@ def test_importing_says_what_it_reads_and_what_is_wrong(tmp_path: Path) -> None:
             ("a fully spatial design cannot be loadable, as its synapses are wires",),
         ),
         (("info", "half.safetensors"), ("half.safetensors is not a network file, or is damaged",)),
+        (("rtl", "n.safetensors", "--shell", "axi", "--fold", "spatial"), ("a fully spatial design takes a whole",)),
         (("rtl", "n.safetensors", "--synapse-lanes", "1,2,3,4,5,6"), ("--synapse-lanes takes one number",)),
         (("rtl", "n.safetensors", "--neuron-lanes", "1000"), ("neuron_lanes of layer 0 must be 1..", "not 1000")),
         (("rtl", "n.safetensors", "--target-cycles", "1"), ("no folding takes 1 cycles a sample: ", "in all lanes")),
