@@ -402,32 +402,30 @@ def cosim_command(
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
     neuron_lanes: NeuronLanes = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Co-simulate the generated Verilog (cocotb, Verilator) against the golden model: every signal, bit by bit.
 
     Ends with exit code 1 and the first difference, if there is one. If there is none, a wrong synapse, bias and
-    reciprocal are planted in copies of the design, each of which must make a difference.
+    reciprocal are planted in copies of the design, each of which must make a difference. What came of it is kept in
+    *NAME.cosim.json*, beside the network, for *chandelier report*.
     """
-    from sw.cosim import cosimulate_network, report_rows, require_caught
+    from sw.cosim import CosimRecord, cosimulate_network, record_path, report_rows, require_caught
 
     integers = load_network(network)
     activity = _activity(integers, target_cycles, None, data)
     foldings = _foldings(
         integers, target_cycles, synapse_lanes, population_lanes, neuron_lanes, fold=fold, activity=activity
     )
+    design: dict[str, Any] = {"foldings": foldings, "loadable": weights is Weights.LOADABLE}
+    design |= {"stalls": stalls, "seed": seed}
     with progress_bars() as progress:
-        result, controls = cosimulate_network(
-            integers,
-            data,
-            samples,
-            foldings=foldings,
-            loadable=weights is Weights.LOADABLE,
-            stalls=stalls,
-            seed=seed,
-            waves=waves,
-            progress=progress,
-        )
+        result, controls = cosimulate_network(integers, data, samples, waves=waves, progress=progress, **design)
     console.print(key_value_table(f"{integers.name} on {data}", report_rows(result, controls)))
+    record = CosimRecord.of(integers, data, result, controls, **design)
+    for path in (record_path(network), json_file):
+        if path is not None:
+            record.write_json(path)
     if not result.passed:
         raise typer.Exit(1)
     require_caught(controls)
