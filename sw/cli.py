@@ -479,7 +479,7 @@ def synth_command(
 
     yosys and nextpnr are taken from the PATH, or from the wheels of the extra *synth*. Minutes for a large network.
     """
-    from sw.synth import parse_seeds, synthesis_table, synthesise_network, write_json
+    from sw.synth import REPORT_FILE, parse_seeds, synthesis_table, synthesise_network, write_json
 
     integers = load_network(network)
     activity = _activity(integers, target_cycles, None, data)
@@ -499,7 +499,7 @@ def synth_command(
             clock=clock,
             progress=progress,
         )
-    for path in (output / "synthesis.json", json_file):
+    for path in (output / REPORT_FILE, json_file):
         if path is not None:
             write_json(report, prediction, path)
     console.print(synthesis_table(report, prediction))
@@ -634,6 +634,49 @@ def info_command(
             measured.write_json(json_file)
     for table in network_tables(integers, foldings, measured):
         console.print(table)
+
+
+@app.command("report")
+def report_command(
+    target: Annotated[
+        Path, typer.Argument(metavar="RUN-or-NET", help="The folder of a run, *runs/NAME*, or an integer network.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("report.html"),
+    data: Annotated[
+        str | None, typer.Option(help="A data set, or a .npz; its test half is used. [default: the run's]")
+    ] = None,
+    samples: Annotated[
+        str | None, typer.Option(help="Test samples whose signals are looked at, or *all*. [default: 100 at most]")
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(help="The test sample that is drawn. [default: where cosim found a difference, or 0]")
+    ] = None,
+    simulate: Annotated[bool, typer.Option("--simulate", help="Also simulate the design with that sample.")] = False,
+    rtl: Annotated[Path | None, typer.Option(help="What *rtl* wrote. [default: build, if it is there]")] = None,
+    synthesis: Annotated[
+        Path | None, typer.Option(help="What *synth* wrote. [default: synthesis, if it is there]")
+    ] = None,
+) -> None:
+    """Put everything that is known of a network on one page: training, accuracy, spikes, cycles, area.
+
+    The page is one file that opens without a network. What was not measured it names with the command that does it.
+    Needs the extra *report*.
+    """
+    from sw.report import write_report
+
+    missing = write_report(
+        *(target, output),
+        data=data,
+        samples=samples,
+        sample=sample,
+        simulate=simulate,
+        rtl=rtl,
+        synthesis=synthesis,
+        say=progress_line,
+    )
+    rows: dict[str, object] = {"page": output, "size": f"{output.stat().st_size:,} bytes"}
+    rows |= {f"missing: {part.what}": part.command for part in missing}
+    console.print(key_value_table(f"{target}", rows))
 
 
 @app.command("doctor")
