@@ -8,8 +8,9 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from quant.network import Layer
 from sw.report.signals import LayerSignals
@@ -60,8 +61,8 @@ _PLAIN = {
 }
 #: Of pictures, whose pixels cannot follow the page: seen on light and on dark.
 _PIXEL = (0.25, 0.53, 0.80)
-#: Inches: a chart that has others beside it, and one that has the page's width.
-NARROW, WIDE = 4.4, 9.6
+#: Inches.
+WIDTH = 4.4
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "chandelier",
@@ -124,15 +125,31 @@ def standalone(svg: str) -> str:
 
 
 def _chart(
-    draw: Callable[[Axes], None], title: str, across: str = "", up: str = "", size: tuple[float, float] = (NARROW, 2.9)
+    draw: Callable[..., None],
+    title: str,
+    across: str = "",
+    up: str = "",
+    *,
+    size: tuple[float, float] = (WIDTH, 2.9),
+    rows: int = 1,
 ) -> str:
-    """One chart, which ``draw`` fills."""
+    """One chart, which ``draw`` fills: a diagram, or ``rows`` of them. What has a label is in the legend, below."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots()
-        axes.set(title=title, xlabel=across, ylabel=up)
-        draw(axes)
+        column = figure.subplots(rows, sharex=True, squeeze=False)[:, 0]
+        column[0].set(title=title, ylabel=up)
+        column[-1].set(xlabel=across)
+        draw(*column)
+        found = zip(*column[0].get_legend_handles_labels(), strict=True)
+        labelled = {label: handle for handle, label in found}
+        if labelled:
+            figure.legend(list(labelled.values()), list(labelled), loc="outside lower left", ncols=3)
         return _svg(figure)
+
+
+def _logarithmic(axis: Axis) -> None:
+    """Plain numbers on an axis of powers of ten."""
+    axis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:,.0f}"))
 
 
 def lines(
@@ -149,16 +166,14 @@ def lines(
     def draw(axes: Axes) -> None:
         for colour, (label, curve) in zip(COLOURS, curves.items(), strict=False):
             x, y = zip(*curve, strict=True) if curve else ((), ())
-            axes.plot(x, y, color=colour, label=label, marker="." if len(curve) < 30 else "", markersize=5)
+            name = label if len(curves) > 1 else None
+            axes.plot(x, y, color=colour, label=name, marker="." if len(curve) < 30 else "", markersize=5)
         for label, place in (marks or {}).items():
-            axes.axvline(place, color=QUIET, linestyle=":", linewidth=1)
-            axes.text(place, 0.99, f" {label}", color=QUIET, transform=axes.get_xaxis_transform(), va="top", fontsize=9)
+            axes.axvline(place, color=QUIET, linestyle=":", linewidth=1.2, label=label)
         if from_zero:
             axes.set_ylim(bottom=0)
         if percent:
             axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
-        if len(curves) > 1:
-            axes.legend(loc="best")
 
     return _chart(draw, title, across)
 
@@ -170,8 +185,8 @@ def histogram(title: str, across: str, values: np.ndarray, *, up: str = "samples
         low, high = int(values.min()), int(values.max())
         width = max(1, -(-(high - low + 1) // bins))
         axes.hist(values, (np.arange(low, high + width + 1, width) - 0.5).tolist(), color=FIRST)
+        axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.axvline(values.mean(), color=SECOND, linewidth=1.2, label=f"mean {values.mean():,.1f}")
-        axes.legend(loc="best")
 
     return _chart(draw, title, across, up)
 
@@ -190,7 +205,7 @@ def bars(title: str, across: str, values: Mapping[str, float], *, marked: str | 
         axes.grid(axis="y", visible=False)
         axes.xaxis.set_major_locator(MaxNLocator(5))
 
-    return _chart(draw, title, across, size=(NARROW * 1.15, 0.9 + 0.25 * len(values)))
+    return _chart(draw, title, across, size=(WIDTH * 1.15, 0.9 + 0.25 * len(values)))
 
 
 def confusion(counts: np.ndarray) -> str:
@@ -217,7 +232,7 @@ def confusion(counts: np.ndarray) -> str:
                     axes.text(column, row, f"{count}", ha="center", va="center", fontsize=9 if classes <= 12 else 6)
         axes.tick_params(length=0)
 
-    return _chart(draw, "confusion matrix", "class of the network", "label", (NARROW * 1.15, NARROW * 1.1))
+    return _chart(draw, "confusion matrix", "class of the network", "label", size=(WIDTH * 1.15, WIDTH * 1.1))
 
 
 def rates(own: LayerSignals) -> str:
@@ -227,8 +242,8 @@ def rates(own: LayerSignals) -> str:
         axes.hist(own.rates, np.linspace(0, 1, 41).tolist(), color=FIRST)
         axes.axvline(own.rates.mean(), color=SECOND, linewidth=1.2, label=f"mean {own.rates.mean():.3f}")
         axes.set_yscale("symlog", linthresh=10)
+        _logarithmic(axes.yaxis)
         axes.set_ylim(bottom=0)
-        axes.legend(loc="upper right")
 
     return _chart(draw, "firing rate", "spikes of a neuron a time step", "neurons")
 
@@ -241,7 +256,6 @@ def currents_of_neurons(own: LayerSignals) -> str:
         axes.plot([0, most], [0, most], color=QUIET, linewidth=1, linestyle=":", label="balance")
         size = 14 if len(own.excitation) <= 256 else 5
         axes.scatter(own.excitation, own.inhibition, s=size, color=FIRST, alpha=0.65, linewidths=0)
-        axes.legend(loc="upper left")
         axes.set_xlim(left=min(0, float(own.excitation.min())))
         axes.set_ylim(bottom=0)
 
@@ -253,20 +267,24 @@ def denominators(own: LayerSignals) -> str:
 
     def draw(axes: Axes) -> None:
         used = np.flatnonzero(own.denominators + own.divisors)
-        octaves = np.array([0, *range(max(1, int(used[used > 0].min(initial=1))), int(used.max()) + 1)])
+        first = int(used[used > 0][0]) if used.any() else 1
+        octaves = np.array([0, *range(first, int(used[-1]) + 1)])
         places, total = np.arange(len(octaves)), own.denominators.sum()
         axes.bar(places, own.denominators[octaves] / total, color=FIRST, width=0.8, label="before the stabiliser")
-        axes.stairs(
-            own.divisors[octaves] / total, np.arange(len(octaves) + 1) - 0.5, color=SECOND, label="after", linewidth=1.5
-        )
-        axes.set_xticks(
-            places, ["0" if k == 0 else f"{1 << (int(k) - 1)}" if k <= 14 else f"2^{k - 1}" for k in octaves]
-        )
+        edges = np.arange(len(octaves) + 1) - 0.5
+        axes.stairs(own.divisors[octaves] / total, edges, color=SECOND, label="after", linewidth=1.5)
+        axes.set_xticks(places, [_octave(int(k)) for k in octaves])
         axes.tick_params("x", rotation=55 if len(octaves) > 7 else 0)
         axes.yaxis.set_major_formatter(PercentFormatter(1))
-        axes.legend(loc="best")
 
     return _chart(draw, "denominators", "from ... to below the next", "share")
+
+
+def _octave(index: int) -> str:
+    """The least number of an octave: 0, 1, 2, 4, ..., 512, 1k, 2k, ..."""
+    number = 1 << index >> 1
+    power = max(0, (number.bit_length() - 1) // 10)
+    return f"{number >> 10 * power}{('', 'k', 'M', 'G', 'T', 'P', 'E')[power]}"
 
 
 def potentials(own: LayerSignals) -> str:
@@ -288,8 +306,7 @@ def potentials(own: LayerSignals) -> str:
                     end / neurons.theta, color=FOURTH, linewidth=1.2, linestyle="--", label="end of the format"
                 )
         axes.set_yscale("log")
-        handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-        axes.legend(handles.values(), handles.keys(), loc="upper right")
+        _logarithmic(axes.yaxis)
 
     return _chart(draw, "membrane potential", "before the reset, in thresholds", "potentials")
 
@@ -308,7 +325,6 @@ def codes_of_weights(layer: Layer) -> str:
             axes.bar(places + offset, shares, width, color=colour, label=name)
         axes.xaxis.set_major_locator(MaxNLocator(9, integer=True))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
-        axes.legend(loc="upper right")
 
     return _chart(draw, "weights at their codes", "code", "share")
 
@@ -329,7 +345,7 @@ def picture(codes: np.ndarray, most: int) -> str:
     def draw(axes: Axes) -> None:
         values = codes / most
         axes.imshow(values if codes.shape[2] == 3 else _tinted(values.max(2)))
-        axes.grid(visible=False)
+        axes.set_axis_off()
 
     return _chart(draw, "input")
 
@@ -355,7 +371,7 @@ def spike_maps(title: str, counts: np.ndarray, steps: int, wrong: np.ndarray | N
         axes.set_axis_off()
 
     height, width = _tiled(counts).shape
-    return _chart(draw, title, size=(NARROW, 0.5 + NARROW * min(1.6, height / width)))
+    return _chart(draw, title, size=(WIDTH, 0.5 + WIDTH * min(1.6, height / width)))
 
 
 def _tiled(maps: np.ndarray) -> np.ndarray:
@@ -379,30 +395,31 @@ def traces(
     Circles are the ``v`` that the hardware was simulated to have.
     """
     steps = np.arange(1, len(u) + 1)
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(NARROW, 0.7 + 0.62 * len(neurons)), layout="constrained")
-        column = figure.subplots(len(neurons), sharex=True, squeeze=False)[:, 0]
-        column[0].set_title(title)
+
+    def draw(*column: Axes) -> None:
         for axes, n in zip(column, neurons, strict=True):
             path = np.stack([u[:, n], v[:, n]], 1).ravel() / theta
-            axes.plot(np.repeat(steps, 2), path, color=FIRST, linewidth=1.2)
-            axes.axhline(1, color=SECOND, linewidth=0.9, linestyle=":")
+            axes.plot(np.repeat(steps, 2), path, color=FIRST, linewidth=1.2, label="golden model")
+            axes.axhline(1, color=FOURTH, linewidth=0.9, linestyle=":", label="threshold")
             if simulated is not None:
-                axes.plot(steps, simulated[:, n] / theta, "o", markersize=4.5, color=SECOND, fillstyle="none")
+                style: dict[str, Any] = {"markersize": 4.5, "color": SECOND, "fillstyle": "none"}
+                axes.plot(steps, simulated[:, n] / theta, "o", label="simulated Verilog", **style)
             axes.set_ylabel(f"{n}", rotation=0, ha="right", va="center")
             axes.yaxis.set_major_locator(MaxNLocator(2))
         column[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))
-        column[-1].set_xlabel("time step")
-        return _svg(figure)
+
+    return _chart(draw, title, "time step", size=(WIDTH, 1.0 + 0.62 * len(neurons)), rows=len(neurons))
 
 
 def logits(values: np.ndarray, simulated: np.ndarray | None) -> str:
     """The logits of a sample; circles are those that the hardware was simulated to have."""
 
     def draw(axes: Axes) -> None:
-        axes.bar(np.arange(len(values)), values, color=FIRST)
+        places = np.arange(len(values))
+        axes.bar(places, values, color=FIRST, label=None if simulated is None else "golden model")
         if simulated is not None:
-            axes.plot(np.arange(len(values)), simulated, "o", markersize=5, color=SECOND, fillstyle="none")
+            style: dict[str, Any] = {"markersize": 5, "color": SECOND, "fillstyle": "none"}
+            axes.plot(places, simulated, "o", label="simulated Verilog", **style)
         axes.axhline(0, color=QUIET, linewidth=0.8)
         axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
 

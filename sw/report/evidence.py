@@ -118,15 +118,19 @@ def gather(target: Path, rtl: Path | None, synthesis: Path | None) -> Evidence:
 
 
 def _files(target: Path) -> tuple[Path, IntegerNetwork | None, Path | None, Config | None]:
-    """The network's file and the network; the folder of its run and the configuration."""
+    """The network's file and the network; the folder of its run and the configuration.
+
+    The file is in the folder, or beside it with its name.
+    """
     if target.is_dir():
         if not (target / CONFIG_FILE).exists():
             raise ChandelierError(f"{target} is no run, as it has no {CONFIG_FILE}: give runs/NAME or NAME.safetensors")
         config = load_config(target / CONFIG_FILE)
-        path = target / f"{config.name}.safetensors"
+        inside, beside = (folder / f"{config.name}.safetensors" for folder in (target, target.parent))
+        path = beside if beside.exists() and not inside.exists() else inside
         return path, load_network(path) if path.exists() else None, target, config
     network = load_network(target)
-    for run in (target.parent, target.with_suffix("")):  # around the file, or beside it with its name
+    for run in (target.parent, target.with_suffix("")):
         if (run / CONFIG_FILE).exists():
             config = load_config(run / CONFIG_FILE)
             if config.name == network.name:

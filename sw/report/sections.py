@@ -1,5 +1,6 @@
 """The chapters of a report: from what is there to charts and tables, and what is missing to commands."""
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ __all__ = ["Commands", "sections", "tiles"]
 
 #: Membranes of a layer that are drawn.
 _TRACES = 6
+#: Cells of the kinds that there are most of, by what their types are called in the families of devices.
+_CELLS = {"look-up tables": re.compile(r"LUT\d$"), "flip-flops": re.compile(r"FF|^FD[RSCP]E$")}
 #: Most bars of a chart.
 _BARS = 24
 
@@ -118,7 +121,7 @@ def _training(evidence: Evidence) -> Section:
         return Section("training", title, parts=[Missing("training curves", command)])
     epochs = list(enumerate(evidence.epochs, 1))
     first = next((x for x, epoch in epochs if epoch.phase == "quantised"), None)
-    marks = {} if first is None else {"quantised" if first == 1 else "from here on quantised": first - 0.5}
+    marks = {} if first is None else {"quantised from here on": first - 0.5}
     accuracy = {
         "training": [(x, epoch.train_accuracy) for x, epoch in epochs],
         "test": [(x, epoch.test_accuracy) for x, epoch in epochs],
@@ -278,16 +281,20 @@ def _spike_charts(network: IntegerNetwork, results: Results, index: int) -> Iter
     where = "" if wrong is None else " What the hardware does differently is red."
     if prod(shape[:2]) > 1:
         counts = spikes.sum(0).reshape(shape)
-        different = None if wrong is None else wrong.reshape(len(spikes), *shape).any(0)
-        said = f"Spikes in {len(spikes)} steps, a channel beside the other, the darker the more."
+        different = None if wrong is None else np.any(wrong, axis=0).reshape(shape)
+        said = f"Spikes in {len(spikes)} steps, a channel beside the other, the stronger the more."
         yield Chart(charts.spike_maps(f"layer {index}: spikes", counts, len(spikes), different), said + where)
     else:
         yield Chart(charts.raster(f"layer {index}: spikes", spikes, wrong), f"{int(spikes.sum()):,} spikes." + where)
-    # The busiest neurons, and of equally busy ones those that came closest to the threshold.
-    chosen = np.sort(np.lexsort((-u.max(0), -spikes.sum(0)))[:_TRACES])
+    # Those that spike at about half of the steps, and of these those that come closest to the threshold.
+    undecided = np.abs(2 * spikes.sum(0) - len(spikes))
+    chosen = np.sort(np.lexsort((np.abs(u - neurons.theta).min(0), undecided))[:_TRACES])
     simulated = None if sample.simulated is None else sample.simulated[index, "v"]
     chart = charts.traces(f"layer {index}: membranes", chosen.tolist(), u, v, neurons.theta, simulated)
-    yield Chart(chart, "The busiest neurons, in thresholds: up to the potential, and by a spike down from it.")
+    yield Chart(
+        chart,
+        "Neurons that spike at some steps only, in thresholds: up to the potential, and by a spike down from it.",
+    )
 
 
 def _hardware(evidence: Evidence, network: IntegerNetwork, results: Results | None, commands: Commands) -> Section:
@@ -331,8 +338,8 @@ def _diagram(design: Network | SpatialNetwork, network: IntegerNetwork) -> Diagr
         heard = "" if sources == (i - 1,) else f", from {said}"
         engines.append(Engine(f"Layer {i}", f"{layer.n_e} E, {layer.n_i} I{heard}", stages))
     caption = (
-        "A box is a component, with what it computes in a cycle; a number on an arrow is the width of the stream, in bits. "
-        "All work at the same time, on different neurons, time steps and samples."
+        "A box is a component, with what it computes in a cycle; a number on an arrow is the width of the stream, in "
+        "bits. All work at the same time, on different neurons, time steps and samples."
     )
     return Diagram(Shape.cast(design.i.p.shape()).width, engines, caption)
 
@@ -344,7 +351,7 @@ def _lanes(design: Network | SpatialNetwork, layer: int, stage: str) -> str:
     folding = design.foldings[layer]
     special = {"accumulator": f"{folding.synapse_lanes} synapses", "placer": "", "scanner": "", "splitter": ""}
     special["population"] = f"{folding.population_lanes} I, {folding.neuron_lanes} E"
-    return special.get(stage, f"{folding.neuron_lanes} neurons")
+    return special.get(stage, f"{folding.neuron_lanes} neuron{'s' * (folding.neuron_lanes > 1)}")
 
 
 def _cycles(evidence: Evidence, results: Results | None, commands: Commands) -> Iterator[Part]:
@@ -417,6 +424,33 @@ def _synthesis(evidence: Evidence, results: Results | None, commands: Commands) 
     if (speed := _speed(evidence, results)) is not None:
         rows.append(("speed", f"{speed[0]:,.0f} samples/s, {speed[1]:.2f} us to a result, at the median clock"))
     yield Table(rows, title=f"Synthesis for {synthesis.device}")
+    shown = [
+        Chart(charts.bars(f"{kind} by stage", "", _largest(used), marked=max(used, key=lambda stage: used[stage])))
+        for kind, pattern in _CELLS.items()
+        if sum((used := _cells(synthesis.stages, pattern)).values())
+    ]
+    if shown:
+        yield Charts(shown, "Where the area goes")
+        types = sorted({kind for cells in synthesis.stages.values() for kind in cells})
+        counts = [
+            (_spaced(stage), *(cells.get(t, 0) or "" for t in types)) for stage, cells in synthesis.stages.items()
+        ]
+        caption = (
+            "Cells of yosys' netlist before they are packed; logic that stages share, or that was moved across their "
+            "borders, is where yosys named it."
+        )
+        yield Table(counts, ("", *types), caption=caption)
+
+
+def _cells(stages: Mapping[str, Mapping[str, int]], pattern: re.Pattern[str]) -> dict[str, float]:
+    """Of each stage that has any, the cells whose types fit."""
+    counts = {_spaced(s): float(sum(n for t, n in cells.items() if pattern.search(t))) for s, cells in stages.items()}
+    return {stage: count for stage, count in counts.items() if count}
+
+
+def _spaced(stage: str) -> str:
+    """``layer0.lif`` as ``layer 0 lif``."""
+    return re.sub(r"^layer(\d+)\.", r"layer \1 ", stage)
 
 
 def _cosim(evidence: Evidence, commands: Commands) -> Section:
