@@ -112,8 +112,8 @@ def _svg(figure: Figure) -> str:
     # The page decides fonts and widths; names that nothing refers to would be there once for each chart.
     text = re.sub(r"font: (?:bold )?([\d.]+)px [^;\"]*", lambda found: found[0].split("px")[0] + "px var(--font)", text)
     text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)
-    used = set(re.findall(r"#([\w-]+)[\")]", text))
-    text = re.sub(r' id="([\w-]+)"', lambda found: found[0] if found[1] in used else "", text)
+    used = set(re.findall(r"#([\w.-]+)[\")]", text))
+    text = re.sub(r' id="([\w.-]+)"', lambda found: found[0] if found[1] in used else "", text)
     return re.sub(r"\n\s*", "\n", text).strip()
 
 

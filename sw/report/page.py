@@ -1,8 +1,11 @@
 """The parts that a report is made of, and the page that they become."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
+from itertools import count
 from typing import ClassVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -18,10 +21,9 @@ class Chart:
     svg: str
     caption: str = ""
 
-    @property
-    def markup(self) -> Markup:
-        """What the template takes for HTML; nothing else in a report is."""
-        return Markup(self.svg)
+    def markup(self, number: int) -> Markup:
+        """What the template takes for HTML; nothing else in a report is. Ids are those of the chart of that number."""
+        return Markup(re.sub(r'( id="|url\(#|href="#)', rf"\1c{number}-", self.svg))
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,12 @@ class Page:
 
     @property
     def missing(self) -> list[Missing]:
-        """What no section could show."""
-        return [part for section in self.sections for part in section.parts if isinstance(part, Missing)]
+        """What no section could show, once for each command."""
+        by_command: dict[str, list[str]] = {}
+        for part in (part for section in self.sections for part in section.parts):
+            if isinstance(part, Missing):
+                by_command.setdefault(part.command, []).append(part.what)
+        return [Missing(", ".join(what), command) for command, what in by_command.items()]
 
     def html(self) -> str:
         """The page: a single file that refers to no other. Whatever is not a chart is escaped."""
@@ -126,4 +132,4 @@ class Page:
             loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
         )
         style = Markup(files("sw.report").joinpath("style.css").read_text(encoding="utf-8"))
-        return environment.get_template("page.html").render(page=self, style=style)
+        return environment.get_template("page.html").render(page=self, style=style, number=partial(next, count()))
