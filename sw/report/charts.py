@@ -186,6 +186,7 @@ def histogram(title: str, across: str, values: np.ndarray, *, up: str = "samples
         width = max(1, -(-(high - low + 1) // bins))
         axes.hist(values, (np.arange(low, high + width + 1, width) - 0.5).tolist(), color=FIRST)
         axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         axes.axvline(values.mean(), color=SECOND, linewidth=1.2, label=f"mean {values.mean():,.1f}")
 
     return _chart(draw, title, across, up)
@@ -359,6 +360,7 @@ def raster(title: str, spikes: np.ndarray, wrong: np.ndarray | None = None) -> s
         axes.imshow(pixels, aspect="auto", origin="lower", extent=(0.5, steps + 0.5, -0.5, neurons - 0.5))
         axes.grid(visible=False)
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(8, integer=True))
 
     return _chart(draw, title, "time step", "neuron")
 
