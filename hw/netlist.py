@@ -14,7 +14,7 @@ _STAGE = re.compile(r"(?:design\.)?(layer\d+\.[a-z]{2,}|merge\d+|fork_?\w+|loade
 
 
 def cells_by_stage(netlist: Path, top: str) -> dict[str, dict[str, int]]:
-    """Cells of each type, by ``layer0.accumulator`` and the like, in the order of their names.
+    """Cells of each type, by ``layer0.accumulator`` and the like, in the order of their names and numbers.
 
     Logic that stages share, or that was moved across their borders, is where yosys named it.
 
@@ -31,4 +31,9 @@ def cells_by_stage(netlist: Path, top: str) -> dict[str, dict[str, int]]:
         if not cell["type"].startswith("$"):  # what says where a scope was is no cell
             found = _STAGE.match(name)
             counts.setdefault(found[1] if found else OTHERS, Counter())[cell["type"]] += 1
-    return {stage: dict(sorted(counts[stage].items())) for stage in sorted(counts)}
+    return {stage: dict(sorted(counts[stage].items())) for stage in sorted(counts, key=_natural)}
+
+
+def _natural(name: str) -> list[str | int]:
+    """For sorting ``layer2`` before ``layer10``."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
