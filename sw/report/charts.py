@@ -61,6 +61,8 @@ _PLAIN = {
 }
 #: Of pictures, whose pixels cannot follow the page: seen on light and on dark.
 _PIXEL = (0.25, 0.53, 0.80)
+#: Letters of all labels beside each other in a legend.
+_LEGEND = 66
 #: Inches.
 WIDTH = 4.4
 _STYLE: dict[Any, Any] = {
@@ -143,7 +145,8 @@ def _chart(
         found = zip(*column[0].get_legend_handles_labels(), strict=True)
         labelled = {label: handle for handle, label in found}
         if labelled:
-            figure.legend(list(labelled.values()), list(labelled), loc="outside lower left", ncols=3)
+            columns = max(1, _LEGEND // max(map(len, labelled)))
+            figure.legend(list(labelled.values()), list(labelled), loc="outside lower left", ncols=min(3, columns))
         return _svg(figure)
 
 
