@@ -1,6 +1,5 @@
 """What the samples of a data set make a network do: events, cycles, operations, energy. No hardware is simulated."""
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -17,7 +16,7 @@ from hw.folding import Folding
 from hw.network import Network
 from hw.operations import Energies, Operations, count_operations
 from quant.errors import ChandelierError
-from quant.files import replacing
+from quant.files import write_json
 from quant.golden import GoldenModel
 from quant.network import IntegerNetwork
 from sim.report import Spread
@@ -93,8 +92,7 @@ class Measurement:
             plain[name] = spread and asdict(spread)
         plain["prediction"] = {"interval": self.prediction.interval, "latency": self.prediction.latency}
         plain |= {"exact": self.latency is not None, "energy_pj": plain.pop("energy"), "busy": self.busy}
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+        write_json(path, plain)
 
 
 def _shares(network: IntegerNetwork, events: Sequence[np.ndarray]) -> tuple[list[float], list[float]]:

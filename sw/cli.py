@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import warnings
-from dataclasses import replace
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from quant.errors import ChandelierError
 from quant.export import FORMATS
-from quant.files import replacing
+from quant.files import replacing, write_json
 from quant.network import IntegerNetwork
 from quant.network_file import check_network_path, load_network, save_network
 from sw.console import console, exit_on_error, key_value_table, progress_bars, progress_line
@@ -62,7 +62,6 @@ app = typer.Typer(
     cls=_OneLineErrors,
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="""Spiking networks with real inhibition, on real FPGAs.
 
@@ -122,6 +121,7 @@ def quantize_command(
     post_training: Annotated[
         bool, typer.Option("--post-training", help="From the floating-point weights, though there are better ones.")
     ] = False,
+    json_file: JsonFile = None,
 ) -> None:
     """Write the integer network of a run, having checked it against the trained network on the whole test set.
 
@@ -137,6 +137,8 @@ def quantize_command(
         "floating point": "-" if result.float_accuracy is None else f"{100 * result.float_accuracy:.2f} %",
         "file": result.path,
     }
+    if json_file is not None:
+        write_json(json_file, result.as_json())
     console.print(key_value_table(result.network.name, rows))
     console.print(f"next: chandelier info|export|rtl|cosim {result.path}", soft_wrap=True)
 
@@ -519,6 +521,7 @@ def bitstream_command(
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
     neuron_lanes: NeuronLanes = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Make the file that a board's loader takes: the network behind its serial port, for *chandelier run*.
 
@@ -535,6 +538,8 @@ def bitstream_command(
         made = make_network_bitstream(
             *(integers, output, board, foldings), clock=clock, baud=baud or BAUD, seeds=chosen, progress=progress
         )
+    if json_file is not None:
+        write_json(json_file, made.as_json())
     console.print(bitstream_table(made, output))
     console.print(f"next: {made.loader}", soft_wrap=True)
     console.print(f"then: chandelier run {network} --port PORT --data SET", soft_wrap=True)
@@ -684,11 +689,13 @@ def report_command(
 
 
 @app.command("doctor")
-def doctor_command() -> None:
+def doctor_command(json_file: JsonFile = None) -> None:
     """Check that everything that each verb needs is here, and say what to type if not."""
     from sw.doctor import diagnose, doctor_table
 
     findings = diagnose()
+    if json_file is not None:
+        write_json(json_file, [asdict(finding) for finding in findings])
     console.print(doctor_table(findings))
     if not all(finding.ok or finding.extra for finding in findings):
         raise typer.Exit(1)

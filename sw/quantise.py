@@ -32,6 +32,11 @@ class Quantised:
     accuracy: float
     float_accuracy: float | None
 
+    def as_json(self) -> dict[str, object]:
+        """Plain values."""
+        figures = {name: getattr(self, name) for name in ("phase", "accuracy", "float_accuracy")}
+        return {"network": self.network.name, "path": str(self.path)} | figures
+
 
 def _integer_classes(network: SpikingNetwork, integers: IntegerNetwork, codes: np.ndarray) -> np.ndarray:
     """Classes of the golden model, having seen that the trained network computes the same integer logits."""

@@ -1,6 +1,5 @@
 """``chandelier synth`` and ``bitstream``: what a network takes on a device, and how fast its clock is there."""
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +13,8 @@ from hw.folding import Folding, Foldings, Spatial
 from hw.manifest import Timing
 from hw.search import Fit, fastest_foldings
 from hw.synthesis import Progress, Routed, SynthesisReport, Usage, synthesise
+from quant import files
 from quant.errors import ChandelierError
-from quant.files import replacing
 from quant.network import IntegerNetwork
 from quant.strict import Strict
 from sw.console import Update, key_value_table
@@ -187,8 +186,7 @@ def write_json(report: SynthesisReport, prediction: Prediction | None, path: Pat
                 "images_per_second": report.clocks[1] * 1e6 / cycles.interval,
                 "latency_us": cycles.latency / report.clocks[1],
             }
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+    files.write_json(path, plain)
 
 
 def synthesis_table(report: SynthesisReport, prediction: Prediction | None) -> Table:

@@ -98,6 +98,19 @@ def test_every_verb_has_a_help_page(tmp_path: Path, verb: str) -> None:
     assert verb in _run("--help", cwd=tmp_path).stdout
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str, tmp_path: Path) -> None:
+    script = _run(cwd=tmp_path, env={"_CHANDELIER_COMPLETE": f"source_{shell}"})
+    assert script.returncode == 0 and f"_CHANDELIER_COMPLETE=complete_{shell}" in script.stdout
+    words = {
+        "COMP_WORDS": "chandelier rtl --fold ",
+        "COMP_CWORD": "3",
+        "_TYPER_COMPLETE_ARGS": "chandelier rtl --fold ",
+    }
+    words |= {"_CHANDELIER_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    assert re.findall(r"events|spatial", _run(cwd=tmp_path, env=words).stdout)[:2] != []
+
+
 def test_train_and_quantize_leave_what_they_say(project: Path) -> None:
     assert len((project / "runs/t/metrics.jsonl").read_text().splitlines()) == 4
     assert {"t.toml", "runs", "t.safetensors"} <= {p.name for p in project.iterdir()} <= LEFT
@@ -210,10 +223,12 @@ def test_target_cycles_with_the_activity_of_a_data_set(project: Path, tmp_path: 
 
 
 def test_doctor(tmp_path: Path) -> None:
-    result = _run("doctor", cwd=tmp_path)
+    result = _run("doctor", "--json", "found.json", cwd=tmp_path)
     assert result.returncode == 0, result.stdout
-    for part in ("torch", "verilator", "C++ compiler", "perl"):
-        assert part in result.stdout
+    found = {finding["what"]: finding for finding in json.loads((tmp_path / "found.json").read_text())}
+    for part in ("torch", "verilator", "C++ compiler", "perl", "matplotlib"):
+        assert part in result.stdout and found[part]["ok"]
+    assert "\x1b" not in result.stdout  # no colours in a pipe
 
 
 def test_data_list(tmp_path: Path) -> None:
