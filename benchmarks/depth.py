@@ -1,20 +1,18 @@
-"""MLP-2 to MLP-16 on MNIST, with E-I Init and E-I Prop and without each part: a table, and runs/depth/depth.svg.
+"""MLP-2 to MLP-16 on MNIST, with E-I Init and E-I Prop and without each part: tables, and runs/depth/*.svg.
 
 An interrupted session goes on where it was.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from benchmarks.figures import PARTS
-from benchmarks.plot import Curve, panel, svg
 from sw.batches import input_of
 from sw.config import Config
 from sw.console import exit_on_error, progress_bars
 from sw.data import get, is_available, load
+from sw.report.charts import lines, standalone
 from sw.training import load_run_network, train
 
 RUNS = Path(__file__).parents[1] / "runs" / "depth"
@@ -52,16 +50,6 @@ def measure(depth: int, part: str) -> tuple[float, list[float]]:
     return 100 * accuracy, rates
 
 
-def figure(accuracies: Mapping[str, Curve], rates: Mapping[str, Curve]) -> str:
-    """The SVG: accuracy over depth, firing rate over the layers of the deepest network, and a legend."""
-    top = max(max((y for _, y in curve), default=0) for curve in rates.values())
-    panels = [
-        panel(0, "MNIST test accuracy, %", "layers", 16, 100, accuracies),
-        panel(310, "MLP-16: firing rate", "layer", 16, np.ceil(10 * top) / 10, rates),
-    ]
-    return svg(panels, [LABELS[part] for part in accuracies])
-
-
 def main() -> None:
     """Trains what is missing, prints the tables and writes the figure."""
     if not is_available("mnist"):
@@ -78,10 +66,15 @@ def main() -> None:
     print(f"|{' --- |' * deepest}")
     for part, label in LABELS.items():
         print(f"| {label} | {' | '.join(f'{rate:.3f}' for rate in found[part, deepest][1])} |")
-    accuracies = {part: [(float(d), found[part, d][0]) for d in DEPTHS] for part in LABELS}
-    rates = {part: [(i + 1.0, r) for i, r in enumerate(found[part, deepest][1])] for part in LABELS}
-    (RUNS / "depth.svg").write_text(figure(accuracies, rates))
-    print(f"\nfigure: {RUNS / 'depth.svg'}")
+    accuracies = {label: [(float(d), found[part, d][0]) for d in DEPTHS] for part, label in LABELS.items()}
+    rates = {label: [(i + 1.0, r) for i, r in enumerate(found[part, deepest][1])] for part, label in LABELS.items()}
+    accuracy = lines("MNIST test accuracy, %", "layers", accuracies, from_zero=True)
+    for name, chart in (
+        ("accuracy.svg", accuracy),
+        ("rates.svg", lines(f"MLP-{deepest}: firing rate", "layer", rates, from_zero=True)),
+    ):
+        (RUNS / name).write_text(standalone(chart))
+        print(f"figure: {RUNS / name}")
 
 
 if __name__ == "__main__":

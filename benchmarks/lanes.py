@@ -1,4 +1,4 @@
-"""More and more lanes for one network: cycles, clock, area, rate and how busy the lanes are, as a table and a figure.
+"""More and more lanes for one network: cycles, clock, area, rate and how busy the lanes are, as a table and figures.
 
 ``python -m benchmarks.lanes NET.safetensors --data mnist --device ecp5-25f``; runs/lanes keeps what was synthesised.
 """
@@ -12,13 +12,13 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.plot import panel, svg
 from hw.folding import Folding, foldings_for, row_synapses
 from hw.synthesis import synthesise
 from quant.network import IntegerNetwork
 from quant.network_file import load_network
 from sw.activity import Measurement, activity_of, measure
 from sw.console import exit_on_error
+from sw.report.charts import lines, standalone
 from sw.synth import write_json
 
 RUNS = Path(__file__).parents[1] / "runs" / "lanes"
@@ -75,7 +75,7 @@ def point(path: Path, network: IntegerNetwork, foldings: Sequence[Folding], data
 def main(
     network: Annotated[Path, typer.Argument(metavar="NET.safetensors")], data: str = "mnist", device: str = "ecp5-25f"
 ) -> None:
-    """Prints the table, line by line, and writes runs/lanes/lanes.svg."""
+    """Prints the table, line by line, and writes runs/lanes/*.svg."""
     with exit_on_error():
         integers = load_network(network)
         print("| lanes | cycles an image | busiest synapse lanes, % | LUT | FF | BRAM | DSP | MHz | images/s | us |")
@@ -88,13 +88,14 @@ def main(
         rates = [(x, p.rate / 1000) for x, p in zip(lanes, points, strict=True)]
         ideal = [(x, rates[0][1] * x / lanes[0]) for x in lanes]
         luts = [(x, float(p.report["resources"]["LUT"]["used"])) for x, p in zip(lanes, points, strict=True)]
-        across, most = "synapse lanes of the first layer", max(lanes)
-        panels = [
-            panel(0, "1,000 images a second", across, most, max(y for _, y in ideal), {"rate": rates, "ideal": ideal}),
-            panel(310, "look-up tables", across, most, max(y for _, y in luts), {"LUT": luts}),
-        ]
-        (RUNS / "lanes.svg").write_text(svg(panels, ["measured", "in proportion to the first"]))
-        print(f"\nfigure: {RUNS / 'lanes.svg'}")
+        across = "synapse lanes of the first layer"
+        curves = {"measured": rates, "in proportion to the first": ideal}
+        for name, chart in (
+            ("rate.svg", lines("1,000 images a second", across, curves, from_zero=True)),
+            ("luts.svg", lines("look-up tables", across, {"LUT": luts}, from_zero=True)),
+        ):
+            (RUNS / name).write_text(standalone(chart))
+            print(f"figure: {RUNS / name}")
 
 
 if __name__ == "__main__":

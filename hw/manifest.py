@@ -6,12 +6,11 @@ from typing import Annotated, Literal, Self
 
 from amaranth import Shape
 from amaranth.lib import data
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
-from quant.errors import ChandelierError
-from quant.files import replacing
 from quant.network import IntegerNetwork
 from quant.network_file import Header
+from quant.strict import Strict
 
 __all__ = [
     "FILE_NAME",
@@ -39,11 +38,7 @@ _FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 _Count = Annotated[int, Field(ge=0)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class PayloadField(_Strict):
+class PayloadField(Strict):
     """Where the elements of one signal lie in a payload vector.
 
     Element ``k`` of beat ``b`` is element ``b * lanes + k`` of the signal, and occupies ``width`` bits from bit
@@ -65,7 +60,7 @@ class PayloadField(_Strict):
         return -(-self.neurons // self.lanes)
 
 
-class InputPort(_Strict):
+class InputPort(Strict):
     """The event stream ``i`` of the top module.
 
     A beat with ``last`` clear is the non-zero input ``(index, value)``; a beat with ``last`` set ends the sample, or,
@@ -93,7 +88,7 @@ class InputPort(_Strict):
         return 1 if self.kind == "static" else self.steps
 
 
-class OutputPort(_Strict):
+class OutputPort(Strict):
     """The result stream ``o`` of the top module: one beat a sample, ``class`` and ``logits``."""
 
     classes: PositiveInt
@@ -101,7 +96,7 @@ class OutputPort(_Strict):
     width: PositiveInt
 
 
-class FoldingEntry(_Strict):
+class FoldingEntry(Strict):
     """Lanes of a layer, see ``hw.folding.Folding``."""
 
     synapse_lanes: PositiveInt
@@ -109,7 +104,7 @@ class FoldingEntry(_Strict):
     neuron_lanes: PositiveInt
 
 
-class LayerEntry(_Strict):
+class LayerEntry(Strict):
     """Shape, folding, cycle model and memory of a layer.
 
     ``cycles`` holds the closed-form terms of ``hw.cycles.LayerCycles``; ``memory_bits`` the bits of each memory.
@@ -123,7 +118,7 @@ class LayerEntry(_Strict):
     memory_bits: dict[str, _Count]
 
 
-class Probe(_Strict):
+class Probe(Strict):
     """The ``stream`` of the instance ``path`` that carries values of the golden model.
 
     ``valid``, ``ready`` and ``payload`` are hierarchical net names below the top module; a beat passes in each
@@ -144,14 +139,14 @@ class Probe(_Strict):
     fields: list[PayloadField]
 
 
-class Timing(_Strict):
+class Timing(Strict):
     """Cycles from a sample's first input beat to the next one's, and to its result, where the input plays no part."""
 
     interval: PositiveInt
     latency: PositiveInt
 
 
-class LoadPort(_Strict):
+class LoadPort(Strict):
     """The configuration port ``c`` of a design with loadable weights (docs/loading.md).
 
     Parameters
@@ -175,7 +170,7 @@ class LoadPort(_Strict):
     alike: list[bool]
 
 
-class Manifest(_Strict):
+class Manifest(Strict):
     """Everything that a simulation or a tool flow has to know about a generated design.
 
     ``files`` maps each file of the design to its SHA-256; ``network_sha256`` is that of the network's file; ``timing``
@@ -209,8 +204,7 @@ class Manifest(_Strict):
 
     def write(self, folder: Path) -> None:
         """Writes ``manifest.json`` into ``folder``; equal manifests give equal bytes."""
-        with replacing(folder / FILE_NAME) as temporary:
-            temporary.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        self.write_json(folder / FILE_NAME)
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -221,17 +215,8 @@ class Manifest(_Strict):
         ChandelierError
             If it is missing, of another version, or not what it should be; the line names the first bad field.
         """
-        path = folder / FILE_NAME
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise ChandelierError(
-                f"cannot read {path} ({error.strerror}): 'chandelier rtl' writes a design with its manifest"
-            ) from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise ChandelierError(f"{path}: {where}: {first['msg']}; generate the design again") from None
+        writer = "'chandelier rtl' writes a design with its manifest"
+        return cls.read_json(folder / FILE_NAME, writer=writer, again="generate the design again")
 
 
 def network_manifest(

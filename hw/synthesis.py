@@ -16,6 +16,7 @@ from amaranth.back import verilog
 from hw.devices import PINS_FILE, Device, find_device
 from hw.folding import Foldings
 from hw.manifest import Manifest, Timing
+from hw.netlist import cells_by_stage
 from hw.rtl import write_rtl
 from hw.shell import Shell
 from hw.tools import Runner, Tool, find_tool
@@ -128,6 +129,8 @@ class SynthesisReport:
     loadable : bool
     timing : Timing, optional
         Cycles of a fully spatial design.
+    stages : dict
+        Cells of yosys' netlist, by component and type, before they are packed.
     """
 
     network: str
@@ -140,6 +143,7 @@ class SynthesisReport:
     runs: list[Routed] = field(default_factory=list)
     timing: Timing | None = None
     loadable: bool = False
+    stages: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def clocks(self) -> tuple[float, float, float] | None:
@@ -211,8 +215,9 @@ def synthesise(
             shell_flip_flops=shell.flip_flops,
             runs=runs,
             timing=manifest.timing,
+            stages=cells_by_stage(folder / f"{SHELL}.json", SHELL),
         )
-        (folder / f"{SHELL}.json").unlink(missing_ok=True)  # the netlist: large, and made again in a minute
+        (folder / f"{SHELL}.json").unlink()  # the netlist: large, and made again in a minute
     return report
 
 
@@ -300,7 +305,7 @@ def run_yosys(
         'setattr -set rom_style "logic" */m:entries',
         f"{device.synthesis} -top {top} -run begin:map_ffs",
         f"dfflegalize {_FLIP_FLOPS} -mince {FEWEST} -minsrst {FEWEST}",
-        f"{device.synthesis} -top {top} -run map_ffs:" + (f" -json {top}.json" if device.route else ""),
+        f"{device.synthesis} -top {top} -run map_ffs: -json {top}.json",
         "tee -q -o cells.json stat -json",
     ]
     log = folder / "yosys.log"

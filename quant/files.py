@@ -1,5 +1,6 @@
 """Writing files so that nothing half-written is ever left where a good one was; and where the cache is."""
 
+import json
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ from safetensors import SafetensorError
 
 from quant.errors import ChandelierError
 
-__all__ = ["cache_folder", "refusing", "replacing", "replacing_directory"]
+__all__ = ["cache_folder", "refusing", "replacing", "replacing_directory", "write_json"]
 
 
 def cache_folder() -> Path:
@@ -55,6 +56,12 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, plain: object) -> None:
+    """Writes plain values as ``path``, as :func:`replacing` does."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
 
 
 def _refuse_foreign(path: Path, own: str) -> None:

@@ -15,13 +15,14 @@ from hw.manifest import Manifest
 from quant.errors import ChandelierError
 from quant.files import replacing
 from quant.formats import Format
+from sim.beats import tap_values
 from sim.compare import Comparison, Signals, compare
 from sim.harness import bench_verilog
 from sim.report import CosimReport, Spread
 from sim.runs import Recording, Stimulus, record
 from sim.verilator import Build, WaveFormat, build
 
-__all__ = ["Golden", "Subject", "cosimulate", "cosimulate_many"]
+__all__ = ["Golden", "Subject", "cosimulate", "cosimulate_many", "simulated_signals"]
 
 #: ``golden(start, stop)``: the signals of these samples.
 Golden = Callable[[int, int], Signals]
@@ -95,9 +96,7 @@ def cosimulate_many(
     """
     stimuli = [Stimulus(subject.folder, Manifest.read(subject.folder), subject.codes) for subject in subjects]
     _check(stimuli, signals, stall_probability)
-    manifests = [stimulus.manifest for stimulus in stimuli]
-    verilog = [s.folder / file for s in stimuli for file in s.manifest.files if file.endswith(".v")]
-    program = build(verilog, bench_verilog(manifests), _wave_format(waves), optimise=optimise)
+    program = _program(stimuli, _wave_format(waves), optimise=optimise)
     start = time.monotonic()
     outcomes = [_Outcome(subject, stimulus, signals) for subject, stimulus in zip(subjects, stimuli, strict=True)]
     with ExitStack() as stack:
@@ -127,6 +126,46 @@ def cosimulate(
 ) -> CosimReport:
     """Co-simulates one design: :func:`cosimulate_many`, whose ``options`` it takes, of a single :class:`Subject`."""
     return cosimulate_many([Subject(folder, codes, golden, formats or {})], **options)[0]
+
+
+def simulated_signals(folder: Path, codes: np.ndarray) -> dict[tuple[int, str], np.ndarray]:
+    """What a design itself makes of a few samples: every signal that it is probed for, nothing compared.
+
+    Parameters
+    ----------
+    folder : Path
+        What ``chandelier rtl`` wrote.
+    codes : (samples, features) or, for a sequence, (samples, steps, features), uint8
+
+    Returns
+    -------
+    dict
+        (layer, signal) -> (samples, steps or 1, values) int64.
+
+    Raises
+    ------
+    ChandelierError
+        If input codes do not fit, a tool is missing, the simulator does not build or dies, or beats are missing.
+    """
+    stimulus = Stimulus(folder, Manifest.read(folder), codes)
+    _check([stimulus], None, 0.0)
+    parts: dict[tuple[int, str], list[np.ndarray]] = {}
+    program = _program([stimulus], None)
+    recordings = record(program, [stimulus], stall_probability=0.0, seed=0, waves=None, jobs=os.cpu_count() or 1)
+    with closing(recordings):
+        for (recording,) in recordings:
+            for tap, words, missing in zip(stimulus.taps, recording.words, recording.missing, strict=True):
+                if missing:
+                    raise ChandelierError(f"{stimulus.manifest.top}: {missing} beats of stream {tap.name} are missing")
+                for signal, values in tap_values(tap, words).items():
+                    parts.setdefault((tap.layer, signal), []).append(values.reshape(-1, tap.sets, values.shape[1]))
+    return {key: np.concatenate(shards) for key, shards in parts.items()}
+
+
+def _program(stimuli: Sequence[Stimulus], waves: WaveFormat | None, *, optimise: bool = True) -> Build:
+    """The simulator of the designs side by side."""
+    verilog = [s.folder / file for s in stimuli for file in s.manifest.files if file.endswith(".v")]
+    return build(verilog, bench_verilog([s.manifest for s in stimuli]), waves, optimise=optimise)
 
 
 class _Outcome:

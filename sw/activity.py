@@ -1,6 +1,5 @@
 """What the samples of a data set make a network do: events, cycles, operations, energy. No hardware is simulated."""
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -12,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from hw.cycles import Prediction, predict_cycles, sources
-from hw.exact_cycles import is_exact, simulate_cycles
+from hw.exact_cycles import Cycles, is_exact, simulate_cycles
 from hw.folding import Folding
 from hw.network import Network
 from hw.operations import Energies, Operations, count_operations
 from quant.errors import ChandelierError
-from quant.files import replacing
+from quant.files import write_json
 from quant.golden import GoldenModel
 from quant.network import IntegerNetwork
 from sim.report import Spread
@@ -46,9 +45,8 @@ class Measurement:
         The same as shares of all that there could be.
     prediction : Prediction
         The estimate from these means; its interval and latency are the means of what is exact, where that is.
-    interval, latency : Spread, optional
-        Cycles from one result to the next, and from a sample's first input to its result: exact; ``None`` for a network
-        with maps, and the interval of a single sample.
+    cycles : Cycles, optional
+        When each sample passes, exact; ``None`` for a network with maps.
     operations : list of Operations
         Of each layer, for a sample on average.
     energy : float
@@ -61,10 +59,19 @@ class Measurement:
     events: list[float]
     activity: list[float]
     prediction: Prediction
-    interval: Spread | None
-    latency: Spread | None
+    cycles: Cycles | None
     operations: list[Operations]
     energy: float
+
+    @property
+    def interval(self) -> Spread | None:
+        """Cycles from one result to the next; ``None`` if they are not exact, and for a single sample."""
+        return None if self.cycles is None else Spread.of(self.cycles.intervals)
+
+    @property
+    def latency(self) -> Spread | None:
+        """Cycles from a sample's first input to its result; ``None`` if they are not exact."""
+        return None if self.cycles is None else Spread.of(self.cycles.latencies)
 
     @property
     def total(self) -> Operations:
@@ -79,11 +86,13 @@ class Measurement:
 
     def write_json(self, path: Path) -> None:
         """Writes all of it."""
-        plain: dict[str, Any] = asdict(self)
+        plain: dict[str, Any] = asdict(replace(self, cycles=None))
+        del plain["cycles"]
+        for name, spread in (("interval", self.interval), ("latency", self.latency)):
+            plain[name] = spread and asdict(spread)
         plain["prediction"] = {"interval": self.prediction.interval, "latency": self.prediction.latency}
         plain |= {"exact": self.latency is not None, "energy_pj": plain.pop("energy"), "busy": self.busy}
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+        write_json(path, plain)
 
 
 def _shares(network: IntegerNetwork, events: Sequence[np.ndarray]) -> tuple[list[float], list[float]]:
@@ -123,7 +132,7 @@ def measure(
     counts, activity = _shares(network, events)
     operations = count_operations(design, events)
     inputs = [own.inputs / network.layer_steps(i) for i, own in enumerate(operations)]
-    prediction, interval, latency = predict_cycles(network, foldings, counts, inputs), None, None
+    prediction, cycles = predict_cycles(network, foldings, counts, inputs), None
     if is_exact(network):
         cycles = simulate_cycles(network, foldings, events)
         interval, latency = Spread.of(cycles.intervals), Spread.of(cycles.latencies)
@@ -139,8 +148,7 @@ def measure(
         events=counts,
         activity=activity,
         prediction=prediction,
-        interval=interval,
-        latency=latency,
+        cycles=cycles,
         operations=operations,
         energy=sum(energies.of(own) for own in operations),
     )

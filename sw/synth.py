@@ -1,25 +1,29 @@
 """``chandelier synth`` and ``bitstream``: what a network takes on a device, and how fast its clock is there."""
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from rich.table import Table
 
 from hw.bitstream import Bitstream, make_bitstream
 from hw.cycles import Prediction
-from hw.folding import Foldings
+from hw.folding import Folding, Foldings, Spatial
+from hw.manifest import Timing
 from hw.search import Fit, fastest_foldings
-from hw.synthesis import Progress, SynthesisReport, synthesise
+from hw.synthesis import Progress, Routed, SynthesisReport, Usage, synthesise
+from quant import files
 from quant.errors import ChandelierError
-from quant.files import replacing
 from quant.network import IntegerNetwork
+from quant.strict import Strict
 from sw.console import Update, key_value_table
 
 __all__ = [
+    "REPORT_FILE",
+    "SynthesisRecord",
     "bitstream_table",
+    "design_lanes",
     "fit_device",
     "make_network_bitstream",
     "parse_events",
@@ -29,8 +33,50 @@ __all__ = [
     "write_json",
 ]
 
+#: Name of the report in the folder of a synthesis.
+REPORT_FILE = "synthesis.json"
 #: More would run for days.
 _MOST_SEEDS = 100
+
+
+class _Clock(Strict):
+    """MHz."""
+
+    min: float | None
+    median: float | None
+    max: float | None
+
+
+class _Cycles(Strict):
+    """Of a sample: from one result to the next, and to a result."""
+
+    interval: float
+    latency: float
+
+
+class SynthesisRecord(Strict):
+    """What ``synth`` leaves: ``hw.synthesis.SynthesisReport``, and what the cycle model makes of its median clock."""
+
+    network: str
+    device: str
+    part: str
+    foldings: list[Folding] | Spatial
+    tools: list[str]
+    resources: dict[str, Usage]
+    shell_flip_flops: int
+    runs: list[Routed]
+    timing: Timing | None
+    loadable: bool
+    stages: dict[str, dict[str, int]]
+    clock: _Clock
+    cycles: _Cycles | None = None
+    images_per_second: float | None = None
+    latency_us: float | None = None
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """What an earlier ``synth`` left in ``folder``; a ``ChandelierError`` if it is missing or damaged."""
+        return cls.read_json(folder / REPORT_FILE, writer="'chandelier synth' writes it", again="synthesise again")
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -140,8 +186,7 @@ def write_json(report: SynthesisReport, prediction: Prediction | None, path: Pat
                 "images_per_second": report.clocks[1] * 1e6 / cycles.interval,
                 "latency_us": cycles.latency / report.clocks[1],
             }
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+    files.write_json(path, plain)
 
 
 def synthesis_table(report: SynthesisReport, prediction: Prediction | None) -> Table:
@@ -149,7 +194,7 @@ def synthesis_table(report: SynthesisReport, prediction: Prediction | None) -> T
     rows: dict[str, object] = {
         "device": report.part,
         "tools": ", ".join(report.tools),
-        "lanes": _lanes(report.foldings),
+        "lanes": design_lanes(report.foldings),
         "weights": "loadable" if report.loadable else "fixed",
         **report.resources,
         "of these, shell": f"{report.shell_flip_flops} flip-flops around the design",
@@ -171,7 +216,7 @@ def bitstream_table(made: Bitstream, directory: Path) -> Table:
     rows: dict[str, object] = {
         "device": made.part,
         "tools": ", ".join(made.tools),
-        "lanes": _lanes(made.foldings),
+        "lanes": design_lanes(made.foldings),
         **made.resources,
         "clock": f"{made.clock:g} MHz, and {made.routed.clock:.1f} would hold (seed {made.routed.seed})",
         "worst path": made.routed.path,
@@ -181,7 +226,8 @@ def bitstream_table(made: Bitstream, directory: Path) -> Table:
     return key_value_table(f"{made.network} for {made.board}", rows)
 
 
-def _lanes(foldings: Foldings) -> str:
+def design_lanes(foldings: Foldings) -> str:
+    """The synapse, population and neuron lanes of each layer, for people."""
     if foldings == "spatial":
         return "fully spatial"
     return ", ".join(f"{f.synapse_lanes}/{f.population_lanes}/{f.neuron_lanes}" for f in foldings)

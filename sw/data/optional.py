@@ -1,4 +1,4 @@
-"""Packages that only some data sets need, imported when they are."""
+"""Packages that only some data sets and verbs need, imported when they are."""
 
 import importlib
 from types import ModuleType

@@ -6,6 +6,7 @@ import shutil
 import sys
 import threading
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -162,6 +163,12 @@ def test_a_small_network_on_ecp5(tmp_path: Path) -> None:
     assert report.resources["FF"].used > report.shell_flip_flops
     assert [run.seed for run in report.runs] == [1, 2]
     assert {"yosys", "seed 1", "seed 2"} == set(said)
+    cells = Counter[str]()
+    for own in report.stages.values():
+        cells.update(own)
+    counted = parse_cells((tmp_path / "out" / "cells.json").read_text())
+    assert cells == {kind: count for kind, count in counted.items() if not kind.startswith("$")}
+    assert {"layer0.accumulator", "layer0.population"} <= set(report.stages)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"yosys.log", "seed1.log", "seed2.json", "chandelier_top.v", "chandelier_shell.v"} <= names
 

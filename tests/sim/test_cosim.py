@@ -15,7 +15,7 @@ import pywellen
 
 import sim.runs
 from quant.errors import ChandelierError
-from sim.cosim import Subject, cosimulate, cosimulate_many
+from sim.cosim import Subject, cosimulate, cosimulate_many, simulated_signals
 from tests.sim import toy
 
 
@@ -45,6 +45,13 @@ def test_toy_agrees(tmp_path: Path, stall_probability: float) -> None:
         (1, "class"): 120,
     }
     assert done == [(40, 120), (80, 120), (120, 120)]
+
+
+def test_a_design_says_itself_what_its_signals_are(tmp_path: Path) -> None:
+    folder, codes = toy.write_toy(tmp_path), toy.random_codes(120, seed=3)
+    signals, expected = simulated_signals(folder, codes), toy.golden(codes)
+    assert signals.keys() == expected.keys()
+    assert all((signals[key] == expected[key]).all() for key in expected)
 
 
 def test_cycles_are_counted_to_the_cycle(tmp_path: Path) -> None:

@@ -33,6 +33,10 @@ epochs = 2
 """
 
 
+#: What the project's folder may hold, whichever tests have been run.
+LEFT = {"t.toml", "runs", "t.safetensors", "t.cosim.json"}
+
+
 def _run(*arguments: object, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "sw.cli", *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "200"} | (env or {})
@@ -83,6 +87,7 @@ def network(tmp_path: Path) -> Path:
         "simulate-board",
         "run",
         "info",
+        "report",
         "doctor",
         "data",
     ],
@@ -93,9 +98,22 @@ def test_every_verb_has_a_help_page(tmp_path: Path, verb: str) -> None:
     assert verb in _run("--help", cwd=tmp_path).stdout
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str, tmp_path: Path) -> None:
+    script = _run(cwd=tmp_path, env={"_CHANDELIER_COMPLETE": f"source_{shell}"})
+    assert script.returncode == 0 and f"_CHANDELIER_COMPLETE=complete_{shell}" in script.stdout
+    words = {
+        "COMP_WORDS": "chandelier rtl --fold ",
+        "COMP_CWORD": "3",
+        "_TYPER_COMPLETE_ARGS": "chandelier rtl --fold ",
+    }
+    words |= {"_CHANDELIER_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    assert set(re.findall(r"events|spatial", _run(cwd=tmp_path, env=words).stdout)) == {"events", "spatial"}
+
+
 def test_train_and_quantize_leave_what_they_say(project: Path) -> None:
     assert len((project / "runs/t/metrics.jsonl").read_text().splitlines()) == 4
-    assert {p.name for p in project.iterdir()} == {"t.toml", "runs", "t.safetensors"}
+    assert {"t.toml", "runs", "t.safetensors"} <= {p.name for p in project.iterdir()} <= LEFT
 
 
 def test_a_network_of_the_reference_goes_all_the_way(tmp_path: Path) -> None:
@@ -173,13 +191,28 @@ def test_info_of_samples_says_what_cosim_measures(project: Path, tmp_path: Path)
     assert said.returncode == 0, said.stderr
     measured = json.loads((tmp_path / "measured.json").read_text())
     assert measured["samples"] == 20 and measured["exact"] and measured["energy_pj"] > 0
-    simulated = _run("cosim", *options, cwd=tmp_path).stdout
+    simulated = _run("cosim", *options, "--json", "cosim.json", cwd=tmp_path).stdout
+    record = (tmp_path / "cosim.json").read_text()
+    assert (project / "t.cosim.json").read_text() == record and json.loads(record)["mismatches"] == 0
     for row in ("cycles between results", "cycles to a result"):
         (cosim,), (info,) = ([line for line in out.splitlines() if row in line] for out in (simulated, said.stdout))
         assert re.findall(r"[\d.,]+ \(\d+\.\.\d+\)", cosim) == re.findall(r"[\d.,]+ \(\d+\.\.\d+\)", info) != []
     doubled = _run("info", *options, "--energy", "0.2,0.4,6.2,0.3125", "--json", "doubled.json", cwd=tmp_path)
     assert doubled.returncode == 0, doubled.stderr
     assert json.loads((tmp_path / "doubled.json").read_text())["energy_pj"] == pytest.approx(2 * measured["energy_pj"])
+
+
+def test_a_report_has_it_all(project: Path, tmp_path: Path) -> None:
+    """Of a run, with its data set; what is not there is named on the page and on the screen."""
+    shutil.copytree(project / "runs", tmp_path / "runs")
+    shutil.copy(project / "t.safetensors", tmp_path / "runs" / "t" / "t.safetensors")
+    result = _run("report", "runs/t", "-o", "out/page.html", "--sample", "7", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    page = (tmp_path / "out/page.html").read_text()
+    for part in ("accuracy, float", "accuracy, quantised", "Test sample 7", "4 epochs", "cycles between results"):
+        assert part in page
+    for command in ("rtl", "synth", "cosim"):
+        assert f"chandelier {command} runs/t/t.safetensors" in page and f"chandelier {command}" in result.stdout
 
 
 def test_target_cycles_with_the_activity_of_a_data_set(project: Path, tmp_path: Path) -> None:
@@ -197,10 +230,12 @@ def test_target_cycles_with_the_activity_of_a_data_set(project: Path, tmp_path: 
 
 
 def test_doctor(tmp_path: Path) -> None:
-    result = _run("doctor", cwd=tmp_path)
+    result = _run("doctor", "--json", "found.json", cwd=tmp_path)
     assert result.returncode == 0, result.stdout
-    for part in ("torch", "verilator", "C++ compiler", "perl"):
-        assert part in result.stdout
+    found = {finding["what"]: finding for finding in json.loads((tmp_path / "found.json").read_text())}
+    for part in ("torch", "verilator", "C++ compiler", "perl", "matplotlib"):
+        assert part in result.stdout and found[part]["ok"]
+    assert "\x1b" not in result.stdout  # no colours in a pipe
 
 
 def test_data_list(tmp_path: Path) -> None:
@@ -270,6 +305,13 @@ def test_importing_says_what_it_reads_and_what_is_wrong(tmp_path: Path) -> None:
         (("synth", "n.safetensors", "--device", "xilinx", "--events", "1", "--data", "digits"), ("give one of them",)),
         (("rtl", "n.safetensors", "--data", "digits"), ("--data needs --target-cycles",)),
         (("info", "n.safetensors", "--samples", "5"), ("--samples needs --data",)),
+        (("report", "nothing.safetensors"), ("nothing.safetensors is not there",)),
+        (("report", "mine"), ("mine is no run, as it has no config.json: give runs/NAME or NAME.safetensors",)),
+        (("report", "n.safetensors", "--sample", "1"), ("type 'chandelier report n.safetensors --data SET'",)),
+        (("report", "n.safetensors", "--data", "fits.npz", "--sample", "4"), ("--sample must be 0..3", "not 4")),
+        (("report", "n.safetensors", "--data", "digits"), ("digits has static samples of 64 features",)),
+        (("report", "n.safetensors", "--rtl", "mine"), ("cannot read mine/manifest.json",)),
+        (("report", "n.safetensors", "--synthesis", "mine"), ("cannot read mine/manifest.json",)),
         (("info", "n.safetensors", "--data", "digits"), ("digits has static samples of 64 features",)),
         (("info", "n.safetensors", "--data", "digits", "--energy", "1,2"), ("--energy takes 4 numbers",)),
         (("bitstream", "n.safetensors", "--board", "z80"), ("--board must be one of ulx3s-85f, ", "not z80")),
