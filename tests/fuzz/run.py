@@ -18,7 +18,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +68,10 @@ def _fuzz(name: str, seconds: float, folder: Path, corpus: Path) -> None:
     with atheris.instrument_imports(include=["quant", "hw", "sw", "nir", "tomllib", "json", "pickle", "tarfile"]):
         from tests.fuzz.readers import READERS, outcome
 
-    reader, tally, end, before = READERS[name], Tally(), time.monotonic() + seconds, 0.0
+    reader, tally = READERS[name], Tally()
     for i, seed in enumerate(reader.seeds(folder)):
         (corpus / f"seed{i}").write_bytes(seed)
-    before, written = _mebibytes(), 0.0
+    before, written, end = _mebibytes(), 0.0, time.monotonic() + seconds
 
     def one(data: bytes) -> None:
         nonlocal written
@@ -87,9 +87,9 @@ def _fuzz(name: str, seconds: float, folder: Path, corpus: Path) -> None:
         tally.memory = _mebibytes() - before
         if time.monotonic() > min(end, written + 1):
             written = time.monotonic()
-            (folder / "tally.new").write_text(json.dumps(asdict(tally)))
+            (folder / "tally.new").write_text(json.dumps(vars(tally)))
             (folder / "tally.new").replace(folder / "tally.json")
-        if written > end:
+        if written >= end:
             os._exit(0)
 
     def mutate(data: bytes, longest: int, seed: int) -> bytes:
@@ -176,7 +176,7 @@ def main() -> int:
     for name in given.readers or READERS:
         tallies[name] = _fuzz_reader(name, given.seconds, given.output.parent / "corpus" / name.replace(" ", "-"))
         print(_row(name, tallies[name]), flush=True)
-    report: dict[str, Any] = {"seconds": given.seconds, "readers": {name: asdict(t) for name, t in tallies.items()}}
+    report: dict[str, Any] = {"seconds": given.seconds, "readers": {name: vars(t) for name, t in tallies.items()}}
     given.output.parent.mkdir(parents=True, exist_ok=True)
     given.output.write_text(json.dumps(report, indent=2) + "\n")
     for name, tally in tallies.items():
