@@ -14,6 +14,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--networks", type=int, default=8, help="random networks to co-simulate, of each kind (cosim-random: 200)"
     )
     parser.addoption("--faults", type=int, default=300, help="errors on a board's line (board-faults: 10,000)")
+    parser.addoption("--bitstreams", action="store_true", help="make bitstreams twice, in minutes (determinism)")
     parser.addoption("--fuzz-seed", type=int, default=0, help="of the inputs that readers are given")
 
 

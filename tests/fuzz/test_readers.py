@@ -16,7 +16,7 @@ from tests.fuzz.readers import READERS, Reader, outcome
 pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 
 #: Processor time for each reader in seconds.
-SECONDS = 0.7
+SECONDS = 0.5
 
 
 @pytest.mark.parametrize("name", READERS)
