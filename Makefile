@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint types unit format cosim-random cycles-random cosim-mnist board-faults nir-check figures depth \
-  speed clean
+  speed soft-errors fuzz determinism clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,12 @@ cosim-mnist: setup ## slow: train 784-128-10 and co-simulate all 10,000 MNIST te
 board-faults: setup ## slow: 10,000 errors on the line to a simulated board, and 10,000 between it and the host
 	$(BIN)/pytest -s tests/sim/test_board_faults.py --faults 10000
 
+fuzz: setup ## slow: every reader of outside data, MINUTES each (10), with damaged inputs; table, and build/verify/fuzz.json
+	$(BIN)/python -m tests.fuzz.run --minutes $(or $(MINUTES),10)
+
+determinism: setup ## slow: equal configurations give equal weights, networks, exports, Verilog, and bitstreams
+	$(BIN)/pytest tests/test_determinism.py --bitstreams
+
 nir-check: setup ## slow: graphs of snnTorch and Norse, fetched from PyPI, spike alike here, down to the Verilog
 	$(PYTHON) -m venv .venv-nir
 	.venv-nir/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]' snntorch==1.0.0 norse==1.1.0
@@ -68,6 +74,9 @@ depth: setup ## slow: MLP-2 to MLP-16 on MNIST, with and without E-I Init and ea
 
 speed: setup ## training against the paper's formulation, the golden model against the float model
 	$(BIN)/python -m benchmarks.speed
+
+soft-errors: setup ## accuracy of the digits network over the rate of wrong bits, by place, and what would notice them
+	$(BIN)/python -m benchmarks.soft_errors
 
 clean: ## remove what was generated, the environment included
 	rm -rf $(VENV) .venv-nir build demo runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -51,7 +51,7 @@ class Upset(Reciprocal):
     entries: tuple[int, ...] = ()
 
     @property
-    def table(self) -> tuple[int, ...]:  # type: ignore[override]
+    def table(self) -> tuple[int, ...]:
         """What the memory holds now."""
         return self.entries
 
@@ -74,9 +74,9 @@ class Flips:
     def __call__(self, place: str, codes: Array, fmt: Format) -> Array:
         """The codes, int64, of a place after it has been there."""
         seen, rate = self.bits.get(place, 0), self._rates.get(place, 0.0)
-        turned = np.zeros((*codes.shape, fmt.width), bool)
+        turned: Array = np.zeros((*codes.shape, fmt.width), bool)
         if rate:
-            turned = self._rng.random(turned.shape, np.float32) < rate
+            turned |= self._rng.random(turned.shape, np.float32) < rate
         if self._only is not None and self._only[0] == place and 0 <= self._only[1] - seen < turned.size:
             turned.flat[self._only[1] - seen] = True
         self.bits[place] = seen + turned.size

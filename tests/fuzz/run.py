@@ -115,8 +115,8 @@ def _process(name: str, seconds: float, folder: Path, corpus: Path) -> Tally:
         "--child",
         str(folder),
         str(corpus),
-        "--seconds",
-        str(seconds),
+        "--minutes",
+        str(seconds / 60),
         name,
     ]
     with (folder / "log").open("w") as log:
@@ -160,12 +160,12 @@ def main() -> int:
     """All readers, or those that are named; exit code 1 if one crashed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("readers", nargs="*")
-    parser.add_argument("--seconds", type=float, default=600.0, help="for each reader")
+    parser.add_argument("--minutes", type=float, default=10.0, help="for each reader")
     parser.add_argument("--output", type=Path, default=_ROOT / "build" / "verify" / "fuzz.json")
     parser.add_argument("--child", type=Path, nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
-        _fuzz(given.readers[0], given.seconds, *given.child)
+        _fuzz(given.readers[0], 60 * given.minutes, *given.child)
     from tests.fuzz.readers import READERS
 
     if unknown := set(given.readers) - READERS.keys():
@@ -174,9 +174,9 @@ def main() -> int:
     print("| reader | executions | new paths (begun with) | outcomes | read | crashes | slowest, ms | memory, MiB |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for name in given.readers or READERS:
-        tallies[name] = _fuzz_reader(name, given.seconds, given.output.parent / "corpus" / name.replace(" ", "-"))
+        tallies[name] = _fuzz_reader(name, 60 * given.minutes, given.output.parent / "corpus" / name.replace(" ", "-"))
         print(_row(name, tallies[name]), flush=True)
-    report: dict[str, Any] = {"seconds": given.seconds, "readers": {name: vars(t) for name, t in tallies.items()}}
+    report: dict[str, Any] = {"minutes": given.minutes, "readers": {name: vars(t) for name, t in tallies.items()}}
     given.output.parent.mkdir(parents=True, exist_ok=True)
     given.output.write_text(json.dumps(report, indent=2) + "\n")
     for name, tally in tallies.items():
