@@ -65,7 +65,7 @@ def _of_chunks(data: bytes) -> bytes:
     return bytes(chunk)
 
 
-_NAME = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+_NAME = {"dtype": "F32", "shape": [1], "data_offsets": [1 << 40, (1 << 40) + 4]}
 
 FOUND: Mapping[str, Mapping[str, Callable[[bytes], bytes]]] = {
     "aedat 4": {"the decoder ends its process": lambda seed: seed.replace(b"</attr>", b"</a\xd5tr>", 1)},
