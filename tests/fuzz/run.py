@@ -102,7 +102,11 @@ def _fuzz(name: str, seconds: float, folder: Path, corpus: Path) -> None:
     most = int(pages) * 1024 + (reader.memory << 20)
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     quiet = ["-rss_limit_mb=0", "-malloc_limit_mb=0", "-timeout=100000", "-detect_leaks=0", "-len_control=0"]
-    atheris.Setup([sys.argv[0], f"-max_len={_LONGEST}", *quiet, str(corpus)], one, custom_mutator=mutate)
+    atheris.Setup(
+        [sys.argv[0], f"-max_len={_LONGEST}", f"-artifact_prefix={folder}/", *quiet, str(corpus)],
+        one,
+        custom_mutator=mutate,
+    )
     atheris.Fuzz()
 
 
