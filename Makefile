@@ -6,8 +6,8 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit format cosim-random cycles-random cosim-mnist board-faults axi-random nir-check figures depth \
-  speed clean
+.PHONY: help setup demo test lint types unit format cosim-random cycles-random cosim-mnist board-faults axi-random fuzz \
+  determinism nir-check figures depth speed soft-errors clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,12 @@ board-faults: setup ## slow: 10,000 errors on the line to a simulated board, and
 axi-random: setup ## slow: 500 samples and 50 resets through the AXI shell, with random pauses on all channels
 	$(BIN)/pytest -s tests/sim/test_axi.py --axi-samples 500
 
+fuzz: setup ## slow: every reader of outside data, MINUTES each (10), with damaged inputs; table, and build/verify/fuzz.json
+	$(BIN)/python -m tests.fuzz.run --minutes $(or $(MINUTES),10)
+
+determinism: setup ## slow: equal configurations give equal weights, networks, exports, Verilog, and bitstreams
+	$(BIN)/pytest tests/test_determinism.py --bitstreams
+
 nir-check: setup ## slow: graphs of snnTorch and Norse, fetched from PyPI, spike alike here, down to the Verilog
 	$(PYTHON) -m venv .venv-nir
 	.venv-nir/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]' snntorch==1.0.0 norse==1.1.0
@@ -71,6 +77,9 @@ depth: setup ## slow: MLP-2 to MLP-16 on MNIST, with and without E-I Init and ea
 
 speed: setup ## training against the paper's formulation, the golden model against the float model
 	$(BIN)/python -m benchmarks.speed
+
+soft-errors: setup ## accuracy of the digits network over the rate of wrong bits, by place, and what would notice them
+	$(BIN)/python -m benchmarks.soft_errors
 
 clean: ## remove what was generated, the environment included
 	rm -rf $(VENV) .venv-nir build demo runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,11 +11,15 @@ from hw.folding import Folding
 from hw.global_inhibition import is_global
 from hw.loader import VERSION
 from hw.manifest import LoadPort, Manifest
+from quant.errors import ChandelierError
 from quant.network import Array, IntegerNetwork
 from quant.network_file import header_of, network_of
 from quant.widths import shape_widths
 
 __all__ = ["fingerprint", "least_network"]
+
+#: Of a design with loadable weights, all of which are in its memories.
+_MOST_SYNAPSES = 1 << 26
 
 
 def fingerprint(shape: IntegerNetwork, foldings: Sequence[Folding]) -> int:
@@ -36,7 +40,16 @@ def fingerprint(shape: IntegerNetwork, foldings: Sequence[Folding]) -> int:
 
 
 def least_network(manifest: Manifest, load: LoadPort) -> IntegerNetwork:
-    """A network of the shape that the design takes, with zeros; where rows of ``w_ei`` may differ, they do."""
+    """A network of the shape that the design takes, with zeros; where rows of ``w_ei`` may differ, they do.
+
+    Raises
+    ------
+    ChandelierError
+        If it is too large, or is none.
+    """
+    synapses = sum(size.n_e * size.d + size.n_i * size.d + size.n_e * size.n_i for size in manifest.layers)
+    if synapses > _MOST_SYNAPSES:
+        raise ChandelierError(f"the manifest is of {synapses:,} synapses, and {_MOST_SYNAPSES:,} is the limit")
     tensors: dict[str, Array] = {}
     for i, (size, header, alike) in enumerate(zip(manifest.layers, load.shape.layers, load.alike, strict=True)):
         synapse = np.uint8 if size.n_i else np.int8

@@ -195,6 +195,8 @@ class Manifest(Strict):
         for probe in self.probes:
             if probe.layer >= len(self.layers):
                 raise ValueError(f"probe {probe.path} is of layer {probe.layer}, which does not exist")
+        if self.load is not None and not len(self.layers) == len(self.load.shape.layers) == len(self.load.alike):
+            raise ValueError("load is of another number of layers")
         carriers: list[InputPort | OutputPort | Probe] = [self.input, self.output, *self.probes]
         for carrier in carriers:
             for field in carrier.fields:

@@ -170,10 +170,14 @@ class Greeting:
 
     @classmethod
     def unpack(cls, payload: bytes) -> Self:
-        """Of a payload; ``ValueError`` if it is of another length."""
+        """Of a payload; ``ValueError`` if it is of another length, or no design is like that."""
         if len(payload) != cls._LAYOUT.size:
             raise ValueError(f"a greeting has {cls._LAYOUT.size} bytes, not {len(payload)}")
-        return cls(*cls._LAYOUT.unpack(payload))
+        said = cls(*cls._LAYOUT.unpack(payload))
+        least = min(said.window, said.features, said.bits, said.vectors, said.classes, said.logit_bytes)
+        if not least or said.bits > 8:
+            raise ValueError(f"a design is never {said}")
+        return said
 
 
 @dataclass(frozen=True)

@@ -82,8 +82,7 @@ def exit_on_error() -> Iterator[None]:
     try:
         yield
     except ChandelierError as error:
-        line = " ".join(str(error).splitlines())
-        _stderr.print(f"error: {line}", soft_wrap=True, highlight=False)
+        _stderr.print(f"error: {error}", soft_wrap=True, highlight=False)
         sys.exit(2)
     except KeyboardInterrupt:
         _stderr.print("interrupted: nothing half-written was left; the same command starts or goes on again")

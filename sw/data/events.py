@@ -5,9 +5,12 @@ summed from 128x128 to 48x48 pixels; an event whose pixel straddles two or four 
 byte is a ninth of an event, so that nothing is rounded: 255, which becomes an input of 1, are 28 1/3 events or more.
 """
 
+import multiprocessing
+import os
 import re
 import struct
 from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -87,16 +90,36 @@ def read_aedat3(data: bytes) -> np.ndarray:
     return _events(time, address >> 17 & 0x7FFF, address >> 2 & 0x7FFF, address >> 1 & 1)
 
 
-def read_aedat4(path: Path) -> np.ndarray:
-    """Events of an AEDAT 4 file."""
+def _in_silence() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+def aedat4_decoder() -> ProcessPoolExecutor:
+    """A process that decodes AEDAT 4 files, begun when it is needed.
+
+    Their decoder, in Rust, ends its process on some damaged files, and has much to say then.
+    """
+    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=_in_silence)
+
+
+def _decoded(path: str) -> list[np.ndarray]:
+    """Times, columns, rows and polarities: the work of the decoder's process."""
     optional("aedat", "an AEDAT 4 file", "tonic", "aedat")
     try:
-        found = optional("tonic.io", "an AEDAT 4 file", "tonic", "aedat").read_aedat4(str(path))
+        found = optional("tonic.io", "an AEDAT 4 file", "tonic", "aedat").read_aedat4(path)
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # what its decoder, in Rust, panics with is no Exception
+    except BaseException as error:  # what the decoder panics with is no Exception
         raise ChandelierError(f"it is not a readable AEDAT 4 file: {str(error)[:120]!r}") from None
-    return _events(*(found[name] for name in ("t", "x", "y", "on")))
+    return [found[name] for name in ("t", "x", "y", "on")]
+
+
+def read_aedat4(path: Path, decoder: Executor) -> np.ndarray:
+    """Events of an AEDAT 4 file; see :func:`aedat4_decoder`."""
+    try:
+        return _events(*decoder.submit(_decoded, str(path)).result())
+    except BrokenExecutor:
+        raise ChandelierError("it is not a readable AEDAT 4 file: its decoder did not survive it") from None
 
 
 def read_npy(path: Path) -> np.ndarray:
@@ -218,11 +241,12 @@ def read_cifar10_dvs(path: Path) -> dict[str, np.ndarray]:
     """
     tonic = optional("tonic.transforms", "cifar10-dvs", "tonic")
     samples: dict[str, list[tuple[np.ndarray, int]]] = {"train": [], "test": []}
-    for label, name in enumerate(CIFAR10_CLASSES):
-        files = sorted(file for file in (path / name).glob("*") if file.suffix in (".aedat", ".aedat4"))
-        for i, file in enumerate(files):
-            with _naming(file):
-                events = read_aedat4(file) if file.suffix == ".aedat4" else read_aedat2(_data(file))
-                sample = frames(tonic, events, CIFAR10_STEPS), label
-            samples["train" if 10 * i < 9 * len(files) else "test"].append(sample)
+    with aedat4_decoder() as decoder:
+        for label, name in enumerate(CIFAR10_CLASSES):
+            files = sorted(file for file in (path / name).glob("*") if file.suffix in (".aedat", ".aedat4"))
+            for i, file in enumerate(files):
+                with _naming(file):
+                    events = read_aedat4(file, decoder) if file.suffix == ".aedat4" else read_aedat2(_data(file))
+                    sample = frames(tonic, events, CIFAR10_STEPS), label
+                samples["train" if 10 * i < 9 * len(files) else "test"].append(sample)
     return _arrays(samples, CIFAR10_STEPS)
