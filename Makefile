@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit format cosim-random cycles-random cosim-mnist board-faults nir-check figures depth \
+.PHONY: help setup demo test lint types unit format cosim-random cycles-random cosim-mnist board-faults mutants coverage nir-check figures depth \
   speed clean
 
 help: ## list the targets
@@ -54,6 +54,12 @@ cosim-mnist: setup ## slow: train 784-128-10 and co-simulate all 10,000 MNIST te
 
 board-faults: setup ## slow: 10,000 errors on the line to a simulated board, and 10,000 between it and the host
 	$(BIN)/pytest -s tests/sim/test_board_faults.py --faults 10000
+
+mutants: setup ## slow: hundreds of wrong designs, of which the regression has to notice 95 %
+	$(BIN)/python -m tests.sim.mutants
+
+coverage: setup ## slow: what the regression made happen in the designs, bin by bin
+	$(BIN)/python -m tests.sim.coverage
 
 nir-check: setup ## slow: graphs of snnTorch and Norse, fetched from PyPI, spike alike here, down to the Verilog
 	$(PYTHON) -m venv .venv-nir

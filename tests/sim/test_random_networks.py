@@ -13,7 +13,7 @@ from quant.maps import Window
 from quant.network import IntegerNetwork
 from sim.cosim import Subject, cosimulate, cosimulate_many
 from tests.random_networks import random_codes, random_map_network, random_network
-from tests.sim.random_designs import SAMPLES, design_foldings, design_network
+from tests.sim.random_designs import KINDS, SAMPLES, design_network, random_stall, random_subject
 
 #: Seed of three layers, the second without inhibition, the third with global inhibition.
 VICTIM = 206
@@ -28,15 +28,10 @@ def _subject(network: IntegerNetwork, codes: np.ndarray, foldings: Foldings, fol
     return Subject(folder, codes, lambda start, stop: model.run(codes[start:stop], SIGNALS).signals)
 
 
-@pytest.mark.parametrize("kind", ["dense", "maps", "spatial"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_random_networks(seeds: range, kind: str, tmp_path: Path) -> None:
-    subjects = []
-    for seed in seeds:
-        network = design_network(seed, kind)
-        codes = random_codes(network, SAMPLES, seed)
-        foldings: Foldings = "spatial" if kind == "spatial" else design_foldings(network, seed)
-        subjects.append(_subject(network, codes, foldings, tmp_path / str(seed)))
-    stall = (0.3, 0.0, 0.6)[seeds.start // len(seeds) % 3]
+    subjects = [random_subject(seed, kind, tmp_path) for seed in seeds]
+    stall = random_stall(seeds)
     reports = cosimulate_many(subjects, stall_probability=stall, seed=seeds.start, optimise=False)
     for seed, report in zip(seeds, reports, strict=True):
         assert report.passed, f"seed {seed}: {report}"

@@ -1,0 +1,207 @@
+"""Mutation testing of the RTL: wrong designs by the hundred, each of which the regression's comparison has to notice.
+
+``python -m tests.sim.mutants`` (``make mutants``) prints how many were killed, and which were not.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, zip_longest
+from pathlib import Path
+
+from amaranth.hdl import UnusedElaboratable
+
+from hw.folding import Foldings
+from quant.errors import ChandelierError
+from quant.files import replacing
+from quant.golden import SIGNALS, GoldenModel
+from quant.network import IntegerNetwork
+from sim.cosim import Subject, cosimulate_many
+from sim.report import CosimReport
+from tests.lively_networks import lively
+from tests.random_networks import random_codes, random_map_network, random_network
+from tests.sim.netlist_mutants import NetlistMutant, mutate_netlist, proven_equivalent, select
+from tests.sim.planted_mutants import PLANTED, Planted, plant
+from tests.sim.random_designs import SAMPLES, design_foldings
+
+__all__ = ["DESIGNS", "Outcome", "design", "netlist_outcomes", "planted_outcomes"]
+
+#: Kinds and seeds of the designs whose netlists are mutated. Together they have every component.
+DESIGNS = ("dense7", "dense28", "dense55", "maps0", "maps26", "maps42", "spatial28", "spatial57")
+#: Mutants of each.
+MUTANTS = 56
+#: What is tried on a mutant until it is killed: samples, and the chance of a pause.
+TRIALS = ((SAMPLES, 0.3), (10 * SAMPLES, 0.6), (10 * SAMPLES, 0.0))
+#: Planted designs in a bench.
+TOGETHER = 8
+#: Share of the mutants that are not equivalent which has to be killed.
+REQUIRED = 0.95
+REPORT = Path("build/verify/mutants.json")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a mutant: what killed it; or, if nothing did, nothing, and perhaps why."""
+
+    design: str
+    component: str
+    kind: str
+    place: str
+    killed_by: str | None
+    equivalent: bool = False
+
+
+def design(name: str) -> tuple[IntegerNetwork, Foldings]:
+    """A small network of one of the kinds of the regression, and its foldings."""
+    kind, seed = name.rstrip("0123456789"), int(name.lstrip("abcdefghijklmnopqrstuvwxyz"))
+    network = random_map_network(seed) if kind == "maps" else random_network(seed, largest=6)
+    network = replace(lively(network, seed), name=name)
+    return network, "spatial" if kind == "spatial" else design_foldings(network, seed)
+
+
+def subject(network: IntegerNetwork, folder: Path, samples: int, seed: int) -> Subject:
+    """The design in ``folder`` with random samples, of which the golden model is asked once."""
+    codes = random_codes(network, samples, seed)
+    signals = GoldenModel(network).run(codes, SIGNALS).signals
+    return Subject(folder, codes, lambda start, stop: {key: values[start:stop] for key, values in signals.items()})
+
+
+def _said(report: CosimReport) -> str | None:
+    """What a comparison found, or nothing."""
+    if report.passed:
+        return None
+    return report.faults[0] if report.first is None else f"{report.first.signal} of layer {report.first.layer}"
+
+
+def _compare(subjects: Sequence[Subject], stall: float) -> list[str | None]:
+    """What is found in each design; where a simulator dies, whose fault that is is found out one by one."""
+    try:
+        reports = cosimulate_many(subjects, stall_probability=stall, optimise=False, jobs=1)
+        return [_said(report) for report in reports]
+    except ChandelierError as error:
+        if "simulator died" not in str(error):
+            raise
+        return ["the simulator died"] if len(subjects) == 1 else [_compare([one], stall)[0] for one in subjects]
+
+
+def netlist_outcomes(
+    folder: Path, designs: Sequence[str], count: int, seed: int, trials: Sequence[tuple[int, float]] = TRIALS
+) -> list[Outcome]:
+    """Tries up to ``count`` mutants of yosys of each design, one of each at a time, side by side in one bench."""
+    networks: dict[str, IntegerNetwork] = {}
+    left: dict[str, list[NetlistMutant]] = {}
+    for name in designs:
+        networks[name], foldings = design(name)
+        left[name] = mutate_netlist(networks[name], foldings, folder / name, count=count, seed=seed)
+        tell(f"{name}: {len(left[name])} mutants of yosys")
+    outcomes = []
+    for samples, stall in trials:
+        subjects = {name: subject(networks[name], folder / name, samples, seed) for name in designs}
+        _check_original(subjects, stall)
+        for name, mutant, found in _found(subjects, left, stall):
+            if found:
+                outcomes.append(_outcome(name, mutant, found))
+                left[name].remove(mutant)
+        tell(f"{samples} samples, pauses {stall}: {sum(map(len, left.values()))} mutants left")
+    for name, mutants in left.items():
+        outcomes += [_outcome(name, m, None, proven_equivalent(folder / name, m)) for m in mutants]
+    return outcomes
+
+
+def _outcome(name: str, mutant: NetlistMutant, found: str | None, equivalent: bool = False) -> Outcome:
+    return Outcome(name, mutant.component, mutant.kind, mutant.place, found, equivalent)
+
+
+def _check_original(subjects: Mapping[str, Subject], stall: float) -> None:
+    """Without a mutant there must be nothing to find, or every mutant would count as killed."""
+    for one in subjects.values():
+        select(one.folder, 0)
+    for name, found in zip(subjects, _compare(list(subjects.values()), stall), strict=True):
+        if found:
+            raise ChandelierError(f"{name} is wrong without any mutant: {found}")
+
+
+def _found(
+    subjects: Mapping[str, Subject], mutants: Mapping[str, Sequence[NetlistMutant]], stall: float
+) -> Iterator[tuple[str, NetlistMutant, str | None]]:
+    """What is found of each mutant; all benches have the same designs, as a build serves for all."""
+    for row in zip_longest(*[list(own) for own in mutants.values()]):
+        for one, mutant in zip(subjects.values(), row, strict=True):
+            select(one.folder, mutant.number if mutant else 0)
+        for name, mutant, found in zip(subjects, row, _compare(list(subjects.values()), stall), strict=True):
+            if mutant:
+                yield name, mutant, found
+
+
+def planted_outcomes(folder: Path, planted: Sequence[Planted], seed: int) -> list[Outcome]:
+    """Tries planted mistakes, some designs at a time in a bench."""
+    outcomes = []
+    for first in range(0, len(planted), TOGETHER):
+        some, subjects = planted[first : first + TOGETHER], []
+        for number, mutant in enumerate(some, start=first):
+            network, foldings = design(mutant.design)
+            network = replace(network, name=f"{mutant.design}_{number}")
+            plant(mutant, network, foldings, folder / network.name)
+            subjects.append(subject(network, folder / network.name, SAMPLES, seed))
+        for mutant, found in zip(some, _compare(subjects, TRIALS[0][1]), strict=True):
+            place = f"hw/{mutant.module}.py: {mutant.old!r} -> {mutant.new!r}"
+            outcomes.append(Outcome(mutant.design, mutant.component, mutant.kind, place, found))
+        tell(f"{len(outcomes)} of {len(planted)} planted mistakes")
+    return outcomes
+
+
+def table(outcomes: Iterable[Outcome], key: Callable[[Outcome], str], title: str) -> str:
+    """Killed and survived mutants of each ``key``, as Markdown."""
+    rows = defaultdict(list)
+    for outcome in outcomes:
+        rows[key(outcome)].append(outcome)
+    lines = [f"| {title} | mutants | killed | equivalent | survived |", "| --- | --- | --- | --- | --- |"]
+    for name, own in [*sorted(rows.items()), ("all", list(chain.from_iterable(rows.values())))]:
+        killed, equivalent = sum(o.killed_by is not None for o in own), sum(o.equivalent for o in own)
+        lines.append(f"| {name} | {len(own)} | {killed} | {equivalent} | {len(own) - killed - equivalent} |")
+    return "\n".join(lines)
+
+
+def tell(line: str) -> None:
+    """Says how far it has come."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Tries all mutants, prints the tables and writes the report; 1 if too few were killed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mutants", type=int, default=MUTANTS, help="of yosys, of each design")
+    parser.add_argument("--seed", type=int, default=1, help="of the choice of mutants and of samples")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore", UnusedElaboratable)  # components are made for their names alone
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="chandelier-mutants-") as scratch:
+        outcomes = planted_outcomes(Path(scratch), PLANTED, arguments.seed)
+        outcomes += netlist_outcomes(Path(scratch), DESIGNS, arguments.mutants, arguments.seed)
+    print(table(outcomes, lambda outcome: outcome.component, "component"), end="\n\n")
+    print(table(outcomes, lambda outcome: outcome.kind, "kind"), end="\n\n")
+    survived = [outcome for outcome in outcomes if outcome.killed_by is None and not outcome.equivalent]
+    for outcome in survived:
+        print(f"survived: {outcome.design}, {outcome.component}, {outcome.kind}: {outcome.place}")
+    real = sum(not outcome.equivalent for outcome in outcomes)
+    share = 1 - len(survived) / real
+    report = {
+        "seed": arguments.seed,
+        "seconds": round(time.monotonic() - start),
+        "killed": share,
+        "mutants": [asdict(outcome) for outcome in outcomes],
+    }
+    with replacing(REPORT) as path:
+        path.write_text(json.dumps(report, indent=1))
+    print(f"{real - len(survived)} of {real} killed: {100 * share:.1f} %, in {report['seconds']} s; {REPORT}")
+    return int(share < REQUIRED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
