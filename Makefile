@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit format cosim-random cycles-random cosim-mnist board-faults mutants coverage nir-check figures depth \
+.PHONY: help setup demo test lint types unit format cosim-random cycles-random cosim-mnist board-faults mutants coverage mutants-python nir-check figures depth \
   speed clean
 
 help: ## list the targets
@@ -57,6 +57,9 @@ board-faults: setup ## slow: 10,000 errors on the line to a simulated board, and
 
 mutants: setup ## slow: hundreds of wrong designs, of which the regression has to notice 95 %
 	$(BIN)/python -m tests.sim.mutants
+
+mutants-python: setup ## slow: wrong operators and numbers in the arithmetic, which its tests have to notice
+	$(BIN)/python -m tests.quant.mutants
 
 coverage: setup ## slow: what the regression made happen in the designs, bin by bin
 	$(BIN)/python -m tests.sim.coverage

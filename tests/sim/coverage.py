@@ -8,17 +8,30 @@ import json
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from hw.manifest import Manifest
+from hw.rtl import write_rtl
+from quant.errors import ChandelierError
 from quant.files import replacing
-from quant.golden import SIGNALS, GoldenModel
-from sim.cosim import cosimulate_many
+from quant.network import IntegerNetwork
+from sim.cosim import Subject, cosimulate_many
 from sim.coverage import BINS, stream_bins, value_bins
 from tests.hw.loads import LOAD_BINS
 from tests.hw.test_loading import check_reloads
-from tests.random_networks import random_codes, random_network
-from tests.sim.random_designs import KINDS, SAMPLES, batches, design_network, random_stall, random_subject
+from tests.random_networks import random_network
+from tests.sim.random_designs import (
+    KINDS,
+    LIVELY,
+    SAMPLES,
+    batches,
+    design_network,
+    lively_design,
+    lively_subject,
+    random_stall,
+    random_subject,
+)
 
 __all__ = ["regression_bins"]
 
@@ -26,21 +39,35 @@ REPORT = Path("build/verify/coverage.json")
 
 
 def regression_bins(networks: int) -> Counter[tuple[str, str]]:
-    """Bins hit by so many random networks of each kind, as ``tests/sim/test_random_networks.py`` co-simulates them."""
+    """Bins hit by the co-simulations of ``tests/sim/test_random_networks.py``, with so many networks of each kind."""
     counts: Counter[tuple[str, str]] = Counter()
     for kind in KINDS:
         for seeds in batches(networks):
+            own = [design_network(seed, kind) for seed in seeds]
             with tempfile.TemporaryDirectory(prefix="chandelier-") as scratch:
                 subjects = [random_subject(seed, kind, Path(scratch)) for seed in seeds]
-                stall = random_stall(seeds)
-                reports = cosimulate_many(subjects, stall_probability=stall, seed=seeds.start, optimise=False)
-                for seed, subject, report in zip(seeds, subjects, reports, strict=True):
-                    assert report.passed, f"{kind}, seed {seed}: {report}"
-                    network = design_network(seed, kind)
-                    codes = random_codes(network, SAMPLES, seed)
-                    counts += value_bins(network, codes, GoldenModel(network).run(codes, SIGNALS).signals)
-                    counts += stream_bins(Manifest.read(subject.folder), report)
-            print(f"{kind}: networks {seeds.start}..{seeds.stop - 1}", file=sys.stderr, flush=True)
+                counts += _bins(own, subjects, random_stall(seeds), seeds.start)
+    with tempfile.TemporaryDirectory(prefix="chandelier-") as scratch:
+        designs, subjects = [lively_design(name) for name in LIVELY], []
+        for network, foldings in designs:
+            write_rtl(network, folder := Path(scratch) / network.name, foldings=foldings, name=network.name)
+            subjects.append(lively_subject(network, folder, SAMPLES, 1))
+        counts += _bins([network for network, _ in designs], subjects, 0.3, 0)
+    return counts
+
+
+def _bins(
+    networks: Sequence[IntegerNetwork], subjects: Sequence[Subject], stall: float, seed: int
+) -> Counter[tuple[str, str]]:
+    """Bins hit by co-simulating some designs side by side."""
+    counts: Counter[tuple[str, str]] = Counter()
+    reports = cosimulate_many(subjects, stall_probability=stall, seed=seed, optimise=False)
+    for network, subject, report in zip(networks, subjects, reports, strict=True):
+        if not report.passed:
+            raise ChandelierError(f"{network.name} is not what its network says: {report}")
+        counts += value_bins(network, subject.codes, subject.golden(0, len(subject.codes)))
+        counts += stream_bins(Manifest.read(subject.folder), report)
+        print(f"{network.name} is through", file=sys.stderr, flush=True)
     return counts
 
 
@@ -50,7 +77,7 @@ def main() -> int:
     parser.add_argument("--networks", type=int, default=8, help="of each kind")
     counts = regression_bins(parser.parse_args().networks)
     counts += check_reloads(random_network(3, largest=6), 3, 0.2, smaller=True, good=20).bins
-    rows = [(group, name, counts[group, name]) for group, names in (BINS | LOAD_BINS).items() for name in names]
+    rows = [(group, name, counts[group, name]) for group, names in {**BINS, **LOAD_BINS}.items() for name in names]
     print("| what | bin | hit |\n| --- | --- | --- |")
     for group, name, hits in rows:
         print(f"| {group} | {name} | {hits:,} |")

@@ -17,22 +17,18 @@ from pathlib import Path
 
 from amaranth.hdl import UnusedElaboratable
 
-from hw.folding import Foldings
 from quant.errors import ChandelierError
 from quant.files import replacing
-from quant.golden import SIGNALS, GoldenModel
 from quant.network import IntegerNetwork
 from sim.cosim import Subject, cosimulate_many
 from sim.report import CosimReport
-from tests.lively_networks import lively
-from tests.random_networks import random_codes, random_map_network, random_network
 from tests.sim.netlist_mutants import NetlistMutant, mutate_netlist, proven_equivalent, select
 from tests.sim.planted_mutants import PLANTED, Planted, plant
-from tests.sim.random_designs import SAMPLES, design_foldings
+from tests.sim.random_designs import SAMPLES, lively_design, lively_subject
 
-__all__ = ["DESIGNS", "Outcome", "design", "netlist_outcomes", "planted_outcomes"]
+__all__ = ["DESIGNS", "Outcome", "netlist_outcomes", "planted_outcomes", "table"]
 
-#: Kinds and seeds of the designs whose netlists are mutated. Together they have every component.
+#: The lively designs whose netlists are mutated. Together they have every component.
 DESIGNS = ("dense7", "dense28", "dense55", "maps0", "maps26", "maps42", "spatial28", "spatial57")
 #: Mutants of each.
 MUTANTS = 56
@@ -55,21 +51,6 @@ class Outcome:
     place: str
     killed_by: str | None
     equivalent: bool = False
-
-
-def design(name: str) -> tuple[IntegerNetwork, Foldings]:
-    """A small network of one of the kinds of the regression, and its foldings."""
-    kind, seed = name.rstrip("0123456789"), int(name.lstrip("abcdefghijklmnopqrstuvwxyz"))
-    network = random_map_network(seed) if kind == "maps" else random_network(seed, largest=6)
-    network = replace(lively(network, seed), name=name)
-    return network, "spatial" if kind == "spatial" else design_foldings(network, seed)
-
-
-def subject(network: IntegerNetwork, folder: Path, samples: int, seed: int) -> Subject:
-    """The design in ``folder`` with random samples, of which the golden model is asked once."""
-    codes = random_codes(network, samples, seed)
-    signals = GoldenModel(network).run(codes, SIGNALS).signals
-    return Subject(folder, codes, lambda start, stop: {key: values[start:stop] for key, values in signals.items()})
 
 
 def _said(report: CosimReport) -> str | None:
@@ -97,12 +78,12 @@ def netlist_outcomes(
     networks: dict[str, IntegerNetwork] = {}
     left: dict[str, list[NetlistMutant]] = {}
     for name in designs:
-        networks[name], foldings = design(name)
+        networks[name], foldings = lively_design(name)
         left[name] = mutate_netlist(networks[name], foldings, folder / name, count=count, seed=seed)
         tell(f"{name}: {len(left[name])} mutants of yosys")
     outcomes = []
     for samples, stall in trials:
-        subjects = {name: subject(networks[name], folder / name, samples, seed) for name in designs}
+        subjects = {name: lively_subject(networks[name], folder / name, samples, seed) for name in designs}
         _check_original(subjects, stall)
         for name, mutant, found in _found(subjects, left, stall):
             if found:
@@ -145,10 +126,10 @@ def planted_outcomes(folder: Path, planted: Sequence[Planted], seed: int) -> lis
     for first in range(0, len(planted), TOGETHER):
         some, subjects = planted[first : first + TOGETHER], []
         for number, mutant in enumerate(some, start=first):
-            network, foldings = design(mutant.design)
+            network, foldings = lively_design(mutant.design)
             network = replace(network, name=f"{mutant.design}_{number}")
             plant(mutant, network, foldings, folder / network.name)
-            subjects.append(subject(network, folder / network.name, SAMPLES, seed))
+            subjects.append(lively_subject(network, folder / network.name, SAMPLES, seed))
         for mutant, found in zip(some, _compare(subjects, TRIALS[0][1]), strict=True):
             place = f"hw/{mutant.module}.py: {mutant.old!r} -> {mutant.new!r}"
             outcomes.append(Outcome(mutant.design, mutant.component, mutant.kind, place, found))

@@ -3,8 +3,10 @@
 import re
 import shlex
 from bisect import bisect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hw.folding import Foldings
 from hw.manifest import Manifest
@@ -103,9 +105,10 @@ class _Components:
 
     def __init__(self, top: Network | SpatialNetwork, verilog: str) -> None:
         self._top = type(top).__name__
+        engines: Sequence[Any] = top.engines
         self._stages = {
             f"layer{i}.{name}": type(stage).__name__
-            for i, engine in enumerate(top.engines)
+            for i, engine in enumerate(engines)
             for name, stage in engine.stages.items()
         }
         found = re.finditer(r"^module \\?(\S+?) ?\(", verilog, re.MULTILINE)

@@ -13,7 +13,16 @@ from quant.maps import Window
 from quant.network import IntegerNetwork
 from sim.cosim import Subject, cosimulate, cosimulate_many
 from tests.random_networks import random_codes, random_map_network, random_network
-from tests.sim.random_designs import KINDS, SAMPLES, design_network, random_stall, random_subject
+from tests.sim.random_designs import (
+    KINDS,
+    LIVELY,
+    SAMPLES,
+    design_network,
+    lively_design,
+    lively_subject,
+    random_stall,
+    random_subject,
+)
 
 #: Seed of three layers, the second without inhibition, the third with global inhibition.
 VICTIM = 206
@@ -38,6 +47,16 @@ def test_random_networks(seeds: range, kind: str, tmp_path: Path) -> None:
         assert _compared(design_network(seed, kind)) <= report.compared.keys(), (
             f"seed {seed}: not everything was compared"
         )
+
+
+def test_lively_networks(tmp_path: Path) -> None:
+    subjects = []
+    for name in LIVELY:
+        network, foldings = lively_design(name)
+        write_rtl(network, tmp_path / name, foldings=foldings, name=name)
+        subjects.append(lively_subject(network, tmp_path / name, SAMPLES, 1))
+    for name, report in zip(LIVELY, cosimulate_many(subjects, stall_probability=0.3, optimise=False), strict=True):
+        assert report.passed, f"{name}: {report}"
 
 
 def _compared(network: IntegerNetwork) -> set[tuple[int, str]]:
