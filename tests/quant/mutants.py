@@ -51,7 +51,7 @@ def _mutmut(folder: Path, names: Sequence[str]) -> None:
 
 def _results(folder: Path) -> dict[str, str]:
     """What became of each mutant."""
-    found = {}
+    found: dict[str, str] = {}
     for name in FILES:
         codes = json.loads((folder / "mutants" / "quant" / f"{name}.py.meta").read_text())["exit_code_by_key"]
         found |= {mutant: STATUS.get(code, "timeout") for mutant, code in codes.items()}

@@ -139,8 +139,8 @@ PLANTED = (
     Planted("FloorStabiliser", "comparison", "floor", "dense28", "before.d < floor", "before.d == 0"),
     Planted("Stabiliser", "comparison", "stabiliser", "dense7", "Mux(b < a, b, a)", "Mux(b > a, b, a)"),
     Planted("Stabiliser", "clearing", "stabiliser", "dense7", "Mux(lasts[-1], -1, smallest)", "smallest"),
-    Planted("Stabiliser", "zero", "stabiliser", "dense7", "Mux(present, before.d, smallest)", "before.d"),
-    Planted("Stabiliser", "zero", "stabiliser", "dense7", "Cat(n.d, ~there)", "Cat(n.d, there & ~there)"),
+    Planted("Stabiliser", "zero", "stabiliser", "maps26", "Mux(present, before.d, smallest)", "before.d"),
+    Planted("Stabiliser", "zero", "stabiliser", "maps26", "Cat(n.d, ~there)", "Cat(n.d, there & ~there)"),
     Planted(
         "Stabiliser",
         "count",
@@ -215,7 +215,12 @@ PLANTED = (
         "column > self._walk.discarded if",
     ),
     Planted(
-        "WindowAccumulator", "clearing", "window_accumulator", "maps42", "with m.If(clear):", "with m.If(Const(0)):"
+        "WindowAccumulator",
+        "clearing",
+        "window_accumulator",
+        "maps42",
+        "with m.If(clear):",
+        "with m.If(clear & ~clear):",
     ),
     Planted("WindowAccumulator", "move", "window_accumulator", "maps42", "home[k + neurons] if", "home[k] if"),
     Planted("EventMerge", "marker", "routing", "maps0", "source.valid & ~ends_here", "source.valid"),
