@@ -1,6 +1,7 @@
 """Random networks whose numbers are chosen so that all bits of a design move: those on which mutants are tried."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -17,10 +18,12 @@ _MEMBRANE = Format(8, 4, signed=True)
 _SYNAPSE_BITS, _INHIBITION_BITS, _GAIN_I_BITS, _GAIN_E_BITS = 2, 2, 2, 4
 #: Samples on which shifts are chosen, and what share of currents may at most be saturated.
 _SAMPLES, _SATURATED = 40, 0.25
+#: Share of a neuron's currents that are below the threshold.
+_SILENT = 0.7
 
 
 def lively(network: IntegerNetwork, seed: int) -> IntegerNetwork:
-    """The network with other numbers, few bits of each, and currents of which some saturate and most do not.
+    """The network with other numbers: few bits of each, few currents that saturate, neurons that fire now and then.
 
     Shapes, wiring, kinds of layers and resets stay as they are.
     """
@@ -31,7 +34,7 @@ def lively(network: IntegerNetwork, seed: int) -> IntegerNetwork:
     codes = random_codes(network, _SAMPLES, seed)
     for i, layer in enumerate(network.layers):
         if layer.neurons is not None:
-            network = _shifted(network, i, codes)
+            network = _biased(_shifted(network, i, codes), i, codes)
     return network
 
 
@@ -72,13 +75,32 @@ def _numbers(rng: np.random.Generator, layer: Layer) -> Layer:
     )
 
 
+def _with(network: IntegerNetwork, i: int, **changes: Any) -> IntegerNetwork:
+    """The network with other numbers of the neurons of layer ``i``."""
+    layer = network.layers[i]
+    assert layer.neurons is not None
+    changed = replace(layer, neurons=replace(layer.neurons, **changes))
+    return replace(network, layers=(*network.layers[:i], changed, *network.layers[i + 1 :]))
+
+
+def _currents(network: IntegerNetwork, i: int, codes: np.ndarray) -> np.ndarray:
+    return GoldenModel(network).run(codes, ["current"]).signals[i, "current"]
+
+
 def _shifted(network: IntegerNetwork, i: int, codes: np.ndarray) -> IntegerNetwork:
     """The network with the smallest shift of layer ``i`` with which few of its currents saturate."""
     for shift in range(1, 24):  # without any there would be nothing to round
-        neurons = replace(network.layers[i].neurons, shift=shift)  # type: ignore[type-var]
-        layers = (*network.layers[:i], replace(network.layers[i], neurons=neurons), *network.layers[i + 1 :])
-        network = replace(network, layers=layers)
-        current = GoldenModel(network).run(codes, ["current"]).signals[i, "current"]
+        network = _with(network, i, shift=shift)
+        current = _currents(network, i, codes)
         if ((current == _MEMBRANE.min) | (current == _MEMBRANE.max)).mean() <= _SATURATED:
             break
     return network
+
+
+def _biased(network: IntegerNetwork, i: int, codes: np.ndarray) -> IntegerNetwork:
+    """The network with biases of layer ``i`` with which each of its neurons fires now and then."""
+    neurons = network.layers[i].neurons
+    assert neurons is not None
+    current = _currents(network, i, codes).reshape(-1, len(neurons.b_e))
+    b_e = neurons.b_e + neurons.theta - np.quantile(current, _SILENT, axis=0).astype(np.int32)
+    return _with(network, i, b_e=b_e.clip(_MEMBRANE.min, _MEMBRANE.max).astype(np.int32))

@@ -31,9 +31,9 @@ __all__ = ["DESIGNS", "Outcome", "netlist_outcomes", "planted_outcomes", "table"
 #: The lively designs whose netlists are mutated. Together they have every component.
 DESIGNS = ("dense7", "dense28", "dense55", "maps0", "maps26", "maps42", "spatial28", "spatial57")
 #: Mutants of each.
-MUTANTS = 56
+MUTANTS = 40
 #: What is tried on a mutant until it is killed: samples, and the chance of a pause.
-TRIALS = ((SAMPLES, 0.3), (10 * SAMPLES, 0.6), (10 * SAMPLES, 0.0))
+TRIALS = ((SAMPLES, 0.3), (3 * SAMPLES, 0.6), (3 * SAMPLES, 0.0))
 #: Planted designs in a bench.
 TOGETHER = 8
 #: Share of the mutants that are not equivalent which has to be killed.
