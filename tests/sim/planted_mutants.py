@@ -230,7 +230,7 @@ PLANTED = (
         "SpatialLIF",
         "saturation",
         "spatial_stages",
-        "spatial28",
+        "spatial55",
         f"saturate({_SPATIAL_RESET}, membrane, Mux)",
         _SPATIAL_RESET,
     ),
@@ -255,15 +255,15 @@ PLANTED = (
         "SpatialScaling",
         "saturation",
         "spatial_stages",
-        "spatial28",
+        "spatial55",
         "delay(saturate(current, neurons.membrane, Mux))",
         "delay(current)",
     ),
     Planted(
-        "SpatialStabiliser", "zero", "spatial_stages", "spatial57", "neuron.d == 0, self._d.max", "neuron.d == 0, 0"
+        "SpatialStabiliser", "zero", "spatial_stages", "spatial4", "neuron.d == 0, self._d.max", "neuron.d == 0, 0"
     ),
     Planted(
-        "SpatialStabiliser", "comparison", "spatial_stages", "spatial57", "pair[-1] < pair[0]", "pair[-1] > pair[0]"
+        "SpatialStabiliser", "comparison", "spatial_stages", "spatial4", "pair[-1] < pair[0]", "pair[-1] > pair[0]"
     ),
     Planted("SpatialStabiliser", "comparison", "spatial_stages", "spatial28", "d < self._floor if", "d == 0 if"),
     Planted(

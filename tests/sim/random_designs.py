@@ -31,7 +31,7 @@ KINDS = ("dense", "maps", "spatial")
 LIVELY = (
     *("dense7", "dense12", "dense28", "dense55", "dense176"),
     *("maps0", "maps26", "maps42"),
-    *("spatial28", "spatial57"),
+    *("spatial4", "spatial28", "spatial55", "spatial57"),
 )
 
 #: Designs in a bench: side by side they need a single build.
