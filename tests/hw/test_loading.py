@@ -72,6 +72,8 @@ def check_reloads(shape: IntegerNetwork, seed: int, stall: float, *, smaller: bo
     for _ in range(good):
         while rng.random() < 0.5:
             loads.append(_damaged(images[k := rng.randrange(len(images))], rng, k))
+        if rng.random() < 0.4:  # a reset, whatever there is
+            loads.append(Load([], 0, None, reset=True))
         loads.append(Load(images[k := rng.randrange(len(images))], k, Status.READY))
     dut = Network(shape, foldings, shape=shape)
     codes = random_codes(shape, 6, seed)

@@ -107,7 +107,7 @@ PLANTED = (
     Planted(
         "Serialiser", "lanes", "serialiser", "dense55", "zip(self.o.p, i_ee[0]", "zip(list(self.o.p)[::-1], i_ee[0]"
     ),
-    Planted("Serialiser", "handshake", "serialiser", "dense55", "~busy | (last & advance)", "~busy | last"),
+    Planted("Serialiser", "handshake", "serialiser", "dense28", "~busy | (last & advance)", "~busy | last"),
     Planted("PopulationUnit", "sign", "population", "dense7", "base, bal) - inhibition", "base, bal) + inhibition"),
     Planted("PopulationUnit", "clearing", "population", "dense7", "Mux(flags.first, 0, d) + shunting", "d + shunting"),
     Planted(
@@ -175,9 +175,9 @@ PLANTED = (
     Planted("EventEncoder", "order", "encoder", "dense7", "part & (part - 1) for", "part & (part >> 1) for"),
     Planted("Skid", "handshake", "skid", "dense7", "Mux(is_aside, aside, self.i.p.as_value())", "self.i.p.as_value()"),
     Planted(
-        "CreditQueue", "handshake", "credits", "dense7", "next_pending != self._depth", "next_pending <= self._depth"
+        "CreditQueue", "handshake", "credits", "spatial28", "next_pending != self._depth", "next_pending <= self._depth"
     ),
-    Planted("Replay", "count", "replay", "dense7", "turn == self._times - 1", "turn == self._times"),
+    Planted("Replay", "count", "replay", "dense42", "turn == self._times - 1", "turn == self._times"),
     Planted("Replay", "handshake", "replay", "maps42", "self.o.ready & ~from_memory", "self.o.ready"),
     Planted("Readout", "clearing", "readout", "dense7", "Mux(step == 0, 0, before)", "before"),
     Planted("Readout", "comparison", "readout", "dense7", "later = b[0] > a[0]", "later = b[0] >= a[0]"),
