@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint types unit format cosim-random cycles-random cosim-mnist board-faults axi-random fuzz \
-  determinism nir-check figures depth speed soft-errors clean
+  determinism mutants mutants-python coverage nir-check figures depth speed soft-errors clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,15 @@ fuzz: setup ## slow: every reader of outside data, MINUTES each (10), with damag
 
 determinism: setup ## slow: equal configurations give equal weights, networks, exports, Verilog, and bitstreams
 	$(BIN)/pytest tests/test_determinism.py --bitstreams
+
+mutants: setup ## slow: hundreds of wrong designs, of which the regression has to notice 95 %
+	$(BIN)/python -m tests.sim.mutants
+
+mutants-python: setup ## slow: wrong operators and numbers in the arithmetic, which its tests have to notice
+	$(BIN)/python -m tests.quant.mutants
+
+coverage: setup ## slow: what the regression made happen in the designs, bin by bin
+	$(BIN)/python -m tests.sim.coverage
 
 nir-check: setup ## slow: graphs of snnTorch and Norse, fetched from PyPI, spike alike here, down to the Verilog
 	$(PYTHON) -m venv .venv-nir

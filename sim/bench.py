@@ -53,7 +53,8 @@ class Status:
     """What came of a run; the words seen at tap ``k`` are in ``tap<k>``.
 
     ``started`` and ``finished`` are, for each design, the clock cycles of every sample's first input beat and result.
-    ``tap_words`` counts all words seen, also those beyond the expected ones; ``violations`` are, for each tap, how
+    ``tap_words`` counts all words seen, also those beyond the expected ones, ``tap_waited`` the beats that were not
+    taken in the cycle in which they were first offered; ``violations`` are, for each tap, how
     often an offered beat changed before it was taken, and in which cycle first.
     """
 
@@ -63,6 +64,7 @@ class Status:
     started: list[list[int]]
     finished: list[list[int]]
     tap_words: list[int]
+    tap_waited: list[int]
     violations: list[tuple[int, int]]
 
 
@@ -71,6 +73,7 @@ _RETURNS_COUNT = (
     "harness_results",
     "harness_samples_started",
     "harness_words_seen",
+    "harness_beats_waited",
     "harness_violations",
     "harness_first_violation",
 )
@@ -125,6 +128,7 @@ def _collect(harness: ctypes.CDLL, job: Job, cycles: int, seconds: float, deadlo
         started=[harness.harness_started(n)[: harness.harness_samples_started(n)] for n in designs],
         finished=[harness.harness_finished(n)[: harness.harness_results(n)] for n in designs],
         tap_words=seen,
+        tap_waited=[harness.harness_beats_waited(k) for k in taps],
         violations=[(harness.harness_violations(k), harness.harness_first_violation(k)) for k in taps],
     )
 

@@ -176,6 +176,7 @@ class _Outcome:
         self._comparisons: list[Comparison] = []
         self._intervals: list[np.ndarray] = []
         self._latencies: list[np.ndarray] = []
+        self._waited: Counter[str] = Counter()
         self._cycles = 0
 
     def add(self, recording: Recording) -> None:
@@ -185,6 +186,8 @@ class _Outcome:
         finished = recording.finished[: len(recording.started)]
         self._intervals.append(np.diff(finished))
         self._latencies.append(finished - recording.started[: len(finished)])
+        for tap, waited in zip(self._stimulus.taps, recording.waited, strict=True):
+            self._waited[tap.name] += waited
         self._cycles += recording.cycles
 
     def report(self, seconds: float, program: Build) -> CosimReport:
@@ -202,6 +205,7 @@ class _Outcome:
             mismatches=sum(comparison.mismatches for comparison in self._comparisons),
             first=next((comparison.first for comparison in self._comparisons if comparison.first), None),
             faults=tuple(faulty[0]) if faulty else (),
+            waited=dict(self._waited),
             interval=Spread.of(np.concatenate(self._intervals)),
             latency=Spread.of(np.concatenate(self._latencies)),
             cycles=self._cycles,

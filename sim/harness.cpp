@@ -44,6 +44,7 @@ struct Tap {
     std::vector<uint64_t> words;
     uint64_t expected = 0;  // words; more are counted, not kept
     uint64_t seen = 0;
+    uint64_t waited = 0;  // beats that were not taken at once
     uint64_t violations = 0;
     uint64_t first_violation = 0;  // cycle
 };
@@ -87,6 +88,8 @@ void harness_word(int number, unsigned long long word) {
     activity++;
 }
 
+void harness_waited(int number) { taps[number].waited++; }
+
 void harness_violation(int number, unsigned long long cycle) {
     Tap& tap = taps[number];
     if (tap.violations++ == 0) tap.first_violation = cycle;
@@ -119,6 +122,7 @@ const uint64_t* harness_finished(int design) { return designs[design].finished.d
 
 const uint64_t* harness_words(int tap) { return taps[tap].words.data(); }
 uint64_t harness_words_seen(int tap) { return taps[tap].seen; }
+uint64_t harness_beats_waited(int tap) { return taps[tap].waited; }
 uint64_t harness_violations(int tap) { return taps[tap].violations; }
 uint64_t harness_first_violation(int tap) { return taps[tap].first_violation; }
 }

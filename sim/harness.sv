@@ -54,7 +54,7 @@ module harness_sink #(
     end
 endmodule
 
-// Records every beat of a stream, and that an offered beat stays as it is until it is taken.
+// Records every beat of a stream, how many had to wait, and that an offered beat stays as it is until it is taken.
 module harness_tap #(
     parameter int TAP = 0,
     parameter int WIDTH = 1
@@ -67,6 +67,7 @@ module harness_tap #(
     input logic [WIDTH-1:0] payload
 );
   import "DPI-C" function void harness_word(input int tap, input longint unsigned word);
+  import "DPI-C" function void harness_waited(input int tap);
   import "DPI-C" function void harness_violation(input int tap, input longint unsigned cycle);
 
   localparam int WORDS = (WIDTH + 63) / 64;
@@ -79,6 +80,7 @@ module harness_tap #(
   always @(posedge clk) begin
     offered <= valid && !ready && !rst;
     if (valid && !ready) offer <= payload;
+    if (valid && !ready && !rst && !offered) harness_waited(TAP);
     if (offered && (!valid || payload != offer)) harness_violation(TAP, cycle);
     if (valid && ready && !rst) for (int i = 0; i < WORDS; i++) harness_word(TAP, padded[64*i+:64]);
   end

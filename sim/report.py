@@ -66,6 +66,8 @@ class CosimReport:
         The first of these: of the earliest sample, there of the earliest stage, there of the earliest step.
     faults : tuple of str
         What else was wrong: beats missing or too many, a deadlock, a stream that broke the protocol.
+    waited : dict
+        Beats of each stream that were not taken in the cycle in which they were first offered.
     interval : Spread, optional
         Cycles between one result and the next.
     latency : Spread, optional
@@ -85,6 +87,7 @@ class CosimReport:
     mismatches: int
     first: Difference | None
     faults: tuple[str, ...]
+    waited: dict[str, int]
     interval: Spread | None
     latency: Spread | None
     cycles: int

@@ -54,6 +54,8 @@ class Recording:
         Recorded at each tap, up to the number expected there.
     missing, surplus : list of int
         Beats too few and too many at each tap.
+    waited : list of int
+        Beats at each tap that were not taken at once.
     violations : list of (int, int)
         How often a tap saw an offered beat change before it was taken, and in which cycle first.
     deadlock : int
@@ -69,6 +71,7 @@ class Recording:
     words: list[np.ndarray]
     missing: list[int]
     surplus: list[int]
+    waited: list[int]
     violations: list[tuple[int, int]]
     deadlock: int
     started: np.ndarray
@@ -130,6 +133,7 @@ class _Shard:
                 words=[np.fromfile(self.folder / f"tap{k}", np.uint64) for k in range(own.start, own.stop)],
                 missing=[max(0, -beats) for beats in surplus],
                 surplus=[max(0, beats) for beats in surplus],
+                waited=status.tap_waited[own],
                 violations=[(count, cycle) for count, cycle in status.violations[own]],
                 deadlock=job.idle_limit if status.deadlock and len(finished) < len(samples) else 0,
                 started=np.array(status.started[number], np.int64),

@@ -1,7 +1,8 @@
 """Drives a design with loadable weights: samples without end, and images at the configuration port, in between."""
 
 import random
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,15 @@ from amaranth.sim import Simulator
 from hw.loader import LOAD_LAYOUT, Status
 from tests.hw.exchange import PATIENCE, plain
 
-__all__ = ["Load", "Loaded", "drive", "words_of"]
+__all__ = ["LOAD_BINS", "Load", "Loaded", "drive", "words_of"]
+
+_MOMENTS = ("at rest", "a sample under way", "no network", "while loading")
+#: What can happen around loads: when one begins, how it ends, when a reset comes.
+LOAD_BINS: Mapping[str, tuple[str, ...]] = {
+    "a load is offered": _MOMENTS,
+    "a load ends": ("accepted", "refused", "broken off"),
+    "reset": _MOMENTS,
+}
 
 
 def words_of(image: bytes) -> list[int]:
@@ -35,11 +44,12 @@ class Load:
 
 @dataclass
 class Loaded:
-    """What happened: the network that each sample met when it began, its result, and the cycles that passed."""
+    """What happened: the network that each sample met when it began, its result, the cycles that passed, the bins."""
 
     met: list[int] = field(default_factory=list)
     results: list[Any] = field(default_factory=list)
     cycles: int = 0
+    bins: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 def drive(dut: Any, samples: Sequence[Sequence[Any]], loads: Sequence[Load], *, seed: int, stall: float) -> Loaded:
@@ -64,6 +74,7 @@ def drive(dut: Any, samples: Sequence[Sequence[Any]], loads: Sequence[Load], *, 
         i_valid = c_valid = first_beat = False
         idle = pending = 0
         expected: Status | None = None  # after a reset
+        status = Status.READY
         while plan or words or load or extra < 3 or len(result.results) < len(result.met):
             if not queue and (plan or words or load or extra < 3):
                 queue, first_beat = list(beats[len(result.met) % len(beats)]), True
@@ -72,7 +83,7 @@ def drive(dut: Any, samples: Sequence[Sequence[Any]], loads: Sequence[Load], *, 
                 words = [(w, k == 0) for k, w in enumerate(load.words)]
             wait = max(0, wait - 1)
             i_valid = i_valid or (bool(queue) and rng.random() >= stall)
-            c_valid = c_valid or (bool(words) and rng.random() >= stall)
+            offered, c_valid = c_valid, c_valid or (bool(words) and rng.random() >= stall)
             ready = rng.random() >= stall
             reset = load is not None and load.reset and not words
             ctx.set(domain.rst, reset)
@@ -82,6 +93,10 @@ def drive(dut: Any, samples: Sequence[Sequence[Any]], loads: Sequence[Load], *, 
             word, mark = words[0] if c_valid else (rng.getrandbits(32), rng.getrandbits(1))
             ctx.set(dut.c.p, LOAD_LAYOUT.const({"word": word, "first": mark}))
             ctx.set(dut.o.ready, ready and not reset)
+            if reset or (c_valid and not offered and words[0][1]):
+                under_way = len(result.met) > len(result.results) or not first_beat
+                moment = _MOMENTS[under_way if whole is not None else 2 + (status == Status.LOADING)]
+                result.bins["reset" if reset else "a load is offered", moment] += 1
             *_, i_ready, c_ready, o_valid, o_p, status = await ctx.tick().sample(
                 dut.i.ready, dut.c.ready, dut.o.valid, dut.o.p, dut.status
             )
@@ -109,9 +124,11 @@ def drive(dut: Any, samples: Sequence[Sequence[Any]], loads: Sequence[Load], *, 
             if load is not None and not words and load.outcome is not None and status != Status.LOADING:
                 assert status == load.outcome, f"{where}: {load.outcome} was expected"
                 whole = load.network if status == Status.READY else None
+                result.bins["a load ends", "refused" if whole is None else "accepted"] += 1
                 load, wait = None, rng.choice([0, 60, 120])
             elif load is not None and not words and load.outcome is None:
                 assert status == Status.LOADING, where
+                result.bins["a load ends", "broken off"] += 1
                 load, wait = None, rng.choice([0, 30])
             if c_valid and c_ready:
                 idle = 0

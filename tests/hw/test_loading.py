@@ -18,7 +18,7 @@ from hw.network import Network
 from quant.golden import GoldenModel
 from quant.network import IntegerNetwork
 from quant.shape import fitted
-from tests.hw.loads import Load, drive, words_of
+from tests.hw.loads import Load, Loaded, drive, words_of
 from tests.hw.test_network import input_beats, random_foldings
 from tests.random_networks import other_numbers, random_codes, random_map_network, random_network
 
@@ -61,7 +61,8 @@ def _images(shape: IntegerNetwork, foldings: list[Any], networks: list[IntegerNe
     return [words_of(image_of_words(mark, load_words(own))) for own in engines]
 
 
-def _check_reloads(shape: IntegerNetwork, seed: int, stall: float, *, smaller: bool, good: int) -> None:
+def check_reloads(shape: IntegerNetwork, seed: int, stall: float, *, smaller: bool, good: int) -> Loaded:
+    """Loads images, right and wrong ones, and compares each result with the network that its sample met."""
     rng = random.Random(seed)
     foldings = random_foldings(shape, seed)
     others = [fitted(other_numbers(shape, seed + k, smaller=smaller), shape) for k in range(1, 4)]
@@ -71,6 +72,8 @@ def _check_reloads(shape: IntegerNetwork, seed: int, stall: float, *, smaller: b
     for _ in range(good):
         while rng.random() < 0.5:
             loads.append(_damaged(images[k := rng.randrange(len(images))], rng, k))
+        if rng.random() < 0.4:  # a reset, whatever there is
+            loads.append(Load([], 0, None, reset=True))
         loads.append(Load(images[k := rng.randrange(len(images))], k, Status.READY))
     dut = Network(shape, foldings, shape=shape)
     codes = random_codes(shape, 6, seed)
@@ -82,12 +85,13 @@ def _check_reloads(shape: IntegerNetwork, seed: int, stall: float, *, smaller: b
         trace, sample = golden[network], number % len(codes)
         assert output["logits"] == trace.logits[sample].tolist(), f"seed {seed}, result {number}, network {network}"
         assert output["class"] == trace.classes[sample], f"seed {seed}, result {number}, network {network}"
+    return result
 
 
 @settings(max_examples=2, deadline=None)
 @given(seed=st.integers(0, 100_000), stall=st.sampled_from([0.0, 0.4]), smaller=st.booleans())
 def test_every_result_is_of_one_whole_network(seed: int, stall: float, smaller: bool) -> None:
-    _check_reloads(random_network(seed, largest=6), seed, stall, smaller=smaller, good=2)
+    check_reloads(random_network(seed, largest=6), seed, stall, smaller=smaller, good=2)
 
 
 def _of_kind(kind: str) -> IntegerNetwork:
@@ -106,12 +110,12 @@ def _of_kind(kind: str) -> IntegerNetwork:
 
 @pytest.mark.parametrize("kind", ["population", "global", "floor", "signed"])
 def test_every_kind_of_layer(kind: str) -> None:
-    _check_reloads(_of_kind(kind), 5, 0.3, smaller=True, good=3)
+    check_reloads(_of_kind(kind), 5, 0.3, smaller=True, good=3)
 
 
 def test_maps_are_loadable_too() -> None:
-    _check_reloads(random_map_network(5), 5, 0.3, smaller=True, good=2)
+    check_reloads(random_map_network(5), 5, 0.3, smaller=True, good=2)
 
 
 def test_twenty_reloads() -> None:
-    _check_reloads(random_network(3, largest=6), 3, 0.2, smaller=True, good=RELOADS)
+    check_reloads(random_network(3, largest=6), 3, 0.2, smaller=True, good=RELOADS)

@@ -43,7 +43,7 @@ def widened(network: IntegerNetwork) -> IntegerNetwork | None:
         return None
     gains = {"g_e": (first.neurons.g_e.astype(np.uint16) << 8) | 0xFF, "gain_e_bits": 16, "shift": 40}
     neurons = replace(first.neurons, **gains, reciprocal=replace(first.neurons.reciprocal, bits=16))  # type: ignore[arg-type]
-    wide = replace(network, layers=(replace(first, a=first.a << 12, neurons=neurons), *network.layers[1:]))
+    wide = replace(network, layers=(replace(first, a=first.a << 12 | 0xFFF, neurons=neurons), *network.layers[1:]))
     try:
         widths = network_widths(wide)[0]
     except ChandelierError:

@@ -1,11 +1,38 @@
 """Random networks with random foldings, in batches that are built as one simulator."""
 
-from hw.folding import Folding, row_synapses
-from quant.network import IntegerNetwork
-from tests.hw.test_network import random_foldings
-from tests.random_networks import random_map_network, random_network
+from dataclasses import replace
+from pathlib import Path
 
-__all__ = ["SAMPLES", "batches", "design_foldings", "design_network"]
+from hw.folding import Folding, Foldings, row_synapses
+from hw.rtl import write_rtl
+from quant.golden import SIGNALS, GoldenModel
+from quant.network import IntegerNetwork
+from sim.cosim import Subject
+from tests.hw.test_network import random_foldings
+from tests.lively_networks import lively
+from tests.random_networks import random_codes, random_map_network, random_network
+
+__all__ = [
+    "KINDS",
+    "LIVELY",
+    "SAMPLES",
+    "batches",
+    "design_foldings",
+    "design_network",
+    "lively_design",
+    "lively_subject",
+    "random_stall",
+    "random_subject",
+]
+
+KINDS = ("dense", "maps", "spatial")
+#: Kinds and seeds of small networks whose bits all move. Together they have every component, and what the random ones
+#: leave out (``make coverage``).
+LIVELY = (
+    *("dense7", "dense12", "dense28", "dense55", "dense176"),
+    *("maps0", "maps26", "maps42"),
+    *("spatial4", "spatial28", "spatial55", "spatial57"),
+)
 
 #: Designs in a bench: side by side they need a single build.
 TOGETHER = 8
@@ -35,3 +62,32 @@ def design_foldings(network: IntegerNetwork, seed: int) -> list[Folding]:
     if seed % 4 == 1:
         return [Folding(row_synapses(layer), max(1, layer.n_i), layer.n_e) for layer in network.layers]
     return random_foldings(network, seed)
+
+
+def random_subject(seed: int, kind: str, folder: Path) -> Subject:
+    """The design of a seed, written below ``folder``, and its samples."""
+    network = design_network(seed, kind)
+    foldings: Foldings = "spatial" if kind == "spatial" else design_foldings(network, seed)
+    write_rtl(network, folder / str(seed), foldings=foldings, name=network.name)
+    codes, model = random_codes(network, SAMPLES, seed), GoldenModel(network)
+    return Subject(folder / str(seed), codes, lambda start, stop: model.run(codes[start:stop], SIGNALS).signals)
+
+
+def random_stall(seeds: range) -> float:
+    """The chance of a pause for a batch."""
+    return (0.3, 0.0, 0.6)[seeds.start // len(seeds) % 3]
+
+
+def lively_design(name: str) -> tuple[IntegerNetwork, Foldings]:
+    """A network like one of :data:`LIVELY`, of that name, and its foldings."""
+    kind, seed = name.rstrip("0123456789"), int(name.lstrip("".join(KINDS)))
+    network = random_map_network(seed) if kind == "maps" else random_network(seed, largest=6)
+    network = replace(lively(network, seed), name=name)
+    return network, "spatial" if kind == "spatial" else design_foldings(network, seed)
+
+
+def lively_subject(network: IntegerNetwork, folder: Path, samples: int, seed: int) -> Subject:
+    """The design in ``folder`` with random samples, of which the golden model is asked once."""
+    codes = random_codes(network, samples, seed)
+    signals = GoldenModel(network).run(codes, SIGNALS).signals
+    return Subject(folder, codes, lambda start, stop: {key: values[start:stop] for key, values in signals.items()})

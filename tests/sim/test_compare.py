@@ -34,6 +34,7 @@ def _recording(values: dict[tuple[int, str], np.ndarray], start: int = 0) -> Rec
         words=[value.astype(np.int64).ravel().view(np.uint64) for value in values.values()],
         missing=none,
         surplus=none,
+        waited=none,
         violations=[(0, 0)] * len(TAPS),
         deadlock=0,
         started=np.arange(SAMPLES),

@@ -13,7 +13,16 @@ from quant.maps import Window
 from quant.network import IntegerNetwork
 from sim.cosim import Subject, cosimulate, cosimulate_many
 from tests.random_networks import random_codes, random_map_network, random_network
-from tests.sim.random_designs import SAMPLES, design_foldings, design_network
+from tests.sim.random_designs import (
+    KINDS,
+    LIVELY,
+    SAMPLES,
+    design_network,
+    lively_design,
+    lively_subject,
+    random_stall,
+    random_subject,
+)
 
 #: Seed of three layers, the second without inhibition, the third with global inhibition.
 VICTIM = 206
@@ -28,21 +37,26 @@ def _subject(network: IntegerNetwork, codes: np.ndarray, foldings: Foldings, fol
     return Subject(folder, codes, lambda start, stop: model.run(codes[start:stop], SIGNALS).signals)
 
 
-@pytest.mark.parametrize("kind", ["dense", "maps", "spatial"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_random_networks(seeds: range, kind: str, tmp_path: Path) -> None:
-    subjects = []
-    for seed in seeds:
-        network = design_network(seed, kind)
-        codes = random_codes(network, SAMPLES, seed)
-        foldings: Foldings = "spatial" if kind == "spatial" else design_foldings(network, seed)
-        subjects.append(_subject(network, codes, foldings, tmp_path / str(seed)))
-    stall = (0.3, 0.0, 0.6)[seeds.start // len(seeds) % 3]
+    subjects = [random_subject(seed, kind, tmp_path) for seed in seeds]
+    stall = random_stall(seeds)
     reports = cosimulate_many(subjects, stall_probability=stall, seed=seeds.start, optimise=False)
     for seed, report in zip(seeds, reports, strict=True):
         assert report.passed, f"seed {seed}: {report}"
         assert _compared(design_network(seed, kind)) <= report.compared.keys(), (
             f"seed {seed}: not everything was compared"
         )
+
+
+def test_lively_networks(tmp_path: Path) -> None:
+    subjects = []
+    for name in LIVELY:
+        network, foldings = lively_design(name)
+        write_rtl(network, tmp_path / name, foldings=foldings, name=name)
+        subjects.append(lively_subject(network, tmp_path / name, SAMPLES, 1))
+    for name, report in zip(LIVELY, cosimulate_many(subjects, stall_probability=0.3, optimise=False), strict=True):
+        assert report.passed, f"{name}: {report}"
 
 
 def _compared(network: IntegerNetwork) -> set[tuple[int, str]]:

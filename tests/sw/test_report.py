@@ -148,7 +148,7 @@ def test_a_co_simulation_is_shown_with_its_first_difference(tmp_path: Path) -> N
     path, data = tmp_path / "n.safetensors", _data(tmp_path / "d.npz", network)
     save_network(network, path)
     first = Difference(sample=5, step=1, layer=0, neuron=1, signal="v", expected=3, got=4)
-    report = CosimReport("top", 12, {(0, "v"): 480}, 1, first, (), None, None, 1000, 2.0, 0.0, True)
+    report = CosimReport("top", 12, {(0, "v"): 480}, 1, first, (), {}, None, None, 1000, 2.0, 0.0, True)
     record = CosimRecord.of(network, data, report, [], foldings=default_foldings(network), stalls=0.25, seed=7)
     record.write_json(record_path(path))
     assert CosimRecord.read(record_path(path)) == record and not record.passed

@@ -1,0 +1,123 @@
+"""Mutation testing of the arithmetic: a wrong operator or number at a time, which ``tests/quant`` has to notice.
+
+``python -m tests.quant.mutants`` (``make mutants-python``). mutmut makes the mutants, and runs of the tests those that
+reach one, in a copy of the sources.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from quant.files import replacing
+
+ROOT = Path(__file__).parents[2]
+FILES = ("arithmetic", "reciprocal", "exact", "formats", "golden", "quantisers", "widths")
+#: Share of the mutants that has to be killed.
+REQUIRED = 0.95
+REPORT = Path("build/verify/mutants-python.json")
+#: What mutmut writes down of a mutant: the exit code of pytest, or why there is none.
+STATUS = {0: "survived", 1: "killed", 3: "killed", 5: "no tests", 33: "no tests", 36: "timeout", None: "not tried"}
+
+_SETTINGS = f"""
+[tool.pytest.ini_options]
+addopts = "--import-mode=importlib -p no:cacheprovider -p no:xdist -W ignore"
+pythonpath = ["."]
+
+[tool.mutmut]
+source_paths = ["quant"]
+only_mutate = {[f"quant/{name}.py" for name in FILES]}
+pytest_add_cli_args_test_selection = ["tests/quant"]
+use_git_change_detection = false
+"""
+
+
+def _mutmut(folder: Path, names: Sequence[str]) -> None:
+    """Tries these mutants (mutmut's patterns) of the sources in ``folder``."""
+    environment = {**os.environ, "PYTHONPATH": "", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "mutmut", "run", "--max-children", "1", *names]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"mutmut failed: {(done.stdout + done.stderr)[-3000:]}")
+
+
+def _results(folder: Path) -> dict[str, str]:
+    """What became of each mutant."""
+    found: dict[str, str] = {}
+    for name in FILES:
+        codes = json.loads((folder / "mutants" / "quant" / f"{name}.py.meta").read_text())["exit_code_by_key"]
+        found |= {mutant: STATUS.get(code, "timeout") for mutant, code in codes.items()}
+    return found
+
+
+def _prepared(folder: Path) -> None:
+    """Copies what is mutated, and what tests it, and lets mutmut make the mutants and see which tests reach them."""
+    for name in ("quant", "hw", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "pyproject.toml").write_text(_SETTINGS)
+    _mutmut(folder, ["quant.formats.*__mutmut_1"])
+
+
+def _difference(folder: Path, mutant: str) -> str:
+    """The lines that a mutant changes."""
+    command = [sys.executable, "-m", "mutmut", "show", mutant]
+    shown = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
+    return "\n".join(line for line in shown.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---"))
+
+
+def _table(results: Mapping[str, str]) -> str:
+    rows: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for mutant, status in results.items():
+        for row in (f"quant/{mutant.split('.')[1]}.py", "~all"):
+            rows[row][status] += 1
+    lines = ["| file | mutants | killed | timeout | survived | no tests |", "| --- | --- | --- | --- | --- | --- |"]
+    for name, counts in sorted(rows.items()):
+        figures = [counts.total(), *(counts[status] for status in ("killed", "timeout", "survived", "no tests"))]
+        lines.append(f"| {name.removeprefix('~')} | {' | '.join(map(str, figures))} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Tries a sample of the mutants, prints a table and what survived; 1 if too few were killed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mutants", type=int, default=200, help="how many are tried, chosen at random; 0 for all")
+    parser.add_argument("--seed", type=int, default=1, help="of that choice")
+    arguments = parser.parse_args()
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="chandelier-mutants-") as scratch:
+        folder = Path(scratch)
+        _prepared(folder)
+        names = sorted(_results(folder))
+        chosen = random.Random(arguments.seed).sample(names, min(arguments.mutants or len(names), len(names)))
+        print(f"{len(chosen)} of {len(names)} mutants, seed {arguments.seed}", file=sys.stderr, flush=True)
+        _mutmut(folder, chosen)
+        results = {name: status for name, status in _results(folder).items() if name in chosen}
+        survived = {name: _difference(folder, name) for name in chosen if results[name] in ("survived", "no tests")}
+    print(_table(results))
+    for name, lines in survived.items():
+        print(f"\nsurvived: {name}\n{lines}")
+    share = 1 - len(survived) / len(results)
+    report = {
+        "seed": arguments.seed,
+        "there_are": len(names),
+        "seconds": round(time.monotonic() - start),
+        "killed": share,
+        "mutants": results,
+        "survived": survived,
+    }
+    with replacing(REPORT) as path:
+        path.write_text(json.dumps(report, indent=1))
+    print(f"\n{len(results) - len(survived)} of {len(results)} killed: {100 * share:.1f} %; {REPORT}")
+    return int(share < REQUIRED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
