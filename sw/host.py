@@ -3,7 +3,7 @@
 import random
 import time
 from collections import deque
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,20 +12,27 @@ import numpy as np
 import serial
 from serial.tools.list_ports import comports
 
+from hw.load_image import load_image
+from hw.loader import Status
+from hw.manifest import Manifest
 from hw.protocol import (
     ANSWER,
     BAUD,
-    DESIGN_BYTES,
+    NETWORK_BYTES,
     OVERHEAD,
+    PIECE_WORDS,
     VERSION,
     Counters,
     Frame,
     FrameDecoder,
     Greeting,
+    Loaded,
     Message,
+    Piece,
     Refusal,
     Result,
     pack_codes,
+    without_zeros,
 )
 from hw.rtl import network_sha256
 from quant.errors import ChandelierError
@@ -39,6 +46,8 @@ _READING = 0.05
 _WRITTEN = 256
 #: How often a request is sent before its answer is given up, and how often in a row there may be no answer to any.
 _SENDINGS, _SILENCES = 20, 6
+#: How often an image is begun that the board refuses.
+_BEGINNINGS = 3
 #: Bits of a byte on the line.
 _BITS = 10
 
@@ -100,7 +109,7 @@ class Board:
         self._sequence, self._window = random.randrange(256), self.greeting.window
 
     def _greet(self) -> Greeting:
-        (payload,) = self._exchange(Message.PING, [b""])
+        payload = self._exchange(Message.PING)
         if payload[:1] != bytes([VERSION]):
             raise ChandelierError(
                 f"the board on {self._name} speaks version {payload[0] if payload else '?'} of the protocol, and this "
@@ -110,19 +119,94 @@ class Board:
             return Greeting.unpack(payload)
 
     def check(self, network: IntegerNetwork) -> None:
-        """Refuses a board that holds another network.
+        """Refuses a board that holds another network, or none.
 
         Raises
         ------
         ChandelierError
             If it does.
         """
-        design, expected = self.greeting.design.hex(), network_sha256(network)[: 2 * DESIGN_BYTES]
-        if design != expected:
+        board, expected = self.greeting, _mark(network)
+        if board.status != Status.READY:
             raise ChandelierError(
-                f"the board on {self._name} holds another network ({design}, {self.greeting.features} features, "
-                f"{self.greeting.classes} classes) than {network.name} ({expected}): load the bitstream of that one"
+                f"the board on {self._name} holds no network, as a load broke off or was refused: load one with --load"
             )
+        if board.network != expected:
+            remedy = "load it with --load" if board.image_words else "load the bitstream of that one"
+            raise ChandelierError(
+                f"the board on {self._name} holds another network ({board.network.hex()}, {board.features} features, "
+                f"{board.classes} classes) than {network.name} ({expected.hex()}): {remedy}"
+            )
+
+    def holds(self, network: IntegerNetwork) -> bool:
+        """Whether it is this network that the board computes."""
+        return self.greeting.status == Status.READY and self.greeting.network == _mark(network)
+
+    def describe(self) -> Manifest:
+        """The manifest of the board's design, as far as images are made by it.
+
+        Raises
+        ------
+        ChandelierError
+            If the weights of the board's design are fixed, too.
+        """
+        if not self.greeting.image_words:
+            raise ChandelierError(
+                f"the weights of the board on {self._name} are fixed: make its bitstream with --weights loadable"
+            )
+        with self._well_formed():
+            return Manifest.of_description(self._exchange(Message.DESCRIBE))
+
+    def load(self, network: IntegerNetwork, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+        """Makes the board compute ``network``. The one before is lost with the first piece that the board takes.
+
+        If this breaks off, the board takes no samples until a network has been loaded as a whole; the same one goes on
+        where it stopped.
+
+        Parameters
+        ----------
+        progress : function of the words that the board has taken, and of those of the image
+
+        Raises
+        ------
+        ChandelierError
+            If its weights are fixed, or the network does not fit, too; then nothing has been loaded.
+        """
+        image = load_image(network, self.describe())
+        words, beginnings = len(image) // 4, 0
+        if words != self.greeting.image_words:
+            raise ChandelierError(
+                f"the board on {self._name} takes images of {self.greeting.image_words} words, and describes a design "
+                f"with {words}: make its bitstream again"
+            )
+        wanted = 0
+        while wanted < words:
+            beginnings += wanted == 0
+            if beginnings > _BEGINNINGS:
+                raise ChandelierError(
+                    f"the board on {self._name} took the image of {network.name} {_BEGINNINGS} times, and refused it: "
+                    "make its bitstream again"
+                )
+            for loaded in self._send_pieces(_mark(network), image, wanted):
+                wanted = loaded.wanted
+                progress(wanted, words)
+        self.greeting = self._greet()
+
+    def _send_pieces(self, mark: bytes, image: bytes, start: int) -> Iterator[Loaded]:
+        """What the board says to the pieces from a place on; they end where it does not want the next one."""
+        places, elsewhere = range(start, len(image) // 4, PIECE_WORDS), False
+
+        def pieces() -> Iterator[tuple[Message, bytes]]:
+            for place in places:
+                if elsewhere:
+                    return
+                yield Message.LOAD, Piece(mark, place, image[4 * place :][: 4 * PIECE_WORDS]).pack()
+
+        for index, payload in self._exchange_all(pieces()):
+            with self._well_formed():
+                loaded = Loaded.unpack(payload)
+            elsewhere = elsewhere or loaded.wanted != min(places[index] + PIECE_WORDS, len(image) // 4)
+            yield loaded
 
     def infer(self, codes: np.ndarray) -> Iterator[tuple[int, Result]]:
         """Number and result of each sample, in the order in which they come: as many are under way as have room.
@@ -130,6 +214,7 @@ class Board:
         Parameters
         ----------
         codes : (samples, features) or (samples, steps, features) uint8
+            Of a network that was loaded, these may be fewer features than the board has.
 
         Raises
         ------
@@ -138,6 +223,9 @@ class Board:
         """
         board = self.greeting
         vectors = codes.reshape(len(codes), -1, codes.shape[-1]).shape[1:]
+        missing = board.features - codes.shape[-1]
+        if missing > 0 and board.image_words:  # they have no synapses
+            codes, vectors = np.pad(codes, [*[(0, 0)] * (codes.ndim - 1), (0, missing)]), (vectors[0], board.features)
         if codes.dtype != np.uint8 or vectors != (board.vectors, board.features):
             raise ChandelierError(
                 f"the board on {self._name} takes uint8 codes of {board.vectors} x {board.features} a sample, not "
@@ -145,8 +233,8 @@ class Board:
             )
         if codes.size and int(codes.max()) >> board.bits:
             raise ChandelierError(f"the board on {self._name} takes codes of {board.bits} bits, not {codes.max()}")
-        payloads = (payload.tobytes() for payload in pack_codes(codes, board.bits))
-        for index, payload in self._exchange_all(Message.SAMPLE, payloads):
+        requests = (_sample_request(payload.tobytes()) for payload in pack_codes(codes, board.bits))
+        for index, payload in self._exchange_all(requests):
             with self._well_formed():
                 result = Result.unpack(payload, board.logit_bytes)
                 if len(result.logits) != board.classes:
@@ -156,19 +244,23 @@ class Board:
     def counters(self) -> Counters:
         """What has been counted since the last reset."""
         with self._well_formed():
-            return Counters.unpack(*self._exchange(Message.COUNTERS, [b""]))
+            return Counters.unpack(self._exchange(Message.COUNTERS))
 
     def reset(self) -> None:
         """Sets the counters to zero, and the fault LED off."""
-        self._exchange(Message.RESET, [b""])
+        self._exchange(Message.RESET)
 
-    def _exchange(self, kind: Message, payloads: Iterable[bytes]) -> list[bytes]:
-        return [payload for _, payload in sorted(self._exchange_all(kind, payloads))]
+    def _exchange(self, kind: Message) -> bytes:
+        """The answer to a request without a payload."""
+        ((_, payload),) = self._exchange_all([(kind, b"")])
+        return payload
 
-    def _exchange_all(self, kind: Message, payloads: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-        """Number and payload of each answer."""
+    def _exchange_all(self, requests: Iterable[tuple[Message, bytes]]) -> Iterator[tuple[int, bytes]]:
+        """Number and payload of each answer to requests of a type and a payload."""
         waiting: dict[int, _Request] = {}  # by sequence number, in the order in which they were sent last
-        fresh = (_Request(index, Frame(kind, self._next(waiting), payload)) for index, payload in enumerate(payloads))
+        fresh = (
+            _Request(index, Frame(kind, self._next(waiting), payload)) for index, (kind, payload) in enumerate(requests)
+        )
         again: deque[_Request] = deque()
         silences, heard = 0, time.monotonic()
         while True:
@@ -225,6 +317,8 @@ class Board:
             return None
         if frame.kind == Message.REFUSED:
             why = frame.payload[0] if frame.payload else 0
+            if why == Refusal.NO_NETWORK:
+                raise ChandelierError(f"the board on {self._name} holds no network any more: load one with --load")
             said = Refusal(why).name.lower().replace("_", " ") if why in set(Refusal) else f"code {why}"
             raise ChandelierError(f"the board on {self._name} refuses a request ({said}): make its bitstream again")
         return request
@@ -253,6 +347,17 @@ class Board:
             raise ChandelierError(
                 f"the board on {self._name} sends what no board does ({error}): make its bitstream again"
             ) from None
+
+
+def _mark(network: IntegerNetwork) -> bytes:
+    """By which a board knows the network."""
+    return bytes.fromhex(network_sha256(network))[:NETWORK_BYTES]
+
+
+def _sample_request(payload: bytes) -> tuple[Message, bytes]:
+    """The shorter way to send a sample."""
+    sparse = without_zeros(payload)
+    return (Message.SPARSE, sparse) if len(sparse) < len(payload) else (Message.SAMPLE, payload)
 
 
 def _sent_before(answered: _Request, waiting: dict[int, _Request]) -> Iterator[_Request]:

@@ -13,6 +13,7 @@ from amaranth.sim import Simulator
 
 from hw.manifest import Manifest
 from hw.network import Network
+from hw.players import SamplePlayer
 from hw.protocol import (
     ANSWER,
     Counters,
@@ -24,7 +25,7 @@ from hw.protocol import (
     Result,
     pack_codes,
 )
-from hw.serial_shell import WINDOW, SamplePlayer, SerialShell
+from hw.serial_shell import WINDOW, SerialShell
 from hw.uart import line as uart_line
 from quant.errors import ChandelierError
 from quant.network import IntegerNetwork
@@ -112,7 +113,7 @@ def test_player_sends_the_events_of_a_sample(seed: int) -> None:
     port = Network(network).manifest(generator="t", name="t", network_sha256=SHA256, files={}).input
     (codes,) = random_codes(network, 1, seed)
     (payload,) = pack_codes(codes[None], port.bits)
-    rng, player, beats = random.Random(seed), SamplePlayer(port), list[Any]()
+    rng, player, beats = random.Random(seed), SamplePlayer(port, capacity=len(payload)), list[Any]()
     expected: list[Any] = [
         event
         for row in codes.reshape(-1, port.features)

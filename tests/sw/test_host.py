@@ -11,6 +11,7 @@ import pytest
 import serial
 
 from hw.folding import default_foldings
+from hw.loader import Status
 from hw.protocol import ANSWER, Frame, FrameDecoder, Greeting, Message
 from hw.rtl import network_sha256
 from quant.errors import ChandelierError
@@ -21,14 +22,16 @@ from tests.random_networks import random_codes, random_network
 from tests.sim.test_board import NETWORK
 
 GREETING = Greeting(
-    version=1,
+    version=2,
     window=4,
-    design=bytes.fromhex(network_sha256(NETWORK))[:8],
+    network=bytes.fromhex(network_sha256(NETWORK))[:8],
     features=NETWORK.input.features,
     bits=NETWORK.input.bits,
     vectors=1 if NETWORK.input.kind == "static" else NETWORK.steps,
     classes=NETWORK.classes,
     logit_bytes=2,
+    image_words=0,
+    status=Status.READY,
 )
 
 
@@ -59,7 +62,8 @@ class Pretender:
 
 def good_board(frame: Frame) -> bytes:
     """Answers as a board would whose logits are all 0, without looking at samples."""
-    payload = {Message.PING: GREETING.pack(), Message.SAMPLE: bytes(6 + 2 * NETWORK.classes)}
+    result = bytes(6 + 2 * NETWORK.classes)
+    payload = {Message.PING: GREETING.pack(), Message.SAMPLE: result, Message.SPARSE: result}
     return Frame(ANSWER | frame.kind, frame.sequence, payload.get(Message(frame.kind), b"")).encode()
 
 
@@ -140,10 +144,10 @@ def test_nothing_answers() -> None:
         (lambda f: Frame(0xFF, f.sequence).encode(), "the board on p refuses a request (code 0)"),
         (lambda f: Frame(ANSWER | 1, f.sequence).encode(), "speaks version ? of the protocol, and this Chandelier v"),
         (
-            lambda f: Frame(ANSWER | 1, f.sequence, replace(GREETING, version=2).pack()).encode(),
-            "the board on p speaks version 2 of the protocol, and this Chandelier version 1: make its bitstream again",
+            lambda f: Frame(ANSWER | 1, f.sequence, replace(GREETING, version=3).pack()).encode(),
+            "the board on p speaks version 3 of the protocol, and this Chandelier version 2: make its bitstream again",
         ),
-        (lambda f: Frame(ANSWER | 1, f.sequence, b"\1").encode(), "the board on p sends what no board does (a greeti"),
+        (lambda f: Frame(ANSWER | 1, f.sequence, b"\2").encode(), "the board on p sends what no board does (a greeti"),
     ],
 )
 def test_what_is_no_board(answer: Callable[[Frame], bytes], complaint: str) -> None:
@@ -178,7 +182,8 @@ def test_refused_samples_and_answers() -> None:
 
 def test_a_result_with_too_few_logits() -> None:
     board = Board(
-        Pretender(lambda f: good_board(f) if f.kind == 1 else Frame(0x82, f.sequence, bytes(8)).encode()), "p"
+        Pretender(lambda f: good_board(f) if f.kind == 1 else Frame(ANSWER | f.kind, f.sequence, bytes(8)).encode()),
+        "p",
     )
     with pytest.raises(ChandelierError, match=rf"a result has {NETWORK.classes} logits, not 1"):
         list(board.infer(random_codes(NETWORK, 1, seed=1)))
@@ -190,7 +195,7 @@ def test_a_request_that_never_gets_through() -> None:
 
     def answer(frame: Frame) -> bytes:
         sent[frame.sequence] = sent.get(frame.sequence, 0) + 1
-        first = len(sent) == 2 and frame.kind == Message.SAMPLE  # the greeting was the one before
+        first = len(sent) == 2 and frame.kind != Message.PING  # the greeting was the one before
         unlucky.update({frame.sequence} if first else set())
         return b"" if frame.sequence in unlucky else good_board(frame)
 
