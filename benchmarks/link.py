@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, nargs=2, default=(10, 40), help="simulated: the difference counts")
     given = parser.parse_args()
     network = load_network(given.network)
-    show_line(network, dataset_codes(network, load(given.data), "all"), (4, 8, 16, 50), *given.images)
+    show_line(network, dataset_codes(network, load(given.data), "all"), (4, 8, 16), *given.images)
     show_margins((3, 4, 5, 6, 8), 60)
 
 

@@ -14,7 +14,7 @@ from hw.loader import LOAD_LAYOUT, Status
 from hw.manifest import InputPort
 from hw.protocol import NETWORK_BYTES, code_bits
 
-__all__ = ["PIECE_HEADER", "PiecePlayer", "SamplePlayer", "TextPlayer"]
+__all__ = ["PIECE_HEADER", "PiecePlayer", "SamplePlayer", "TextSender"]
 
 #: What a piece begins with, see ``hw.protocol.Piece``.
 PIECE_HEADER = data.StructLayout({"network": 8 * NETWORK_BYTES, "place": 32})
@@ -208,34 +208,73 @@ class PiecePlayer(wiring.Component):
         return m
 
 
-class TextPlayer(wiring.Component):
-    """The bytes of a text that never changes, over and over. One a cycle.
+class TextSender(wiring.Component):
+    """The bytes of a text, and those of another one that never changes behind them if it ``appends``. One a cycle.
 
     Parameters
     ----------
-    text : bytes
-        Not empty.
+    longest : int, >= 1
+        Bytes of the longest text.
+    appendix : bytes
+        May be empty, if it is never appended.
+
+    Ports: with ``go``, ``text`` is taken, its first byte lowest, of which ``length`` bytes, one at least, are sent.
+    ``done`` is high in the cycle in which the last one passes.
     """
 
+    go: Signal
+    text: Signal
+    length: Signal
+    appends: Signal
+    done: Signal
     o: stream.Interface
 
-    def __init__(self, text: bytes) -> None:
-        self._text = text
-        super().__init__({"o": Out(stream.Signature(part_layout()))})
+    def __init__(self, *, longest: int, appendix: bytes) -> None:
+        self._appendix = appendix
+        super().__init__(
+            {
+                "go": In(1),
+                "text": In(8 * longest),
+                "length": In(range(longest + 1)),
+                "appends": In(1),
+                "done": Out(1),
+                "o": Out(stream.Signature(part_layout())),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        text: Any = Memory(shape=8, depth=len(self._text), init=self._text)
-        m.submodules.text = text
-        read, out = text.read_port(), self.o.p
-        place, following = Signal(range(len(self._text))), Signal(range(len(self._text)))
-        m.d.comb += [
-            out.byte.eq(read.data),
-            out.last.eq(place == len(self._text) - 1),
-            following.eq(place),
-            read.addr.eq(following),
-        ]
-        with m.If(self.o.valid & self.o.ready):
-            m.d.comb += following.eq(Mux(out.last, 0, place + 1))
-        m.d.sync += [place.eq(following), self.o.valid.eq(1)]  # the memory has been read
+        text, left, more = Signal(len(self.text), reset_less=True), Signal.like(self.length), Signal()
+        passes, out = self.o.valid & self.o.ready, self.o.p
+        m.d.comb += self.done.eq(passes & out.last)
+        with m.FSM():
+            with m.State("IDLE"), m.If(self.go):
+                m.d.sync += [text.eq(self.text), left.eq(self.length), more.eq(self.appends)]
+                m.next = "TEXT"
+            with m.State("TEXT"):
+                m.d.comb += [self.o.valid.eq(1), out.byte.eq(text[:8]), out.last.eq((left == 1) & ~more)]
+                with m.If(passes):
+                    m.d.sync += [text.eq(text >> 8), left.eq(left - 1)]
+                    with m.If(left == 1):
+                        m.next = "IDLE"
+                        if self._appendix:
+                            with m.If(more):
+                                m.next = "APPENDIX"
+            if self._appendix:
+                memory: Any = Memory(shape=8, depth=len(self._appendix), init=self._appendix)
+                m.submodules.appendix = memory
+                read, place = memory.read_port(), Signal(range(len(self._appendix)))
+                m.d.comb += read.addr.eq(place)
+                with m.State("APPENDIX"):
+                    m.d.comb += [
+                        self.o.valid.eq(1),
+                        out.byte.eq(read.data),
+                        out.last.eq(place == len(self._appendix) - 1),
+                    ]
+                    with m.If(passes):
+                        following = Mux(out.last, 0, place + 1)
+                        m.d.comb += read.addr.eq(following)
+                        m.d.sync += place.eq(following)
+                        with m.If(out.last):
+                            m.next = "IDLE"
         return m

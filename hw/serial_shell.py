@@ -11,7 +11,7 @@ from hw.layouts import result_layout
 from hw.loadable import WORD
 from hw.loader import LOAD_LAYOUT, Status
 from hw.manifest import Manifest
-from hw.players import PIECE_HEADER, PiecePlayer, SamplePlayer, TextPlayer
+from hw.players import PIECE_HEADER, PiecePlayer, SamplePlayer, TextSender
 from hw.protocol import ANSWER, PIECE_WORDS, Greeting, Message, Refusal, sample_bytes
 from hw.uart import UARTReceiver, UARTTransmitter, line
 from quant.errors import ChandelierError
@@ -156,13 +156,17 @@ class SerialShell(wiring.Component):
         status = self.status if pieces else Const(Status.READY, Status)
         greeting = self._greeting_now(pieces, status)
         longest = 4 + max(len(text) // 8 for text in (greeting, Cat(cycles, result), Cat(*counters.values())))
-        # The answer's bytes that are still to be sent, the next one lowest; and whether the description follows them.
-        text, left, describes = Signal(8 * longest, reset_less=True), Signal(range(longest + 1)), Signal()
+        m.submodules.sender = sender = TextSender(longest=longest, appendix=self._description)
+        wiring.connect(m, sender.o, transmitter.i)
 
-        def answer(payload: Value, kind: int | Value = ANSWER | header.kind, *, more: int = 0) -> None:
-            length = Const(len(payload) // 8 + more, 16)
-            m.d.sync += text.eq(Cat(Value.cast(kind)[:8], header.sequence, length, payload))
-            m.d.sync += [left.eq(4 + len(payload) // 8), describes.eq(more != 0)]
+        def answer(payload: Value, kind: int | Value = ANSWER | header.kind, *, appendix: bytes = b"") -> None:
+            length = Const(len(payload) // 8 + len(appendix), 16)
+            m.d.comb += [
+                sender.go.eq(1),
+                sender.text.eq(Cat(Value.cast(kind)[:8], header.sequence, length, payload)),
+                sender.length.eq(4 + len(payload) // 8),
+                sender.appends.eq(bool(appendix)),
+            ]
             m.next = "ANSWER"
 
         def refuse(why: Refusal) -> None:
@@ -198,7 +202,7 @@ class SerialShell(wiring.Component):
                         m.d.comb += pieces.go.eq(1)
                         m.next = "PIECE"
                     with m.Case(Message.DESCRIBE), unless(header.length != 0):
-                        answer(Const(0, 0), more=len(self._description))
+                        answer(Const(0, 0), appendix=self._description)
                 with m.Default():
                     refuse(Refusal.UNKNOWN_TYPE)
             with m.State("RESULT"):
@@ -210,40 +214,9 @@ class SerialShell(wiring.Component):
             if pieces:
                 with m.State("PIECE"), m.If(pieces.done):
                     answer(Cat(_byte(status), pieces.wanted))
-            self._send(m, receiver, transmitter, text, left, describes)
-
-    def _send(
-        self,
-        m: Module,
-        receiver: FrameReceiver,
-        transmitter: FrameTransmitter,
-        text: Signal,
-        left: Signal,
-        describes: Signal,
-    ) -> None:
-        """The states in which the answer goes out; then the request is taken."""
-        with m.State("ANSWER"):
-            m.d.comb += [
-                transmitter.i.valid.eq(1),
-                transmitter.i.p.byte.eq(text[:8]),
-                transmitter.i.p.last.eq((left == 1) & ~describes),
-            ]
-            with m.If(transmitter.i.ready):
-                m.d.sync += [text.eq(text >> 8), left.eq(left - 1)]
-                with m.If(left == 1):
-                    m.next = "DONE"
-                    if self._load:
-                        with m.If(describes):
-                            m.next = "DESCRIPTION"
-        if self._load:
-            m.submodules.description = description = TextPlayer(self._description)
-            with m.State("DESCRIPTION"):
-                wiring.connect(m, description.o, transmitter.i)
-                with m.If(description.o.valid & description.o.ready & description.o.p.last):
-                    m.next = "DONE"
-        with m.State("DONE"):
-            m.d.comb += receiver.o.ready.eq(1)
-            m.next = "REQUEST"
+            with m.State("ANSWER"), m.If(sender.done):
+                m.d.comb += receiver.o.ready.eq(1)
+                m.next = "REQUEST"
 
     def _greeting_now(self, pieces: PiecePlayer | None, status: Value) -> Value:
         """The payload of the answer to ``PING``."""

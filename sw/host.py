@@ -101,6 +101,7 @@ class Board:
     def __init__(self, port: Port, name: str, *, baud: int = BAUD, patience: float = 1.0) -> None:
         self._port, self._name, self._baud, self._patience = port, name, baud, patience
         self._decoder, self._sequence, self._window = FrameDecoder(), random.randrange(256), 1
+        self._manifest: Manifest | None = None
         self._unanswering = 0  # bytes that have come since the last answer
         #: Requests that were sent more than once, as often as they were.
         self.repeated = 0
@@ -154,8 +155,11 @@ class Board:
             raise ChandelierError(
                 f"the weights of the board on {self._name} are fixed: make its bitstream with --weights loadable"
             )
-        with self._well_formed():
-            return Manifest.of_description(self._exchange(Message.DESCRIBE))
+        if self._manifest is None:
+            description = self._exchange(Message.DESCRIBE)
+            with self._well_formed():
+                self._manifest = Manifest.of_description(description)
+        return self._manifest
 
     def load(self, network: IntegerNetwork, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
         """Makes the board compute ``network``. The one before is lost with the first piece that the board takes.
@@ -243,8 +247,9 @@ class Board:
 
     def counters(self) -> Counters:
         """What has been counted since the last reset."""
+        payload = self._exchange(Message.COUNTERS)
         with self._well_formed():
-            return Counters.unpack(self._exchange(Message.COUNTERS))
+            return Counters.unpack(payload)
 
     def reset(self) -> None:
         """Sets the counters to zero, and the fault LED off."""

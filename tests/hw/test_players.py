@@ -14,7 +14,7 @@ from hw.load_image import image_of_words
 from hw.loadable import load_words
 from hw.loader import Status
 from hw.network import Network
-from hw.players import PiecePlayer, SamplePlayer, TextPlayer
+from hw.players import PiecePlayer, SamplePlayer, TextSender
 from hw.protocol import Piece, pack_codes, without_zeros
 from tests.hw.test_loader import MARK, Store
 from tests.random_networks import random_codes, random_network
@@ -152,19 +152,33 @@ def test_pieces_are_taken_in_their_order_and_once(seed: int) -> None:
     assert min(checks.values()) > 3, checks
 
 
-def test_a_text_is_sent_over_and_over() -> None:
-    text, dut, rng, got = bytes([1, 2, 250, 7]), TextPlayer(bytes([1, 2, 250, 7])), random.Random(1), list[Any]()
+@pytest.mark.parametrize("appendix", [b"", b"x", bytes([1, 2, 250, 7])])
+def test_texts_are_sent_with_and_without_what_is_appended(appendix: bytes) -> None:
+    rng, dut, got = random.Random(1), TextSender(longest=5, appendix=appendix), list[list[int]]()
+    texts = [(rng.randbytes(rng.randrange(1, 6)), bool(appendix) and rng.random() < 0.5) for _ in range(12)]
 
     async def testbench(ctx: Any) -> None:
-        while len(got) < 3 * len(text):
-            ready = rng.random() < 0.5
-            ctx.set(dut.o.ready, ready)
-            *_, valid, part = await ctx.tick().sample(dut.o.valid, dut.o.p)
-            if valid and ready:
-                got.append((part.byte, part.last))
+        for text, appends in texts:
+            ctx.set(dut.go, 1)
+            ctx.set(dut.text, int.from_bytes(text, "little"))
+            ctx.set(dut.length, len(text))
+            ctx.set(dut.appends, appends)
+            await ctx.tick()
+            ctx.set(dut.go, 0)
+            ctx.set(dut.text, rng.randrange(1 << 40))
+            got.append([])
+            done = last = False
+            while not done:
+                ready = rng.random() < 0.5
+                ctx.set(dut.o.ready, ready)
+                *_, valid, part, done = await ctx.tick().sample(dut.o.valid, dut.o.p, dut.done)
+                if valid and ready:
+                    got[-1].append(part.byte)
+                    last = bool(part.last)
+                assert done == (valid and ready and last)
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)
     simulator.add_testbench(testbench)
     simulator.run()
-    assert got == [(byte, k == len(text) - 1) for k, byte in enumerate(text)] * 3
+    assert [bytes(text) for text in got] == [text + appendix * appends for text, appends in texts]
