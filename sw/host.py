@@ -46,8 +46,8 @@ _READING = 0.05
 _WRITTEN = 256
 #: How often a request is sent before its answer is given up, and how often in a row there may be no answer to any.
 _SENDINGS, _SILENCES = 20, 6
-#: How often an image is begun that the board refuses.
-_BEGINNINGS = 3
+#: How often in a row pieces of an image are sent to their end without the board having more of it then.
+_FUTILE = 3
 #: Bits of a byte on the line.
 _BITS = 10
 
@@ -177,24 +177,26 @@ class Board:
             If its weights are fixed, or the network does not fit, too; then nothing has been loaded.
         """
         image = load_image(network, self.describe())
-        words, beginnings = len(image) // 4, 0
+        words = len(image) // 4
         if words != self.greeting.image_words:
             raise ChandelierError(
                 f"the board on {self._name} takes images of {self.greeting.image_words} words, and describes a design "
                 f"with {words}: make its bitstream again"
             )
-        wanted = 0
+        wanted = futile = 0
         while wanted < words:
-            beginnings += wanted == 0
-            if beginnings > _BEGINNINGS:
-                raise ChandelierError(
-                    f"the board on {self._name} took the image of {network.name} {_BEGINNINGS} times, and refused it: "
-                    "make its bitstream again"
-                )
-            for loaded in self._send_pieces(_mark(network), image, wanted):
+            begun = wanted
+            for loaded in self._send_pieces(_mark(network), image, begun):
                 wanted = loaded.wanted
                 progress(wanted, words)
+            futile = 0 if wanted > begun else futile + 1
+            if futile == _FUTILE:
+                raise ChandelierError(
+                    f"the board on {self._name} got the image of {network.name} {_FUTILE} times, and does not take it: "
+                    "make its bitstream again"
+                )
         self.greeting = self._greet()
+        self.check(network)
 
     def _send_pieces(self, mark: bytes, image: bytes, start: int) -> Iterator[Loaded]:
         """What the board says to the pieces from a place on; they end where it does not want the next one."""

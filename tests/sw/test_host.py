@@ -2,7 +2,8 @@
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import serial
 
 from hw.folding import default_foldings
 from hw.loader import Status
+from hw.network import Network
 from hw.protocol import ANSWER, Frame, FrameDecoder, Greeting, Message
 from hw.rtl import network_sha256
 from quant.errors import ChandelierError
@@ -65,6 +67,11 @@ def good_board(frame: Frame) -> bytes:
     result = bytes(6 + 2 * NETWORK.classes)
     payload = {Message.PING: GREETING.pack(), Message.SAMPLE: result, Message.SPARSE: result}
     return Frame(ANSWER | frame.kind, frame.sequence, payload.get(Message(frame.kind), b"")).encode()
+
+
+def saying(said: Mapping[Message, bytes]) -> Callable[[Frame], bytes]:
+    """Answers each type of request with its payload."""
+    return lambda frame: Frame(ANSWER | frame.kind, frame.sequence, said[Message(frame.kind)]).encode()
 
 
 def check_results(board: Board, samples: int, seed: int) -> None:
@@ -187,6 +194,35 @@ def test_a_result_with_too_few_logits() -> None:
     )
     with pytest.raises(ChandelierError, match=rf"a result has {NETWORK.classes} logits, not 1"):
         list(board.infer(random_codes(NETWORK, 1, seed=1)))
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_loads_that_do_not_come_about() -> None:
+    """Into a board with fixed weights; one that says nonsense, another size, or that it wants the same again."""
+    with pytest.raises(
+        ChandelierError, match=r"^the weights of the board on p are fixed: make its bitstream with --we"
+    ):
+        Board(Pretender(good_board), "p").load(NETWORK)
+    design = Network(NETWORK, shape=NETWORK).manifest(generator="t", name="t", network_sha256="0" * 64, files={})
+    assert design.load is not None
+    description, words = design.description(), design.load.image_words
+    again = bytes([Status.REFUSED, 0, 0, 0, 0])
+    for payload, image_words, complaint in (
+        (b"nonsense", words, r"^the board on p sends what no board does \(its description is damaged"),
+        (description[:-1], words, r"^the board on p sends what no board does \(its description has a wrong length\)"),
+        (zlib.compress(b"{}"), words, r"^the board on p sends what no board does \(generator of its description: "),
+        (
+            description,
+            words + 1,
+            rf"^the board on p takes images of {words + 1} words, and describes a design with {words}",
+        ),
+        (description, words, r"^the board on p got the image of random293 3 times, and does not take it: make its "),
+    ):
+        greeting = replace(GREETING, image_words=image_words).pack()
+        said = {Message.PING: greeting, Message.DESCRIBE: payload, Message.LOAD: again}
+        board = Board(Pretender(saying(said)), "p")
+        with pytest.raises(ChandelierError, match=complaint):
+            board.load(NETWORK)
 
 
 def test_a_request_that_never_gets_through() -> None:
