@@ -61,6 +61,14 @@ def test_pins_and_clock(name: str, pll: bool, manifest: Manifest) -> None:
     assert "cell \\chandelier_top " in files["b.il"]
 
 
+def test_the_port_of_loadable_weights_is_connected(tmp_path: Path) -> None:
+    board, loadable = BOARDS["icebreaker"], write_rtl(NETWORK, tmp_path / "rtl", loadable=True)
+    timing = timing_of(board, board.oscillator, 1_000_000)
+    text = board.make_platform().prepare(BoardTop(loadable, board, timing), "b").files["b.il"]
+    connected = set(re.findall(r"connect \\(\w+) ", text[text.index("cell \\chandelier_top ") :]))
+    assert {"c__valid", "c__payload", "c__ready", "status", "i__valid", "o__valid"} <= connected
+
+
 def test_reset_ends_after_the_clock_has_been_steady() -> None:
     dut, resets = StartUp(cycles=10), list[int]()
     locked = [0] * 20 + [1] * 4 + [0] + [1] * 30 + [0] * 5 + [1] * 30
