@@ -6,8 +6,8 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit format cosim-random cycles-random cosim-mnist board-faults axi-random fuzz \
-  determinism mutants mutants-python coverage nir-check figures depth speed soft-errors clean
+.PHONY: help setup demo test lint types unit format cosim-random cycles-random cosim-mnist board-faults bitstreams \
+  axi-random fuzz determinism mutants mutants-python coverage nir-check figures depth speed soft-errors clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,8 +52,14 @@ cosim-mnist: setup ## slow: train 784-128-10 and co-simulate all 10,000 MNIST te
 	$(BIN)/chandelier quantize runs/mnist-128
 	$(BIN)/chandelier cosim runs/mnist-128/mnist-128.safetensors --data mnist --samples all
 
-board-faults: setup ## slow: 10,000 errors on the line to a simulated board, and 10,000 between it and the host
-	$(BIN)/pytest -s tests/sim/test_board_faults.py --faults 10000
+board-faults: setup ## slow: 10,000 errors on the line to a simulated board, as many between it and the host, and in loads
+	$(BIN)/pytest -s tests/sim/test_board_faults.py tests/sim/test_board_loading.py --faults 10000 --reloads 20
+
+bitstreams: ## slow: bitstreams for three boards, made in an environment of its own that has wheels only
+	$(PYTHON) -m venv --clear .venv-bitstreams
+	.venv-bitstreams/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	  --only-binary :all: --editable '.[board]'
+	.venv-bitstreams/bin/python benchmarks/bitstreams.py
 
 axi-random: setup ## slow: 500 samples and 50 resets through the AXI shell, with random pauses on all channels
 	$(BIN)/pytest -s tests/sim/test_axi.py --axi-samples 500
@@ -91,4 +97,4 @@ soft-errors: setup ## accuracy of the digits network over the rate of wrong bits
 	$(BIN)/python -m benchmarks.soft_errors
 
 clean: ## remove what was generated, the environment included
-	rm -rf $(VENV) .venv-nir build demo runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-bitstreams .venv-nir build demo runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -12,7 +12,7 @@ from hw.layouts import result_layout
 from hw.loader import LOAD_LAYOUT, Status
 from hw.manifest import Manifest
 from hw.packets import SLOTS, PacketStore, ResultSender, logit_words, vector_words
-from hw.protocol import DESIGN_BYTES
+from hw.protocol import NETWORK_BYTES
 from hw.registers import Register, read_registers
 from hw.skid import Skid
 from hw.splitter import WordSplitter
@@ -36,7 +36,7 @@ def design_registers(manifest: Manifest) -> list[Register]:
     """The registers of a design in its shell."""
     port, logit, load = manifest.input, _logit(manifest), manifest.load
     return read_registers(
-        FINGERPRINT=int.from_bytes(bytes.fromhex(manifest.network_sha256)[:DESIGN_BYTES], "little"),
+        FINGERPRINT=int.from_bytes(bytes.fromhex(manifest.network_sha256)[:NETWORK_BYTES], "little"),
         FEATURES=port.features,
         CLASSES=manifest.output.classes,
         BITS=port.bits,

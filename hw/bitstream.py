@@ -51,6 +51,7 @@ class Bitstream:
     part: str
     tools: list[str]
     foldings: Foldings
+    loadable: bool
     resources: dict[str, Usage]
     image: str
     size: int
@@ -77,6 +78,7 @@ def make_bitstream(
     *,
     board: str,
     foldings: Foldings,
+    loadable: bool = False,
     clock: float | None = None,
     baud: int = BAUD,
     seeds: Sequence[int] = (1,),
@@ -92,6 +94,8 @@ def make_bitstream(
         One of ``hw.boards.BOARDS``.
     foldings : sequence of Folding
         One for each layer; not "spatial".
+    loadable : bool
+        Other networks can be loaded through the serial port (docs/loading.md).
     clock : float, optional
         MHz; by default the board's.
     baud : int
@@ -111,7 +115,7 @@ def make_bitstream(
     yosys, router = find_tool("yosys"), find_tool(chosen.device.route[0])
     packer = find_packer(chosen.packer[0], router)
     with replacing_directory(directory, _OWN) as folder, Runner() as runner:
-        manifest = write_rtl(network, folder, foldings=foldings)
+        manifest = write_rtl(network, folder, foldings=foldings, loadable=loadable)
         plan = platform.prepare(BoardTop(manifest, chosen, timing), TOP)
         (folder / f"{TOP}.il").write_text(plan.files[f"{TOP}.il"])
         (folder / PINS_FILE).write_text(_pins(plan.files))
@@ -138,6 +142,7 @@ def make_bitstream(
             part=chosen.device.part,
             tools=[str(yosys), str(router)],
             foldings=foldings,
+            loadable=loadable,
             resources=resources,
             image=image.name,
             size=image.stat().st_size,

@@ -202,8 +202,14 @@ def timing_of(board: BoardKind, clock: float, baud: int) -> Timing:
     pll = None if clock == board.oscillator else board.pll(board.oscillator, clock)
     timing = Timing(pll.clock if pll else clock, pll, max(1, round((pll.clock if pll else clock) * 1e6 / baud)))
     tolerance = _BAUD_TOLERANCE if timing.divisor >= 8 else _FEW_CYCLES_TOLERANCE
-    if timing.divisor < SMALLEST_DIVISOR or abs(timing.baud / baud - 1) > tolerance:
-        near = [timing.clock * 1e6 / max(SMALLEST_DIVISOR, timing.divisor + k) for k in (0, 1)]
+    most = timing.clock * 1e6 / SMALLEST_DIVISOR
+    if timing.divisor < SMALLEST_DIVISOR:
+        raise ChandelierError(
+            f"--baud {baud} is too fast for a clock of {timing.clock:g} MHz: at most {most:.0f}, {SMALLEST_DIVISOR} "
+            "cycles a bit"
+        )
+    if abs(timing.baud / baud - 1) > tolerance:
+        near = [timing.clock * 1e6 / (timing.divisor + k) for k in (0, 1)]
         raise ChandelierError(
             f"--baud {baud} does not come of a clock of {timing.clock:g} MHz: near are {near[0]:.0f} and {near[1]:.0f}"
         )

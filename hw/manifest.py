@@ -1,16 +1,17 @@
 """The manifest: what a generated design is made of, for whoever simulates, packs or inspects it."""
 
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from amaranth import Shape
 from amaranth.lib import data
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from quant.network import IntegerNetwork
 from quant.network_file import Header
-from quant.strict import Strict
+from quant.strict import Strict, first_error
 
 __all__ = [
     "FILE_NAME",
@@ -32,6 +33,8 @@ __all__ = [
 FILE_NAME = "manifest.json"
 #: Version of the manifest; a reader refuses any other.
 VERSION: Literal[1] = 1
+#: Bytes of the longest manifest that is taken from a board: that of a hundred layers has a tenth of it.
+_LONGEST = 1 << 20
 
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
@@ -169,6 +172,11 @@ class LoadPort(Strict):
     shape: Header
     alike: list[bool]
 
+    @property
+    def image_words(self) -> int:
+        """Of a whole image: magic, version, fingerprint and CRC are five more."""
+        return self.words + 5
+
 
 class Manifest(Strict):
     """Everything that a simulation or a tool flow has to know about a generated design.
@@ -207,6 +215,33 @@ class Manifest(Strict):
     def write(self, folder: Path) -> None:
         """Writes ``manifest.json`` into ``folder``; equal manifests give equal bytes."""
         self.write_json(folder / FILE_NAME)
+
+    def description(self) -> bytes:
+        """What a board says of its design, so that images can be made for it: the manifest, as short as it can be."""
+        layers = [layer.model_copy(update={"cycles": {}, "memory_bits": {}}) for layer in self.layers]
+        short = self.model_copy(update={"files": {}, "probes": [], "layers": layers})
+        return zlib.compress(short.model_dump_json().encode(), 9)
+
+    @classmethod
+    def of_description(cls, description: bytes) -> Self:
+        """The manifest that ``description`` is of, without files, probes, cycles and memories.
+
+        Raises
+        ------
+        ValueError
+            If it is none.
+        """
+        inflater = zlib.decompressobj()
+        try:
+            text = inflater.decompress(description, _LONGEST)
+        except zlib.error as error:
+            raise ValueError(f"its description is damaged ({error})") from None
+        if not inflater.eof or inflater.unused_data:
+            raise ValueError("its description has a wrong length")
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise ValueError(f"its description, {first_error(error)}") from None
 
     @classmethod
     def read(cls, folder: Path) -> Self:

@@ -1,48 +1,56 @@
 """The frames that a host and a board exchange (docs/board.md): numbers, encoding and decoding in plain Python."""
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Self
 
 import numpy as np
 
+from hw.loader import Status
 from hw.manifest import InputPort, Manifest
 
 __all__ = [
     "ANSWER",
     "BAUD",
-    "DESIGN_BYTES",
     "END",
     "ESCAPE",
     "ESCAPED_END",
     "ESCAPED_ESCAPE",
+    "NETWORK_BYTES",
     "OVERHEAD",
+    "PIECE_WORDS",
     "VERSION",
     "Counters",
     "Frame",
     "FrameDecoder",
     "Greeting",
+    "Loaded",
     "Message",
+    "Piece",
     "Refusal",
     "Result",
     "code_bits",
     "pack_codes",
     "sample_bytes",
+    "without_zeros",
 ]
 
 #: Version of the protocol; both sides have to have the same.
-VERSION = 1
+VERSION = 2
 #: Bits a second of a board's line, if nobody says otherwise.
 BAUD = 1_000_000
 #: The bytes of RFC 1055 (SLIP): a frame begins and ends with END; ESCAPE and another stand for these two inside it.
 END, ESCAPE, ESCAPED_END, ESCAPED_ESCAPE = 0xC0, 0xDB, 0xDC, 0xDD
 #: Bytes of a frame beside its payload, END and escapes not counted: type, sequence number, length, CRC.
 OVERHEAD = 8
-#: Bytes of the network's SHA-256 by which a design is known.
-DESIGN_BYTES = 8
+#: Bytes of the SHA-256 of its file by which a network is known.
+NETWORK_BYTES = 8
+#: Words of an image that a request has room for in any board with loadable weights: its payload has 256 bytes then.
+PIECE_WORDS = 61
 #: What an answer adds to the type of its request.
 ANSWER = 0x80
 _HEADER = struct.Struct("<BBH")
@@ -56,7 +64,9 @@ class Message(IntEnum):
     SAMPLE = 2
     COUNTERS = 3
     RESET = 4
-    LOAD = 5  #: reserved: another network without another bitstream
+    LOAD = 5  #: a piece of an image
+    SPARSE = 6  #: a sample without its zeros
+    DESCRIBE = 7  #: the manifest of a design with loadable weights
     REFUSED = 0xFF
 
 
@@ -65,6 +75,7 @@ class Refusal(IntEnum):
 
     UNKNOWN_TYPE = 1
     WRONG_LENGTH = 2
+    NO_NETWORK = 3  #: a load is under way, broke off or was refused
 
 
 @dataclass(frozen=True)
@@ -124,7 +135,7 @@ def _decode(escaped: bytes) -> Frame | None:
 
 @dataclass(frozen=True)
 class Greeting:
-    """The answer to ``PING``: what the design is.
+    """The answer to ``PING``: what the design is, and what it holds.
 
     Parameters
     ----------
@@ -132,8 +143,9 @@ class Greeting:
         Of the protocol.
     window : int
         Requests that may be under way at a time.
-    design : bytes
-        The first ``DESIGN_BYTES`` of the SHA-256 of the network's file.
+    network : bytes
+        The first ``NETWORK_BYTES`` of the SHA-256 of the file of the network that is held, or of the one of which a
+        part has come.
     features, bits : int
         Of an input vector.
     vectors : int
@@ -141,43 +153,94 @@ class Greeting:
     classes : int
     logit_bytes : int
         Of each logit in a result, where it is signed.
+    image_words : int
+        Of an image that can be loaded; 0 where the weights are fixed.
+    status : Status
+        Samples are taken in ``READY``.
     """
 
     version: int
     window: int
-    design: bytes
+    network: bytes
     features: int
     bits: int
     vectors: int
     classes: int
     logit_bytes: int
+    image_words: int
+    status: Status
 
-    _LAYOUT = struct.Struct(f"<BB{DESIGN_BYTES}sIBIIB")
+    _LAYOUT = struct.Struct(f"<BB{NETWORK_BYTES}sIBIIBIB")
+    #: Bytes before the network; the status is the last one.
+    NETWORK_PLACE = 2
 
     @classmethod
     def of(cls, manifest: Manifest, window: int) -> Self:
-        """What a design of that manifest says."""
+        """What a design of that manifest says at first."""
         port, output = manifest.input, manifest.output
         (logits,) = (field for field in output.fields if field.signal == "logits")
-        design = bytes.fromhex(manifest.network_sha256)[:DESIGN_BYTES]
-        logit_bytes = -(-(logits.width + (not logits.signed)) // 8)
-        return cls(VERSION, window, design, port.features, port.bits, port.markers, output.classes, logit_bytes)
+        network = bytes.fromhex(manifest.network_sha256)[:NETWORK_BYTES]
+        return cls(
+            version=VERSION,
+            window=window,
+            network=network,
+            features=port.features,
+            bits=port.bits,
+            vectors=port.markers,
+            classes=output.classes,
+            logit_bytes=-(-(logits.width + (not logits.signed)) // 8),
+            image_words=manifest.load.image_words if manifest.load else 0,
+            status=Status.READY,
+        )
 
     def pack(self) -> bytes:
         """The payload."""
-        numbers = (self.features, self.bits, self.vectors, self.classes, self.logit_bytes)
-        return self._LAYOUT.pack(self.version, self.window, self.design, *numbers)
+        return self._LAYOUT.pack(*vars(self).values())
 
     @classmethod
     def unpack(cls, payload: bytes) -> Self:
-        """Of a payload; ``ValueError`` if it is of another length, or no design is like that."""
+        """Of a payload; ``ValueError`` if it is of another length, its status is none, or no design is like that."""
         if len(payload) != cls._LAYOUT.size:
             raise ValueError(f"a greeting has {cls._LAYOUT.size} bytes, not {len(payload)}")
         said = cls(*cls._LAYOUT.unpack(payload))
         least = min(said.window, said.features, said.bits, said.vectors, said.classes, said.logit_bytes)
         if not least or said.bits > 8:
             raise ValueError(f"a design is never {said}")
-        return said
+        return replace(said, status=Status(said.status))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The payload of ``LOAD``: some words of an image, from the ``place``-th on, as bytes.
+
+    ``network`` is as in ``Greeting``: pieces of other networks, and of other places than the next, are not taken.
+    """
+
+    network: bytes
+    place: int
+    words: bytes
+
+    def pack(self) -> bytes:
+        """The payload."""
+        return self.network + self.place.to_bytes(4, "little") + self.words
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The answer to ``LOAD``: ``wanted`` is the place of the word of its network's image that has to come next.
+
+    That is 0 if nothing of this image is there, and the number of its words if it is there as a whole.
+    """
+
+    status: Status
+    wanted: int
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> Self:
+        """Of a payload; ``ValueError`` if it is of another length, or its status is none."""
+        if len(payload) != 5:
+            raise ValueError(f"an answer to a piece has 5 bytes, not {len(payload)}")
+        return cls(Status(payload[0]), int.from_bytes(payload[1:], "little"))
 
 
 @dataclass(frozen=True)
@@ -262,3 +325,14 @@ def pack_codes(codes: np.ndarray, bits: int, unit: int = 1) -> np.ndarray:
     shifts = np.arange(0, 8, width, dtype=np.uint8)
     packed = (padded.reshape(samples, -1, 8 // width) << shifts).sum(-1, dtype=np.uint8)
     return np.ascontiguousarray(packed)
+
+
+def without_zeros(payload: bytes) -> bytes:
+    """The payload of ``SPARSE`` for that of ``SAMPLE``: a byte 0 and a number stand for one and as many bytes 0 more.
+
+    What the sample ends with is left out if it is 0.
+
+    >>> without_zeros(bytes([7, 0, 9, 0, 0, 0, 5, 0, 0])).hex(" ")
+    '07 00 00 09 00 02 05'
+    """
+    return re.sub(rb"\0{1,256}", lambda run: bytes([0, len(run[0]) - 1]), payload.rstrip(b"\0"))

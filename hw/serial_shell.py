@@ -2,19 +2,22 @@
 
 from typing import Any
 
-from amaranth import Cat, ClockSignal, Const, Instance, Module, Mux, ResetSignal, Signal, Value
+from amaranth import Cat, ClockSignal, Const, Instance, Module, ResetSignal, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.frames import FrameReceiver, FrameTransmitter
-from hw.layouts import index_of, result_layout
-from hw.manifest import InputPort, Manifest
-from hw.protocol import ANSWER, Greeting, Message, Refusal, code_bits, sample_bytes
+from hw.layouts import result_layout
+from hw.loadable import WORD
+from hw.loader import LOAD_LAYOUT, Status
+from hw.manifest import Manifest
+from hw.players import PIECE_HEADER, PiecePlayer, SamplePlayer, TextSender
+from hw.protocol import ANSWER, PIECE_WORDS, Greeting, Message, Refusal, sample_bytes
 from hw.uart import UARTReceiver, UARTTransmitter, line
 from quant.errors import ChandelierError
 from quant.formats import Format
 
-__all__ = ["WINDOW", "SamplePlayer", "SerialDesign", "SerialShell", "leds_layout"]
+__all__ = ["WINDOW", "SerialDesign", "SerialShell", "leds_layout"]
 
 #: Requests that have room in a shell: enough for a host to send the next while it waits for answers.
 WINDOW = 4
@@ -26,83 +29,17 @@ def leds_layout() -> data.StructLayout:
     return data.StructLayout({"busy": 1, "fault": 1})
 
 
-class SamplePlayer(wiring.Component):
-    """The codes of a sample's payload as events, zeros left out, and a marker after each vector.
-
-    Plays once for each ``go``, which comes when the payload can be read at ``address``: ``data`` is the byte at the
-    address of the cycle before. A cycle a code, two for a code of a byte.
-
-    Parameters
-    ----------
-    port : InputPort
-        Of the design. Where it takes several events at once, one comes at a time.
-    """
-
-    go: Signal
-    address: Signal
-    data: Signal
-    o: stream.Interface
-
-    def __init__(self, port: InputPort) -> None:
-        self._port = port
-        super().__init__(
-            {
-                "go": In(1),
-                "address": Out(index_of(sample_bytes(port))),
-                "data": In(8),
-                "o": Out(stream.Signature(port.width)),
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        width = code_bits(self._port.bits)
-        index, value, last = self._port.fields
-        codes, code = Signal(8), Signal(range(8 // width + 1))
-        feature, vector = Signal(index_of(self._port.features)), Signal(index_of(self._port.markers))
-        place, lane = Signal(index.width), Signal(index_of(index.lanes))
-        ends_vector, ends_sample = feature == self._port.features - 1, vector == self._port.markers - 1
-        marks = Signal()
-        m.d.comb += self.o.p[last.offset].eq(marks)
-        for k in range(index.lanes):
-            own = codes[: value.width] & (lane == k).replicate(value.width)
-            m.d.comb += self.o.p[index.offset + k * index.stride :][: index.width].eq(place)
-            m.d.comb += self.o.p[value.offset + k * value.stride :][: value.width].eq(Mux(marks, 0, own))
-        with m.FSM():
-            with m.State("IDLE"):
-                m.d.sync += [self.address.eq(0), vector.eq(0)]
-                with m.If(self.go):
-                    m.next = "VECTOR"
-            with m.State("VECTOR"):
-                m.d.sync += [feature.eq(0), place.eq(0), lane.eq(0)]
-                m.next = "BYTE"
-            with m.State("BYTE"):
-                m.d.sync += [codes.eq(self.data), code.eq(0), self.address.eq(self.address + 1)]
-                m.next = "CODES"
-            with m.State("CODES"):
-                m.d.comb += self.o.valid.eq(codes[: value.width].any())
-                with m.If(self.o.ready | ~self.o.valid):
-                    m.d.sync += [codes.eq(codes >> width), code.eq(code + 1), feature.eq(feature + 1)]
-                    m.d.sync += lane.eq(Mux(lane == index.lanes - 1, 0, lane + 1))
-                    m.d.sync += place.eq(place + (lane == index.lanes - 1))
-                    with m.If(ends_vector):
-                        m.next = "MARKER"
-                    with m.Elif(code == 8 // width - 1):
-                        m.next = "BYTE"
-            with m.State("MARKER"):
-                m.d.comb += [marks.eq(1), self.o.valid.eq(1)]
-                with m.If(self.o.ready):
-                    m.d.sync += vector.eq(vector + 1)
-                    m.next = "VECTOR"
-                    with m.If(ends_sample):
-                        m.next = "IDLE"
-        return m
+def _byte(status: Any) -> Value:
+    """A status as a byte of an answer."""
+    value = Value.cast(status)
+    return Cat(value, Const(0, 8 - len(value)))
 
 
 class SerialShell(wiring.Component):
     """Answers requests, one after the other, on a UART: ``events`` to the design, ``results`` from it.
 
-    While a request is worked on, further ones are received, up to ``WINDOW`` with that one.
+    While a request is worked on, further ones are received, up to ``WINDOW`` with that one. Where the weights are
+    loadable, images go to the loader through ``c``, and ``status`` is what it says of them.
 
     Parameters
     ----------
@@ -124,13 +61,16 @@ class SerialShell(wiring.Component):
     leds: Any
     events: stream.Interface
     results: stream.Interface
+    c: stream.Interface
+    status: Signal
 
     def __init__(self, manifest: Manifest, *, divisor: int) -> None:
         if manifest.input.dense:
             raise ChandelierError(
                 "a fully spatial design takes a whole input at once: a serial port is for --fold events"
             )
-        self._port, self._divisor = manifest.input, divisor
+        self._port, self._divisor, self._load = manifest.input, divisor, manifest.load
+        self._description = manifest.description() if manifest.load else b""
         self._greeting = Greeting.of(manifest, WINDOW)
         self._sample_bytes = sample_bytes(manifest.input)
         if self._sample_bytes > _LONGEST_PAYLOAD:
@@ -138,6 +78,8 @@ class SerialShell(wiring.Component):
                 f"a sample of this network takes {self._sample_bytes:,} bytes, and a frame holds {_LONGEST_PAYLOAD:,}: "
                 "a serial port is for smaller inputs"
             )
+        piece = PIECE_HEADER.size // 8 + PIECE_WORDS * WORD // 8 if manifest.load else 0
+        self._capacity = max(self._sample_bytes, piece)
         (logits,) = (field for field in manifest.output.fields if field.signal == "logits")
         result = result_layout(manifest.output.classes, Format(logits.width, signed=logits.signed))
         super().__init__(
@@ -147,28 +89,47 @@ class SerialShell(wiring.Component):
                 "leds": Out(leds_layout()),
                 "events": Out(stream.Signature(manifest.input.width)),
                 "results": In(stream.Signature(result)),
+                **({"c": Out(stream.Signature(LOAD_LAYOUT)), "status": In(Status)} if manifest.load else {}),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.uart_receiver = uart_receiver = UARTReceiver(divisor=self._divisor)
-        m.submodules.receiver = receiver = FrameReceiver(capacity=self._sample_bytes, window=WINDOW)
-        m.submodules.player = player = SamplePlayer(self._port)
+        m.submodules.receiver = receiver = FrameReceiver(capacity=self._capacity, window=WINDOW)
+        m.submodules.player = player = SamplePlayer(self._port, capacity=self._capacity)
         m.submodules.transmitter = transmitter = FrameTransmitter()
         m.submodules.uart_transmitter = uart_transmitter = UARTTransmitter(divisor=self._divisor)
         wiring.connect(m, uart_receiver.o, receiver.i)
         wiring.connect(m, player.o, wiring.flipped(self.events))
         wiring.connect(m, transmitter.o, uart_transmitter.i)
+        header: Any = receiver.o.p
         m.d.comb += [
             uart_receiver.rx.eq(self.rx),
             self.tx.eq(uart_transmitter.tx),
             receiver.address.eq(player.address),
+            player.sparse.eq(header.kind == Message.SPARSE),
+            player.length.eq(header.length),
             player.data.eq(receiver.data),
             self.leds.busy.eq(receiver.o.valid | transmitter.o.valid | ~uart_transmitter.i.ready),
         ]
-        self._serve(m, receiver, player, transmitter, self._count(m, receiver))
+        pieces = self._take_pieces(m, receiver) if self._load else None
+        self._serve(m, receiver, player, pieces, transmitter, self._count(m, receiver))
         return m
+
+    def _take_pieces(self, m: Module, receiver: FrameReceiver) -> PiecePlayer:
+        """What takes the pieces of images out of requests."""
+        m.submodules.pieces = pieces = PiecePlayer(
+            words=self._greeting.image_words,
+            network=int.from_bytes(self._greeting.network, "little"),
+            capacity=self._capacity,
+        )
+        wiring.connect(m, pieces.c, wiring.flipped(self.c))
+        header: Any = receiver.o.p
+        m.d.comb += [pieces.status.eq(self.status), pieces.length.eq(header.length), pieces.data.eq(receiver.data)]
+        with m.If(header.kind == Message.LOAD):
+            m.d.comb += receiver.address.eq(pieces.address)
+        return pieces
 
     def _count(self, m: Module, receiver: FrameReceiver) -> dict[str, Signal]:
         """The counters; ``samples`` is counted where results are sent."""
@@ -185,43 +146,63 @@ class SerialShell(wiring.Component):
         m: Module,
         receiver: FrameReceiver,
         player: SamplePlayer,
+        pieces: PiecePlayer | None,
         transmitter: FrameTransmitter,
         counters: dict[str, Signal],
     ) -> None:
         """Takes requests, and sends the answer to each."""
         header: Any = receiver.o.p
         cycles, result = Signal(32), self._result()
-        greeting = Const(int.from_bytes(self._greeting.pack(), "little"), 8 * len(self._greeting.pack()))
+        status = self.status if pieces else Const(Status.READY, Status)
+        greeting = self._greeting_now(pieces, status)
         longest = 4 + max(len(text) // 8 for text in (greeting, Cat(cycles, result), Cat(*counters.values())))
-        # The answer's bytes that are still to be sent, the next one lowest.
-        text, left = Signal(8 * longest, reset_less=True), Signal(range(longest + 1))
+        m.submodules.sender = sender = TextSender(longest=longest, appendix=self._description)
+        wiring.connect(m, sender.o, transmitter.i)
 
-        def answer(payload: Value, kind: int | Value = ANSWER | header.kind) -> None:
-            m.d.sync += text.eq(Cat(Value.cast(kind)[:8], header.sequence, Const(len(payload) // 8, 16), payload))
-            m.d.sync += left.eq(4 + len(payload) // 8)
+        def answer(payload: Value, kind: int | Value = ANSWER | header.kind, *, appendix: bytes = b"") -> None:
+            length = Const(len(payload) // 8 + len(appendix), 16)
+            m.d.comb += [
+                sender.go.eq(1),
+                sender.text.eq(Cat(Value.cast(kind)[:8], header.sequence, length, payload)),
+                sender.length.eq(4 + len(payload) // 8),
+                sender.appends.eq(bool(appendix)),
+            ]
             m.next = "ANSWER"
 
         def refuse(why: Refusal) -> None:
             answer(Const(why, 8), Const(Message.REFUSED, 8))
 
-        def when_length(length: int) -> Any:
-            with m.If(header.length != length):
+        def unless(wrong: Any) -> Any:
+            with m.If(wrong):
                 refuse(Refusal.WRONG_LENGTH)
             return m.Else()
 
         with m.FSM():
             with m.State("REQUEST"), m.If(receiver.o.valid), m.Switch(header.kind):
                 m.d.sync += cycles.eq(0)
-                with m.Case(Message.PING), when_length(0):
+                with m.Case(Message.PING), unless(header.length != 0):
                     answer(greeting)
-                with m.Case(Message.SAMPLE), when_length(self._sample_bytes):
-                    m.d.comb += player.go.eq(1)
-                    m.next = "RESULT"
-                with m.Case(Message.COUNTERS), when_length(0):
+                with (
+                    m.Case(Message.SAMPLE, Message.SPARSE),
+                    unless(~player.sparse & (header.length != self._sample_bytes)),
+                ):
+                    with m.If(status != Status.READY):
+                        refuse(Refusal.NO_NETWORK)
+                    with m.Else():
+                        m.d.comb += player.go.eq(1)
+                        m.next = "RESULT"
+                with m.Case(Message.COUNTERS), unless(header.length != 0):
                     answer(Cat(*counters.values()))
-                with m.Case(Message.RESET), when_length(0):
+                with m.Case(Message.RESET), unless(header.length != 0):
                     m.d.sync += [*(counter.eq(0) for counter in counters.values()), self.leds.fault.eq(0)]
                     answer(Const(0, 0))
+                if pieces:
+                    words_begin = PIECE_HEADER.size // 8
+                    with m.Case(Message.LOAD), unless((header.length <= words_begin) | (header.length[:2] != 0)):
+                        m.d.comb += pieces.go.eq(1)
+                        m.next = "PIECE"
+                    with m.Case(Message.DESCRIBE), unless(header.length != 0):
+                        answer(Const(0, 0), appendix=self._description)
                 with m.Default():
                     refuse(Refusal.UNKNOWN_TYPE)
             with m.State("RESULT"):
@@ -230,17 +211,21 @@ class SerialShell(wiring.Component):
                     m.d.comb += self.results.ready.eq(1)
                     m.d.sync += counters["samples"].eq(counters["samples"] + 1)
                     answer(Cat(result[:16], cycles, result[16:]))
-            with m.State("ANSWER"):
-                m.d.comb += [
-                    transmitter.i.valid.eq(1),
-                    transmitter.i.p.byte.eq(text[:8]),
-                    transmitter.i.p.last.eq(left == 1),
-                ]
-                with m.If(transmitter.i.ready):
-                    m.d.sync += [text.eq(text >> 8), left.eq(left - 1)]
-                    with m.If(left == 1):
-                        m.d.comb += receiver.o.ready.eq(1)
-                        m.next = "REQUEST"
+            if pieces:
+                with m.State("PIECE"), m.If(pieces.done):
+                    answer(Cat(_byte(status), pieces.wanted))
+            with m.State("ANSWER"), m.If(sender.done):
+                m.d.comb += receiver.o.ready.eq(1)
+                m.next = "REQUEST"
+
+    def _greeting_now(self, pieces: PiecePlayer | None, status: Value) -> Value:
+        """The payload of the answer to ``PING``."""
+        at_first = self._greeting.pack()
+        fixed = Const(int.from_bytes(at_first, "little"), 8 * len(at_first))
+        if pieces is None:
+            return fixed
+        network = 8 * Greeting.NETWORK_PLACE
+        return Cat(fixed[:network], pieces.held, fixed[network + len(pieces.held) : -8], _byte(status))
 
     def _result(self) -> Value:
         """Class and logits of the result, in whole bytes."""
@@ -270,13 +255,21 @@ class SerialDesign(wiring.Component):
     leds: Any
 
     def __init__(self, manifest: Manifest, *, divisor: int) -> None:
-        self._top = manifest.top
+        self._top, self._loadable = manifest.top, manifest.load is not None
         self._shell = SerialShell(manifest, divisor=divisor)
         super().__init__({"rx": line(In), "tx": line(Out), "leds": Out(leds_layout())})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.shell = shell = self._shell
+        configuration: dict[str, Any] = {}
+        if self._loadable:
+            configuration = {
+                "i_c__valid": shell.c.valid,
+                "i_c__payload": shell.c.p.as_value(),
+                "o_c__ready": shell.c.ready,
+                "o_status": shell.status,
+            }
         m.submodules.design = Instance(
             self._top,
             i_clk=ClockSignal(),
@@ -287,6 +280,7 @@ class SerialDesign(wiring.Component):
             o_i__ready=shell.events.ready,
             o_o__valid=shell.results.valid,
             o_o__payload=shell.results.p.as_value(),
+            **configuration,
         )
         m.d.comb += [shell.rx.eq(self.rx), self.tx.eq(shell.tx), self.leds.eq(shell.leds)]
         return m

@@ -8,7 +8,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from quant.errors import ChandelierError
 from quant.files import replacing
 
-__all__ = ["Strict"]
+__all__ = ["Strict", "first_error"]
+
+
+def first_error(error: ValidationError) -> str:
+    """The first field that is not what it should be, and why."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
 
 
 class Strict(BaseModel):
@@ -42,6 +48,4 @@ class Strict(BaseModel):
         except OSError as error:
             raise ChandelierError(f"cannot read {path} ({error.strerror}): {writer}") from None
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise ChandelierError(f"{path}: {where}: {first['msg']}; {again}") from None
+            raise ChandelierError(f"{path}: {first_error(error)}; {again}") from None

@@ -1,5 +1,6 @@
 // A simulated board: the serial design, its UART pins behind a pseudo-terminal whose name is the first thing printed.
-// It runs until its standard input ends: with the process that started it, however that ends.
+// It runs until its standard input ends: with the process that started it, however that ends. The last thing printed is
+// the number of clock cycles that went by.
 //
 // The clock stands still while nothing is received, sent or computed, so that a board that nobody talks to takes no
 // time. What a host does not read in time is lost, as on a wire.
@@ -101,7 +102,9 @@ int main(int argc, char** argv) {
         return 1;
     }
     Vchandelier_serial board;
-    const auto tick = [&board] {
+    unsigned long long cycles = 0;
+    const auto tick = [&board, &cycles] {
+        ++cycles;
         board.clk = 0;
         board.eval();
         board.clk = 1;
@@ -122,7 +125,10 @@ int main(int argc, char** argv) {
             const bool asleep = quiet > bytes_of_silence * BITS * divisor;
             pollfd readable[]{{terminal, POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
             uint8_t bytes[256];
-            if (poll(readable, 2, asleep ? -1 : 0) > 0 && readable[1].revents) return 0;
+            if (poll(readable, 2, asleep ? -1 : 0) > 0 && readable[1].revents) {
+                printf("%llu\n", cycles);
+                return 0;
+            }
             const ssize_t count = read(terminal, bytes, sizeof bytes);
             if (count < 0 && errno != EAGAIN && errno != EINTR) return 0;
             for (ssize_t k = 0; k < count; ++k) sender.push(bytes[k]);

@@ -28,8 +28,17 @@ _PROGRAM = Path(__file__).with_name("board.cpp")
 
 
 @contextmanager
-def simulated_board(network: IntegerNetwork, foldings: Foldings) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+def simulated_board(
+    network: IntegerNetwork, foldings: Foldings, *, loadable: bool = False, divisor: int = SMALLEST_DIVISOR
+) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
     """Yields the path of a serial port with the network behind it, and the process that is the board.
+
+    Parameters
+    ----------
+    loadable : bool
+        Other networks can be loaded into it.
+    divisor : int, >= 4
+        Clock cycles a bit of the line. The path takes any baud rate.
 
     Raises
     ------
@@ -38,13 +47,13 @@ def simulated_board(network: IntegerNetwork, foldings: Foldings) -> Iterator[tup
     """
     with tempfile.TemporaryDirectory(prefix="chandelier-") as scratch:
         folder = Path(scratch) / "rtl"
-        manifest = write_rtl(network, folder, foldings=foldings)
-        design = SerialDesign(manifest, divisor=SMALLEST_DIVISOR)
+        manifest = write_rtl(network, folder, foldings=foldings, loadable=loadable)
+        design = SerialDesign(manifest, divisor=divisor)
         (folder / f"{SERIAL}.v").write_text(verilog.convert(design, name=SERIAL, emit_src=False))
         program = _build(folder, manifest)
         # A session of its own: an interrupt typed by the user is answered here. Its input ends with this process.
         with subprocess.Popen(
-            [program, str(SMALLEST_DIVISOR)],
+            [program, str(divisor)],
             cwd=folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -11,11 +11,11 @@ import numpy as np
 from hw.load_image import load_image
 from hw.loader import Status
 from hw.manifest import Manifest
-from hw.protocol import DESIGN_BYTES, Greeting, Result, pack_codes
+from hw.protocol import NETWORK_BYTES, Greeting, Result, pack_codes
 from hw.registers import read_registers
 from quant.errors import ChandelierError
 from quant.network import IntegerNetwork
-from sw.host import check_codes, check_design
+from sw.host import check_codes, check_network
 
 __all__ = ["AxiBoard", "AxiCounters", "Packets", "Registers"]
 
@@ -85,16 +85,18 @@ class AxiBoard:
                     "address, and the bitstream"
                 )
         self._slots, self._logit_words = self._read("format_slots"), self._read("format_logit_words")
-        design = self._read("fingerprint_low") | self._read("fingerprint_high") << 32
+        network = self._read("fingerprint_low") | self._read("fingerprint_high") << 32
         self.greeting = Greeting(
             version=self._read("version"),
             window=self._slots,
-            design=design.to_bytes(DESIGN_BYTES, "little"),
+            network=network.to_bytes(NETWORK_BYTES, "little"),
             features=self._read("features"),
             bits=self._read("format_bits"),
             vectors=self._read("vectors"),
             classes=self._read("classes"),
             logit_bytes=_WORD * self._logit_words,
+            image_words=0,  # images are made by the manifest
+            status=Status(self._read("status_weights")),
         )
 
     def _read(self, name: str) -> int:
@@ -118,7 +120,7 @@ class AxiBoard:
             raise ChandelierError(
                 "something was loaded into the design, which cannot say what: load the network, and do not check it"
             )
-        check_design(self.greeting, network, "the design")
+        check_network(self.greeting, network, "the design", "load the bitstream of that one")
 
     def infer(self, codes: np.ndarray) -> Iterator[tuple[int, Result]]:
         """Number and result of each sample, in their order: as many are under way as have room.

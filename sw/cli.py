@@ -328,7 +328,7 @@ WeightsOption = Annotated[
     Weights,
     typer.Option(
         help="*fixed*: in the design; *loadable*: other networks of the same or a smaller shape can be loaded into it "
-        "(*export --format load*)."
+        "(*export --format load*, *run --load*)."
     ),
 ]
 SynapseLanes = Annotated[str | None, typer.Option(help="Synapses a cycle; one number, or one for each layer: 160,8.")]
@@ -391,7 +391,7 @@ def rtl_command(
         rows["limit"] = fit.limit
         rows["speed"] = f"{clock * 1e6 / fit.cycles:,.0f} images/s at {clock:g} MHz"
     if manifest.load is not None:
-        rows["weights"] = f"loadable: an image has {4 * manifest.load.words + 20} bytes"
+        rows["weights"] = f"loadable: an image has {4 * manifest.load.image_words} bytes"
     if manifest.timing is not None:
         rows["cycles"] = f"{manifest.timing.interval} from sample to sample, {manifest.timing.latency} to a result"
     if foldings != "spatial":
@@ -529,6 +529,7 @@ def bitstream_command(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for bitstream, design, logs and report; made, or replaced.")
     ] = Path("bitstream"),
+    weights: WeightsOption = Weights.FIXED,
     clock: Annotated[float | None, typer.Option(help="MHz of the design. [default: the board's]")] = None,
     baud: Baud = None,
     seeds: Annotated[str, typer.Option(help="Placements to try: a number of them, or their seeds: 1,2,3.")] = "3",
@@ -551,7 +552,12 @@ def bitstream_command(
     chosen = parse_seeds(seeds)
     with progress_bars() as progress:
         made = make_network_bitstream(
-            *(integers, output, board, foldings), clock=clock, baud=baud or BAUD, seeds=chosen, progress=progress
+            *(integers, output, board, foldings),
+            loadable=weights is Weights.LOADABLE,
+            clock=clock,
+            baud=baud or BAUD,
+            seeds=chosen,
+            progress=progress,
         )
     if json_file is not None:
         write_json(json_file, made.as_json())
@@ -563,6 +569,7 @@ def bitstream_command(
 @app.command("simulate-board")
 def simulate_board_command(
     network: NetworkFile,
+    weights: WeightsOption = Weights.FIXED,
     target_cycles: TargetCycles = None,
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
@@ -582,7 +589,7 @@ def simulate_board_command(
         console.print(port, soft_wrap=True)
         progress_line(f"next: chandelier run {network} --port {port} --data SET; Ctrl-C ends the board")
 
-    simulate_board(integers, foldings, ready)
+    simulate_board(integers, foldings, ready, loadable=weights is Weights.LOADABLE)
 
 
 @app.command("run")
@@ -591,19 +598,23 @@ def run_command(
     port: Annotated[str, typer.Option(help="The board's serial port, like /dev/ttyUSB0.")],
     data: TestData,
     samples: Samples = None,
+    load: Annotated[
+        bool, typer.Option("--load", help="Load the network first, into a board with loadable weights.")
+    ] = False,
     baud: Baud = None,
     json_file: JsonFile = None,
 ) -> None:
     """Send test samples to a board, and compare class and logits of each with the golden model.
 
-    The board, real or from *simulate-board*, has to hold this network. Ends with exit code 1 if there is a difference.
+    The board, real or from *simulate-board*, has to hold this network; or, made with *--weights loadable*, it takes it
+    with *--load*. Ends with exit code 1 if there is a difference.
     """
     from hw.protocol import BAUD
     from sw.run import report_rows, run_network
 
     integers = load_network(network)
     with progress_bars() as progress:
-        report = run_network(integers, port, baud or BAUD, data, samples, progress)
+        report = run_network(integers, port, baud or BAUD, data, samples, progress, loads=load)
     if json_file is not None:
         report.write(json_file)
     console.print(key_value_table(f"{integers.name} on {data}, board on {port}", report_rows(report)))

@@ -3,7 +3,7 @@
 import random
 import time
 from collections import deque
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,26 +12,33 @@ import numpy as np
 import serial
 from serial.tools.list_ports import comports
 
+from hw.load_image import load_image
+from hw.loader import Status
+from hw.manifest import Manifest
 from hw.protocol import (
     ANSWER,
     BAUD,
-    DESIGN_BYTES,
+    NETWORK_BYTES,
     OVERHEAD,
+    PIECE_WORDS,
     VERSION,
     Counters,
     Frame,
     FrameDecoder,
     Greeting,
+    Loaded,
     Message,
+    Piece,
     Refusal,
     Result,
     pack_codes,
+    without_zeros,
 )
 from hw.rtl import network_sha256
 from quant.errors import ChandelierError
 from quant.network import IntegerNetwork
 
-__all__ = ["Board", "Port", "check_codes", "check_design", "open_board"]
+__all__ = ["Board", "Port", "check_codes", "check_network", "open_board"]
 
 #: Seconds that a read waits for a byte.
 _READING = 0.05
@@ -39,6 +46,8 @@ _READING = 0.05
 _WRITTEN = 256
 #: How often a request is sent before its answer is given up, and how often in a row there may be no answer to any.
 _SENDINGS, _SILENCES = 20, 6
+#: How often in a row pieces of an image are sent to their end without the board having more of it then.
+_FUTILE = 3
 #: Bits of a byte on the line.
 _BITS = 10
 
@@ -66,19 +75,18 @@ class _Request:
     sendings: int = 0
 
 
-def check_design(greeting: Greeting, network: IntegerNetwork, where: str) -> None:
-    """Refuses what holds another network; ``where`` is how messages call it.
+def check_network(greeting: Greeting, network: IntegerNetwork, where: str, remedy: str) -> None:
+    """Refuses what holds another network; ``where`` is how messages call it, and ``remedy`` what they say to do.
 
     Raises
     ------
     ChandelierError
         If it does.
     """
-    design, expected = greeting.design.hex(), network_sha256(network)[: 2 * DESIGN_BYTES]
-    if design != expected:
+    if greeting.network != (expected := _mark(network)):
         raise ChandelierError(
-            f"{where} holds another network ({design}, {greeting.features} features, {greeting.classes} classes) than "
-            f"{network.name} ({expected}): load the bitstream of that one"
+            f"{where} holds another network ({greeting.network.hex()}, {greeting.features} features, "
+            f"{greeting.classes} classes) than {network.name} ({expected.hex()}): {remedy}"
         )
 
 
@@ -126,6 +134,7 @@ class Board:
     def __init__(self, port: Port, name: str, *, baud: int = BAUD, patience: float = 1.0) -> None:
         self._port, self._name, self._baud, self._patience = port, name, baud, patience
         self._decoder, self._sequence, self._window = FrameDecoder(), random.randrange(256), 1
+        self._manifest: Manifest | None = None
         self._unanswering = 0  # bytes that have come since the last answer
         #: Requests that were sent more than once, as often as they were.
         self.repeated = 0
@@ -134,7 +143,7 @@ class Board:
         self._sequence, self._window = random.randrange(256), self.greeting.window
 
     def _greet(self) -> Greeting:
-        (payload,) = self._exchange(Message.PING, [b""])
+        payload = self._exchange(Message.PING)
         if payload[:1] != bytes([VERSION]):
             raise ChandelierError(
                 f"the board on {self._name} speaks version {payload[0] if payload else '?'} of the protocol, and this "
@@ -144,14 +153,95 @@ class Board:
             return Greeting.unpack(payload)
 
     def check(self, network: IntegerNetwork) -> None:
-        """Refuses a board that holds another network.
+        """Refuses a board that holds another network, or none.
 
         Raises
         ------
         ChandelierError
             If it does.
         """
-        check_design(self.greeting, network, f"the board on {self._name}")
+        board = self.greeting
+        if board.status != Status.READY:
+            raise ChandelierError(
+                f"the board on {self._name} holds no network, as a load broke off or was refused: load one with --load"
+            )
+        remedy = "load it with --load" if board.image_words else "load the bitstream of that one"
+        check_network(board, network, f"the board on {self._name}", remedy)
+
+    def holds(self, network: IntegerNetwork) -> bool:
+        """Whether it is this network that the board computes."""
+        return self.greeting.status == Status.READY and self.greeting.network == _mark(network)
+
+    def describe(self) -> Manifest:
+        """The manifest of the board's design, as far as images are made by it.
+
+        Raises
+        ------
+        ChandelierError
+            If the weights of the board's design are fixed, too.
+        """
+        if not self.greeting.image_words:
+            raise ChandelierError(
+                f"the weights of the board on {self._name} are fixed: make its bitstream with --weights loadable"
+            )
+        if self._manifest is None:
+            description = self._exchange(Message.DESCRIBE)
+            with self._well_formed():
+                self._manifest = Manifest.of_description(description)
+        return self._manifest
+
+    def load(self, network: IntegerNetwork, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+        """Makes the board compute ``network``. The one before is lost with the first piece that the board takes.
+
+        If this breaks off, the board takes no samples until a network has been loaded as a whole; the same one goes on
+        where it stopped.
+
+        Parameters
+        ----------
+        progress : function of the words that the board has taken, and of those of the image
+
+        Raises
+        ------
+        ChandelierError
+            If its weights are fixed, or the network does not fit, too; then nothing has been loaded.
+        """
+        image = load_image(network, self.describe())
+        words = len(image) // 4
+        if words != self.greeting.image_words:
+            raise ChandelierError(
+                f"the board on {self._name} takes images of {self.greeting.image_words} words, and describes a design "
+                f"with {words}: make its bitstream again"
+            )
+        wanted = futile = 0
+        while wanted < words:
+            begun = wanted
+            for loaded in self._send_pieces(_mark(network), image, begun):
+                wanted = loaded.wanted
+                progress(wanted, words)
+            futile = 0 if wanted > begun else futile + 1
+            if futile == _FUTILE:
+                raise ChandelierError(
+                    f"the board on {self._name} got the image of {network.name} {_FUTILE} times, and does not take it: "
+                    "make its bitstream again"
+                )
+        self.greeting = self._greet()
+        self.check(network)
+
+    def _send_pieces(self, mark: bytes, image: bytes, start: int) -> Iterator[Loaded]:
+        """What the board says to the pieces from a place on; they end where it does not want the next one."""
+        places, elsewhere = range(start, len(image) // 4, PIECE_WORDS), False
+
+        def pieces() -> Iterator[tuple[Message, bytes]]:
+            for place in places:
+                if elsewhere:
+                    return
+                yield Message.LOAD, Piece(mark, place, image[4 * place :][: 4 * PIECE_WORDS]).pack()
+
+        for index, payload in self._exchange_all(pieces()):
+            with self._well_formed():
+                loaded = Loaded.unpack(payload)
+            elsewhere = elsewhere or loaded.wanted != min(places[index] + PIECE_WORDS, len(image) // 4)
+            yield loaded
 
     def infer(self, codes: np.ndarray) -> Iterator[tuple[int, Result]]:
         """Number and result of each sample, in the order in which they come: as many are under way as have room.
@@ -159,6 +249,7 @@ class Board:
         Parameters
         ----------
         codes : (samples, features) or (samples, steps, features) uint8
+            Of a network that was loaded, these may be fewer features than the board has.
 
         Raises
         ------
@@ -166,9 +257,12 @@ class Board:
             If they are not what the board takes, too.
         """
         board = self.greeting
+        missing = board.features - codes.shape[-1]
+        if missing > 0 and board.image_words:  # they have no synapses
+            codes = np.pad(codes, [*[(0, 0)] * (codes.ndim - 1), (0, missing)])
         check_codes(board, codes, f"the board on {self._name}")
-        payloads = (payload.tobytes() for payload in pack_codes(codes, board.bits))
-        for index, payload in self._exchange_all(Message.SAMPLE, payloads):
+        requests = (_sample_request(payload.tobytes()) for payload in pack_codes(codes, board.bits))
+        for index, payload in self._exchange_all(requests):
             with self._well_formed():
                 result = Result.unpack(payload, board.logit_bytes)
                 if len(result.logits) != board.classes:
@@ -177,20 +271,25 @@ class Board:
 
     def counters(self) -> Counters:
         """What has been counted since the last reset."""
+        payload = self._exchange(Message.COUNTERS)
         with self._well_formed():
-            return Counters.unpack(*self._exchange(Message.COUNTERS, [b""]))
+            return Counters.unpack(payload)
 
     def reset(self) -> None:
         """Sets the counters to zero, and the fault LED off."""
-        self._exchange(Message.RESET, [b""])
+        self._exchange(Message.RESET)
 
-    def _exchange(self, kind: Message, payloads: Iterable[bytes]) -> list[bytes]:
-        return [payload for _, payload in sorted(self._exchange_all(kind, payloads))]
+    def _exchange(self, kind: Message) -> bytes:
+        """The answer to a request without a payload."""
+        ((_, payload),) = self._exchange_all([(kind, b"")])
+        return payload
 
-    def _exchange_all(self, kind: Message, payloads: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-        """Number and payload of each answer."""
+    def _exchange_all(self, requests: Iterable[tuple[Message, bytes]]) -> Iterator[tuple[int, bytes]]:
+        """Number and payload of each answer to requests of a type and a payload."""
         waiting: dict[int, _Request] = {}  # by sequence number, in the order in which they were sent last
-        fresh = (_Request(index, Frame(kind, self._next(waiting), payload)) for index, payload in enumerate(payloads))
+        fresh = (
+            _Request(index, Frame(kind, self._next(waiting), payload)) for index, (kind, payload) in enumerate(requests)
+        )
         again: deque[_Request] = deque()
         silences, heard = 0, time.monotonic()
         while True:
@@ -247,6 +346,8 @@ class Board:
             return None
         if frame.kind == Message.REFUSED:
             why = frame.payload[0] if frame.payload else 0
+            if why == Refusal.NO_NETWORK:
+                raise ChandelierError(f"the board on {self._name} holds no network any more: load one with --load")
             said = Refusal(why).name.lower().replace("_", " ") if why in set(Refusal) else f"code {why}"
             raise ChandelierError(f"the board on {self._name} refuses a request ({said}): make its bitstream again")
         return request
@@ -275,6 +376,17 @@ class Board:
             raise ChandelierError(
                 f"the board on {self._name} sends what no board does ({error}): make its bitstream again"
             ) from None
+
+
+def _mark(network: IntegerNetwork) -> bytes:
+    """By which a board knows the network."""
+    return bytes.fromhex(network_sha256(network))[:NETWORK_BYTES]
+
+
+def _sample_request(payload: bytes) -> tuple[Message, bytes]:
+    """The shorter way to send a sample."""
+    sparse = without_zeros(payload)
+    return (Message.SPARSE, sparse) if len(sparse) < len(payload) else (Message.SAMPLE, payload)
 
 
 def _sent_before(answered: _Request, waiting: dict[int, _Request]) -> Iterator[_Request]:

@@ -26,8 +26,9 @@ from safetensors.torch import save_file
 from hw.folding import default_foldings
 from hw.load_image import load_image
 from hw.load_shape import fingerprint, least_network
+from hw.loader import Status
 from hw.manifest import FILE_NAME, Manifest
-from hw.protocol import ANSWER, END, Counters, Frame, FrameDecoder, Greeting, Message, Result
+from hw.protocol import ANSWER, END, VERSION, Counters, Frame, FrameDecoder, Greeting, Loaded, Message, Result
 from hw.rtl import write_rtl
 from quant.errors import LONGEST, ChandelierError
 from quant.golden import GoldenModel
@@ -406,7 +407,7 @@ def _marked(rng: random.Random, data: bytes) -> bytes:
     return json.dumps(changed).encode("utf-8", "replace")
 
 
-_GREETING = Greeting(1, 4, bytes(8), 6, 4, 1, 3, 2)
+_GREETING = Greeting(VERSION, 4, bytes(8), 6, 4, 1, 3, 2, 0, Status.READY)
 
 
 def _frames(_: Path) -> list[bytes]:
@@ -429,7 +430,7 @@ def _read_frames(data: bytes, _: Path) -> None:
     assert frames == pieces
     for frame in frames:
         assert list(FrameDecoder().feed(frame.encode())) == [frame]
-        for unpack in (Greeting.unpack, Counters.unpack, partial(Result.unpack, logit_bytes=2)):
+        for unpack in (Greeting.unpack, Counters.unpack, Loaded.unpack, partial(Result.unpack, logit_bytes=2)):
             with contextlib.suppress(ValueError):
                 unpack(frame.payload)
 

@@ -18,6 +18,7 @@ from hw.manifest import Manifest
 from hw.rtl import write_rtl
 from hw.synthesis import Routed, WorstPath
 from hw.tools import Tool, find_packer
+from hw.uart import SMALLEST_DIVISOR
 from quant.errors import ChandelierError
 from tests.random_networks import random_network
 
@@ -60,6 +61,14 @@ def test_pins_and_clock(name: str, pll: bool, manifest: Manifest) -> None:
     assert "cell \\chandelier_top " in files["b.il"]
 
 
+def test_the_port_of_loadable_weights_is_connected(tmp_path: Path) -> None:
+    board, loadable = BOARDS["icebreaker"], write_rtl(NETWORK, tmp_path / "rtl", loadable=True)
+    timing = timing_of(board, board.oscillator, 1_000_000)
+    text = board.make_platform().prepare(BoardTop(loadable, board, timing), "b").files["b.il"]
+    connected = set(re.findall(r"connect \\(\w+) ", text[text.index("cell \\chandelier_top ") :]))
+    assert {"c__valid", "c__payload", "c__ready", "status", "i__valid", "o__valid"} <= connected
+
+
 def test_reset_ends_after_the_clock_has_been_steady() -> None:
     dut, resets = StartUp(cycles=10), list[int]()
     locked = [0] * 20 + [1] * 4 + [0] + [1] * 30 + [0] * 5 + [1] * 30
@@ -86,7 +95,12 @@ def test_clock_and_baud_of_a_board() -> None:
     timing = timing_of(board, 60.0, 3_000_000)
     assert timing.pll is not None
     assert (timing.clock, timing.divisor) == (60.0, 20)
-    for clock, baud in ((25.0, 10_000_000), (25.0, 2_600_000), (12.5, 1_800_000)):
+    assert timing_of(BOARDS["orangecrab-25f"], 48.0, 12_000_000).divisor == SMALLEST_DIVISOR
+    for clock, baud, most in ((25.0, 10_000_000, 6_250_000), (12.5, 3_700_000, 3_125_000)):
+        complaint = rf"^--baud {baud} is too fast for a clock of {clock:g} MHz: at most {most}, 4 cycles a bit$"
+        with pytest.raises(ChandelierError, match=complaint):
+            timing_of(board, clock, baud)
+    for clock, baud in ((25.0, 6_000_000), (25.0, 2_600_000), (12.5, 1_800_000)):
         with pytest.raises(ChandelierError, match=rf"^--baud {baud} does not come of a clock of {clock:g} MHz: near "):
             timing_of(board, clock, baud)
 

@@ -6,6 +6,7 @@ import zlib
 import numpy as np
 import pytest
 
+from hw.loader import Status
 from hw.protocol import END, Counters, Frame, FrameDecoder, Greeting, Result, code_bits, pack_codes
 from tests.faults import spoil
 
@@ -48,7 +49,7 @@ def test_length_is_checked_even_where_the_crc_is_right() -> None:
 
 
 def test_payloads_come_back() -> None:
-    greeting = Greeting(1, 4, bytes(range(8)), 784, 8, 1, 10, 2)
+    greeting = Greeting(2, 4, bytes(range(8)), 784, 8, 1, 10, 2, 1234, Status.LOADING)
     assert Greeting.unpack(greeting.pack()) == greeting
     assert Counters.unpack(bytes([1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 1])) == Counters(1, 2, 3, 1 << 24)
     assert Result.unpack(bytes([3, 0, 9, 1, 0, 0, 0xFF, 0xFF, 5, 0]), 2) == Result(3, 265, (-1, 5))

@@ -78,7 +78,7 @@ class NoisyPort:
     """A port on whose line what is sent and received is spoilt now and then."""
 
     def __init__(self, port: Port, rng: random.Random, spoilt: float) -> None:
-        self._port, self._rng, self._spoilt = port, rng, spoilt
+        self._port, self._rng, self.spoilt = port, rng, spoilt
         self.errors = 0
 
     @property
@@ -86,7 +86,7 @@ class NoisyPort:
         return self._port.in_waiting
 
     def _spoil(self, line: bytes) -> bytes:
-        if not line or self._rng.random() >= self._spoilt:
+        if not line or self._rng.random() >= self.spoilt:
             return line
         self.errors += 1
         return spoil(self._rng, line)

@@ -2,7 +2,8 @@
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 import serial
 
 from hw.folding import default_foldings
+from hw.loader import Status
+from hw.network import Network
 from hw.protocol import ANSWER, Frame, FrameDecoder, Greeting, Message
 from hw.rtl import network_sha256
 from quant.errors import ChandelierError
@@ -21,14 +24,16 @@ from tests.random_networks import random_codes, random_network
 from tests.sim.test_board import NETWORK
 
 GREETING = Greeting(
-    version=1,
+    version=2,
     window=4,
-    design=bytes.fromhex(network_sha256(NETWORK))[:8],
+    network=bytes.fromhex(network_sha256(NETWORK))[:8],
     features=NETWORK.input.features,
     bits=NETWORK.input.bits,
     vectors=1 if NETWORK.input.kind == "static" else NETWORK.steps,
     classes=NETWORK.classes,
     logit_bytes=2,
+    image_words=0,
+    status=Status.READY,
 )
 
 
@@ -59,8 +64,14 @@ class Pretender:
 
 def good_board(frame: Frame) -> bytes:
     """Answers as a board would whose logits are all 0, without looking at samples."""
-    payload = {Message.PING: GREETING.pack(), Message.SAMPLE: bytes(6 + 2 * NETWORK.classes)}
+    result = bytes(6 + 2 * NETWORK.classes)
+    payload = {Message.PING: GREETING.pack(), Message.SAMPLE: result, Message.SPARSE: result}
     return Frame(ANSWER | frame.kind, frame.sequence, payload.get(Message(frame.kind), b"")).encode()
+
+
+def saying(said: Mapping[Message, bytes]) -> Callable[[Frame], bytes]:
+    """Answers each type of request with its payload."""
+    return lambda frame: Frame(ANSWER | frame.kind, frame.sequence, said[Message(frame.kind)]).encode()
 
 
 def check_results(board: Board, samples: int, seed: int) -> None:
@@ -140,10 +151,10 @@ def test_nothing_answers() -> None:
         (lambda f: Frame(0xFF, f.sequence).encode(), "the board on p refuses a request (code 0)"),
         (lambda f: Frame(ANSWER | 1, f.sequence).encode(), "speaks version ? of the protocol, and this Chandelier v"),
         (
-            lambda f: Frame(ANSWER | 1, f.sequence, replace(GREETING, version=2).pack()).encode(),
-            "the board on p speaks version 2 of the protocol, and this Chandelier version 1: make its bitstream again",
+            lambda f: Frame(ANSWER | 1, f.sequence, replace(GREETING, version=3).pack()).encode(),
+            "the board on p speaks version 3 of the protocol, and this Chandelier version 2: make its bitstream again",
         ),
-        (lambda f: Frame(ANSWER | 1, f.sequence, b"\1").encode(), "the board on p sends what no board does (a greeti"),
+        (lambda f: Frame(ANSWER | 1, f.sequence, b"\2").encode(), "the board on p sends what no board does (a greeti"),
     ],
 )
 def test_what_is_no_board(answer: Callable[[Frame], bytes], complaint: str) -> None:
@@ -178,10 +189,40 @@ def test_refused_samples_and_answers() -> None:
 
 def test_a_result_with_too_few_logits() -> None:
     board = Board(
-        Pretender(lambda f: good_board(f) if f.kind == 1 else Frame(0x82, f.sequence, bytes(8)).encode()), "p"
+        Pretender(lambda f: good_board(f) if f.kind == 1 else Frame(ANSWER | f.kind, f.sequence, bytes(8)).encode()),
+        "p",
     )
     with pytest.raises(ChandelierError, match=rf"a result has {NETWORK.classes} logits, not 1"):
         list(board.infer(random_codes(NETWORK, 1, seed=1)))
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_loads_that_do_not_come_about() -> None:
+    """Into a board with fixed weights; one that says nonsense, another size, or that it wants the same again."""
+    with pytest.raises(
+        ChandelierError, match=r"^the weights of the board on p are fixed: make its bitstream with --we"
+    ):
+        Board(Pretender(good_board), "p").load(NETWORK)
+    design = Network(NETWORK, shape=NETWORK).manifest(generator="t", name="t", network_sha256="0" * 64, files={})
+    assert design.load is not None
+    description, words = design.description(), design.load.image_words
+    again = bytes([Status.REFUSED, 0, 0, 0, 0])
+    for payload, image_words, complaint in (
+        (b"nonsense", words, r"^the board on p sends what no board does \(its description is damaged"),
+        (description[:-1], words, r"^the board on p sends what no board does \(its description has a wrong length\)"),
+        (zlib.compress(b"{}"), words, r"^the board on p sends what no board does \(its description, generator: "),
+        (
+            description,
+            words + 1,
+            rf"^the board on p takes images of {words + 1} words, and describes a design with {words}",
+        ),
+        (description, words, r"^the board on p got the image of random293 3 times, and does not take it: make its "),
+    ):
+        greeting = replace(GREETING, image_words=image_words).pack()
+        said = {Message.PING: greeting, Message.DESCRIBE: payload, Message.LOAD: again}
+        board = Board(Pretender(saying(said)), "p")
+        with pytest.raises(ChandelierError, match=complaint):
+            board.load(NETWORK)
 
 
 def test_a_request_that_never_gets_through() -> None:
@@ -190,7 +231,7 @@ def test_a_request_that_never_gets_through() -> None:
 
     def answer(frame: Frame) -> bytes:
         sent[frame.sequence] = sent.get(frame.sequence, 0) + 1
-        first = len(sent) == 2 and frame.kind == Message.SAMPLE  # the greeting was the one before
+        first = len(sent) == 2 and frame.kind != Message.PING  # the greeting was the one before
         unlucky.update({frame.sequence} if first else set())
         return b"" if frame.sequence in unlucky else good_board(frame)
 

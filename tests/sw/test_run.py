@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from quant.network_file import save_network
-from tests.random_networks import random_network
+from tests.random_networks import other_numbers, random_network
 from tests.sim.test_board import NETWORK
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "200"}
@@ -31,6 +31,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     save_network(NETWORK, folder / "n.safetensors")
     save_network(random_network(6, largest=9), folder / "other.safetensors")
+    first, *others = NETWORK.layers
+    assert first.neurons is not None
+    first = replace(first, neurons=replace(first.neurons, theta=first.neurons.theta + 1))
+    save_network(replace(NETWORK, name="changed", layers=(first, *others)), folder / "changed.safetensors")
     rng, spec = np.random.default_rng(1), NETWORK.input
     shape = (spec.features,) if spec.kind == "static" else (NETWORK.steps, spec.features)
     x, y = rng.random((150, *shape)), np.arange(150) % NETWORK.classes
@@ -40,7 +44,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def port(project: Path) -> Iterator[str]:
-    command = [sys.executable, "-m", "sw.cli", "simulate-board", "n.safetensors"]
+    command = [sys.executable, "-m", "sw.cli", "simulate-board", "n.safetensors", "--weights", "loadable"]
     with subprocess.Popen(
         command,
         cwd=project,
@@ -91,6 +95,23 @@ def test_a_difference_is_found(project: Path, port: str, tmp_path: Path) -> None
     assert "logit 0: expected " in result.stdout
 
 
+def test_another_network_is_loaded(project: Path, port: str, tmp_path: Path) -> None:
+    """A smaller one, and back; the golden model of each agrees with every result."""
+    smaller, spec = other_numbers(NETWORK, 78, smaller=True), NETWORK.input
+    assert (smaller.input.features, smaller.classes) < (spec.features, NETWORK.classes)
+    save_network(smaller, tmp_path / "s.safetensors")
+    rng, y = np.random.default_rng(2), np.arange(40) % smaller.classes
+    x = rng.random((40, NETWORK.steps, smaller.input.features))
+    np.savez(tmp_path / "s.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    arguments = ["run", f"{tmp_path}/s.safetensors", "--port", port, "--data", f"{tmp_path}/s.npz"]
+    assert "load it with --load" in chandelier(*arguments, cwd=project).stderr
+    for _ in range(2):  # the second time it is there
+        result = chandelier(*arguments, "--load", cwd=project)
+        assert result.returncode == 0, result.stderr
+    back = chandelier("run", "n.safetensors", "--port", port, "--data", "d.npz", "--load", cwd=project)
+    assert back.returncode == 0, back.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -98,6 +119,7 @@ def test_a_difference_is_found(project: Path, port: str, tmp_path: Path) -> None
         (("n.safetensors", "--data", "d.npz", "--samples", "131"), "--samples must be 1..130 or all, not 131"),
         (("n.safetensors", "--data", "d.npz", "--port", "/dev/nothing"), "there is no serial port /dev/nothing: "),
         (("half.safetensors", "--data", "d.npz"), "holds another network ("),
+        (("changed.safetensors", "--data", "d.npz", "--load"), "layers.0.theta of changed is "),
     ],
 )
 def test_a_mistake_is_one_line(project: Path, port: str, arguments: tuple[str, ...], complaint: str) -> None:
