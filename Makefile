@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint types unit format cosim-random cycles-random cosim-mnist board-faults nir-check figures depth \
-  speed clean
+  speed wheel-check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: setup ## the whole path on the embedded digits: train, quantise, export, RTL, co-simulate every test image
-	$(BIN)/python -m sw.demo
+	$(BIN)/chandelier demo
 
 test: lint types unit ## everything that has to be green
 
@@ -68,6 +68,14 @@ depth: setup ## slow: MLP-2 to MLP-16 on MNIST, with and without E-I Init and ea
 
 speed: setup ## training against the paper's formulation, the golden model against the float model
 	$(BIN)/python -m benchmarks.speed
+
+wheel-check: export PYTHONPATH =
+wheel-check: setup ## slow: build a wheel from the source archive, install it in an empty environment, run the demo from an empty folder
+	rm -rf build/wheel && mkdir -p build/wheel/empty
+	$(BIN)/python -m build --outdir build/wheel
+	$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/python -m pip install --quiet --constraint constraints.txt build/wheel/*.whl
+	cd build/wheel/empty && ../venv/bin/chandelier --help && ../venv/bin/chandelier doctor && ../venv/bin/chandelier demo
 
 clean: ## remove what was generated, the environment included
 	rm -rf $(VENV) .venv-nir build demo runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

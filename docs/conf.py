@@ -1,0 +1,61 @@
+"""The documentation site, which ``make docs`` makes of the pages here, the notebooks, and all docstrings."""
+
+import shutil
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+PACKAGES = ("quant", "hw", "sim", "sw", "sw.data")
+
+
+def write_api_pages(folder: Path) -> None:
+    """A page for each module, and one for each package that lists them."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for package in PACKAGES:
+        (target := folder / package).mkdir(parents=True, exist_ok=True)
+        modules = sorted(path.stem for path in ROOT.joinpath(*package.split(".")).glob("[!_]*.py"))
+        for module in modules:
+            title = f"``{package}.{module}``"
+            directive = f".. automodule:: {package}.{module}\n   :members:\n   :show-inheritance:\n"
+            (target / f"{module}.rst").write_text(f"{title}\n{'=' * len(title)}\n\n{directive}")
+        listed = "".join(f"   {package}/{module}\n" for module in modules)
+        head = f"``{package}``\n{'=' * 20}\n\n.. automodule:: {package}\n   :no-members:\n\n"
+        (folder / f"{package}.rst").write_text(f"{head}.. toctree::\n   :maxdepth: 1\n\n{listed}")
+
+
+write_api_pages(Path(__file__).parent / "api")
+
+project = "Chandelier"
+author = "The Chandelier developers"
+release = "0.1.0"
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+exclude_patterns = ["conf.py"]
+nitpicky = True
+# What is not ours is not checked: there is no network, and types in docstrings are words ("int, 4..32").
+nitpick_ignore_regex = [
+    (r"py:class", r"(?!(quant|hw|sim|sw)\.).*"),
+    (r"py:class", r".*\._\w+|.*\.T|.*Annotated\[.*"),  # private bases, type variables, what pydantic makes of a type
+    (r"py:.*", r"(amaranth|collections|numpy|pathlib|pydantic|torch|typing)\..*"),
+]
+
+# Links to headings are those that GitHub makes.
+myst_heading_anchors = 4
+
+# Notebooks are kept without outputs; the site runs them.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+
+html_theme = "furo"
+html_title = "Chandelier"
+html_show_sphinx = False
+html_copy_source = False
