@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint types unit format cosim-random cycles-random cosim-mnist board-faults nir-check figures depth \
-  speed wheel-check clean
+  speed docs notebooks wheel-check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,5 +77,13 @@ wheel-check: setup ## slow: build a wheel from the source archive, install it in
 	build/wheel/venv/bin/python -m pip install --quiet --constraint constraints.txt build/wheel/*.whl
 	cd build/wheel/empty && ../venv/bin/chandelier --help && ../venv/bin/chandelier doctor && ../venv/bin/chandelier demo
 
+docs: setup ## the documentation site in build/docs: every page, notebook (run anew) and docstring, no warning allowed
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --doctree-dir build/doctrees docs build/docs
+	$(BIN)/sphinx-build --quiet --fail-on-warning --builder linkcheck --doctree-dir build/doctrees docs build/linkcheck
+	@echo "open build/docs/index.html"
+
+notebooks: setup ## all notebooks of docs/notebooks, run as in Jupyter
+	$(BIN)/pytest tests/test_notebooks.py --notebooks all
+
 clean: ## remove what was generated, the environment included
-	rm -rf $(VENV) .venv-nir build demo runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-nir build demo docs/api runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

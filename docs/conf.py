@@ -1,11 +1,13 @@
 """The documentation site, which ``make docs`` makes of the pages here, the notebooks, and all docstrings."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
+os.environ["PYTHONPATH"] = str(ROOT)  # of the notebooks' kernels
 
 PACKAGES = ("quant", "hw", "sim", "sw", "sw.data")
 
@@ -54,6 +56,8 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+
+linkcheck_ignore = [r"https?://"]  # what is linked inside of the site; there is no network
 
 html_theme = "furo"
 html_title = "Chandelier"

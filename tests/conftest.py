@@ -13,6 +13,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--networks", type=int, default=8, help="random networks to co-simulate, of each kind (cosim-random: 200)"
     )
+    parser.addoption("--notebooks", choices=["quick", "all"], default="quick", help="which notebooks to run")
     parser.addoption("--faults", type=int, default=300, help="errors on a board's line (board-faults: 10,000)")
 
 
