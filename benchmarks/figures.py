@@ -220,7 +220,7 @@ def why() -> Iterator[str]:
     yield f"| --- |{' --- |' * len(depths)}"
     base, cells = load_config(ROOT / "configs" / "digits.toml"), list[str]()
     training = {"epochs": 10, "learning_rate": 0.02, "clip": 1.0}
-    for inhibition in ("none", "batch-norm", "divisive", "global"):
+    for inhibition in ("none", "batch-norm", "divisive"):
         for depth in depths:
             network = {"inhibition": inhibition, "hidden": [64] * depth}
             changes: dict[str, Any] = {"network": network, "training": training, "quantisation": {"epochs": 0}}
