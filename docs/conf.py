@@ -42,6 +42,7 @@ nitpick_ignore_regex = [
     (r"py:class", r".*\._\w+|.*\.T|.*Annotated\[.*"),  # private bases, type variables, what pydantic makes of a type
     (r"py:.*", r"(amaranth|collections|numpy|pathlib|pydantic|torch|typing)\..*"),
 ]
+suppress_warnings = ["ref.python"]  # words in types, like "steps", that are also the names of two attributes
 
 # Links to headings are those that GitHub makes.
 myst_heading_anchors = 4
