@@ -1,7 +1,6 @@
 """The documentation site, which ``make docs`` makes of the pages here, the notebooks, and all docstrings."""
 
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -12,19 +11,30 @@ os.environ["PYTHONPATH"] = str(ROOT)  # of the notebooks' kernels
 PACKAGES = ("quant", "hw", "sim", "sw", "sw.data")
 
 
-def write_api_pages(folder: Path) -> None:
-    """A page for each module, and one for each package that lists them."""
-    shutil.rmtree(folder, ignore_errors=True)
+def api_pages() -> dict[str, str]:
+    """A page for each module, and one for each package that lists them: name and text."""
+    pages = {}
     for package in PACKAGES:
-        (target := folder / package).mkdir(parents=True, exist_ok=True)
         modules = sorted(path.stem for path in ROOT.joinpath(*package.split(".")).glob("[!_]*.py"))
         for module in modules:
             title = f"``{package}.{module}``"
             directive = f".. automodule:: {package}.{module}\n   :members:\n   :show-inheritance:\n"
-            (target / f"{module}.rst").write_text(f"{title}\n{'=' * len(title)}\n\n{directive}")
+            pages[f"{package}/{module}.rst"] = f"{title}\n{'=' * len(title)}\n\n{directive}"
         listed = "".join(f"   {package}/{module}\n" for module in modules)
         head = f"``{package}``\n{'=' * 20}\n\n.. automodule:: {package}\n   :no-members:\n\n"
-        (folder / f"{package}.rst").write_text(f"{head}.. toctree::\n   :maxdepth: 1\n\n{listed}")
+        pages[f"{package}.rst"] = f"{head}.. toctree::\n   :maxdepth: 1\n\n{listed}"
+    return pages
+
+
+def write_api_pages(folder: Path) -> None:
+    """Writes what has changed, so that only that is built anew, and removes the pages of modules that are gone."""
+    pages = {folder / name: text for name, text in api_pages().items()}
+    for path in set(folder.rglob("*.rst")) - set(pages):
+        path.unlink()
+    for path, text in pages.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
 
 
 write_api_pages(Path(__file__).parent / "api")
