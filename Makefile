@@ -7,7 +7,8 @@ READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint types unit format cosim-random cycles-random cosim-mnist board-faults bitstreams \
-  axi-random fuzz determinism mutants mutants-python coverage nir-check figures depth speed soft-errors clean
+  axi-random fuzz determinism mutants mutants-python coverage nir-check figures depth speed soft-errors docs notebooks \
+  wheel-check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: setup ## the whole path on the embedded digits: train, quantise, export, RTL, co-simulate every test image
-	$(BIN)/python -m sw.demo
+	$(BIN)/chandelier demo
 
 test: lint types unit ## everything that has to be green
 
@@ -96,5 +97,21 @@ speed: setup ## training against the paper's formulation, the golden model again
 soft-errors: setup ## accuracy of the digits network over the rate of wrong bits, by place, and what would notice them
 	$(BIN)/python -m benchmarks.soft_errors
 
+wheel-check: export PYTHONPATH =
+wheel-check: setup ## slow: build a wheel from the source archive, install it in an empty environment, run the demo from an empty folder
+	rm -rf build/wheel && mkdir -p build/wheel/empty
+	$(BIN)/python -m build --outdir build/wheel
+	$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/python -m pip install --quiet --constraint constraints.txt build/wheel/*.whl
+	cd build/wheel/empty && ../venv/bin/chandelier --help && ../venv/bin/chandelier doctor && ../venv/bin/chandelier demo
+
+docs: setup ## the documentation site in build/docs: every page, notebook (run anew) and docstring, no warning allowed
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --doctree-dir build/doctrees docs build/docs
+	$(BIN)/sphinx-build --quiet --fail-on-warning --builder linkcheck --doctree-dir build/doctrees docs build/linkcheck
+	@echo "open build/docs/index.html"
+
+notebooks: setup ## all notebooks of docs/notebooks, run as in Jupyter
+	$(BIN)/pytest tests/test_notebooks.py --notebooks all
+
 clean: ## remove what was generated, the environment included
-	rm -rf $(VENV) .venv-bitstreams .venv-nir build demo runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-bitstreams .venv-nir build demo docs/api runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

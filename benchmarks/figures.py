@@ -213,8 +213,24 @@ def twins() -> Iterator[str]:
         yield f"| {name} | {' | '.join(cells)} |"
 
 
+def why() -> Iterator[str]:
+    """What keeps activity in range, or nothing, at three depths: digits, floating point, three seeds."""
+    depths = (1, 3, 6)
+    yield f"| | {' | '.join(f'{depth} hidden' for depth in depths)} |"
+    yield f"| --- |{' --- |' * len(depths)}"
+    base, cells = load_config(ROOT / "configs" / "digits.toml"), list[str]()
+    training = {"epochs": 10, "learning_rate": 0.02, "clip": 1.0}
+    for inhibition in ("none", "batch-norm", "divisive"):
+        for depth in depths:
+            network = {"inhibition": inhibition, "hidden": [64] * depth}
+            changes: dict[str, Any] = {"network": network, "training": training, "quantisation": {"epochs": 0}}
+            runs = [result(variant(base, f"why-{inhibition}-{depth}-{k}", seed=k, **changes)) for k in range(3)]
+            cells.append(spread([r.floating for r in runs]))
+        yield f"| {inhibition} | {' | '.join(cells[-len(depths) :])} |"
+
+
 TABLES = {"digits": digits, "mnist": mnist, "ablations": ablations, "bits": bits, "together": together}
-TABLES |= {"cnn": cnn, "twins": twins}
+TABLES |= {"cnn": cnn, "twins": twins, "why": why}
 
 if __name__ == "__main__":
     with exit_on_error():

@@ -70,7 +70,7 @@ class Input:
 
     @property
     def map(self) -> Shape:
-        """:attr:`shape`, written out."""
+        """``shape``, written out."""
         return self.shape or (1, self.features, 1)
 
     @property

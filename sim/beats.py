@@ -27,7 +27,7 @@ def input_beats(port: InputPort, codes: np.ndarray) -> np.ndarray:
     Returns
     -------
     (words,) uint64
-        Payloads, :data:`BEAT_BITS` bits in a word, the least significant ones first; :data:`FIRST_OF_SAMPLE` is set in
+        Payloads, ``BEAT_BITS`` bits in a word, the least significant ones first; :data:`FIRST_OF_SAMPLE` is set in
         the first word of every sample.
     """
     return _vectors(port, codes) if port.dense else _events(port, codes)

@@ -4,10 +4,11 @@ import os
 import re
 import sys
 import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from typer.core import TyperGroup
@@ -18,6 +19,7 @@ from quant.files import replacing, write_json
 from quant.network import IntegerNetwork
 from quant.network_file import check_network_path, load_network, save_network
 from sw.console import console, exit_on_error, key_value_table, progress_bars, progress_line
+from sw.shipped import shipped_configs
 
 # Torch, Amaranth and cocotb are imported by the verbs that need them: --help takes no second.
 if TYPE_CHECKING:
@@ -66,14 +68,52 @@ app = typer.Typer(
     help="""Spiking networks with real inhibition, on real FPGAs.
 
     **train** → **quantize** → **export** | **rtl** → **cosim**: each verb writes what the next one takes.
-    Try *chandelier train configs/digits.toml*, or *make demo* for everything at once.""",
+    Try *chandelier train digits*, or *chandelier demo* for everything at once.""",
 )
 data_app = typer.Typer(no_args_is_help=True, help="List data sets, and fetch or import those that are not bundled.")
 app.add_typer(data_app, name="data")
 
+
+def _names(find: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """What a shell completes where a name is wanted; ``find`` is called, and imports, only when a shell asks."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in find() if name.startswith(incomplete)]
+
+    return complete
+
+
+def _boards() -> Iterable[str]:
+    from hw.boards import BOARDS
+
+    return BOARDS
+
+
+def _data_sets() -> Iterable[str]:
+    from sw.data import DATASETS
+
+    return DATASETS
+
+
+def _devices() -> Iterable[str]:
+    from hw.devices import DEVICES
+
+    return DEVICES
+
+
+def _resets() -> Iterable[str]:
+    from quant.arithmetic import Reset
+
+    return get_args(Reset)
+
+
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the report to this file.")]
 TestData = Annotated[
-    str, typer.Option(help="A data set (see *chandelier data list*) or a .npz; its test half is used.")
+    str,
+    typer.Option(
+        help="A data set (see *chandelier data list*) or a .npz; its test half is used.",
+        autocompletion=_names(_data_sets),
+    ),
 ]
 Samples = Annotated[
     str | None, typer.Option(help="How many test samples, from the first on, or *all*. [default: 100 at most]")
@@ -83,7 +123,14 @@ NetworkFile = Annotated[Path, typer.Argument(metavar="NAME.safetensors", help="A
 
 @app.command("train")
 def train_command(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="See configs/ and docs/tutorial.md.")],
+    config: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CONFIG.toml",
+            help="See configs/ and docs/tutorial.md; or the name of one that comes along, like *digits*.",
+            autocompletion=_names(shipped_configs),
+        ),
+    ],
     runs: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("runs"),
     seed: Annotated[int | None, typer.Option(help="In place of the configuration's; the run is NAME-seedN.")] = None,
 ) -> None:
@@ -97,7 +144,7 @@ def train_command(
     from sw.parallel import is_first
     from sw.training import train
 
-    chosen = load_config(config)
+    chosen = load_config(shipped_configs().get(str(config), config))
     chosen = chosen if seed is None else with_seed(chosen, seed)
     run = runs / chosen.name
     dataset = load(chosen.data.name)
@@ -147,7 +194,13 @@ def quantize_command(
 def import_command(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A checkpoint (.pth), or the folder of a network.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="runs/NAME", help="The folder of the run.")],
-    data: Annotated[str, typer.Option(help="The data set that it is for: see *chandelier data list*; or a .npz.")],
+    data: Annotated[
+        str,
+        typer.Option(
+            help="The data set that it is for: see *chandelier data list*; or a .npz.",
+            autocompletion=_names(_data_sets),
+        ),
+    ],
 ) -> None:
     """Make a run of a network that was trained with DeepEISNN, the paper's reference implementation.
 
@@ -173,7 +226,9 @@ def import_nir_command(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="NAME.safetensors", help="The integer network.")],
     steps: Annotated[int, typer.Option(help="Time steps a sample.")],
     dt: Annotated[float, typer.Option(help="The time step, in the unit of the graph's tau.")] = 1e-4,
-    reset: Annotated[str, typer.Option(help="What a spike does: zero | subtract | delayed.")] = "zero",
+    reset: Annotated[
+        str, typer.Option(help="What a spike does: zero | subtract | delayed.", autocompletion=_names(_resets))
+    ] = "zero",
     static: Annotated[bool, typer.Option("--static", help="The same input at every step, not a sequence.")] = False,
     input_bits: Annotated[int, typer.Option(help="Of an input code; codes stand for 0..1.")] = 8,
     synapse_bits: Annotated[int, typer.Option(help="2..8, signed.")] = 8,
@@ -220,7 +275,15 @@ def _export_load(network: IntegerNetwork, design: Path | None, path: Path) -> No
 @app.command("export")
 def export_command(
     network: NetworkFile,
-    fmt: Annotated[str, typer.Option("--format", "-f", help=" | ".join([*_EXPORTS, "load"]))] = "npz",
+    fmt: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            help=" | ".join([*_EXPORTS, "load"]),
+            autocompletion=_names(lambda: [*_EXPORTS, "load"]),
+        ),
+    ] = "npz",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="[default: beside the network]")] = None,
     design: Annotated[
         Path | None, typer.Option("--for", metavar="build", help="Of *load*: the design, its folder or manifest.")
@@ -351,11 +414,18 @@ def rtl_command(
     target_cycles: TargetCycles = None,
     device: Annotated[
         str | None,
-        typer.Option(help="The fastest lanes that fit it, found by synthesis in minutes: ecp5-25f | ecp5-85f | ..."),
+        typer.Option(
+            help="The fastest lanes that fit it, found by synthesis in minutes: ecp5-25f | ecp5-85f | ...",
+            autocompletion=_names(_devices),
+        ),
     ] = None,
     clock: Annotated[float, typer.Option(min=1e-3, help="MHz, for the images/s that --device prints.")] = 100.0,
     data: Annotated[
-        str | None, typer.Option(help="Data set, or .npz: measures the activity for --target-cycles or --device there.")
+        str | None,
+        typer.Option(
+            help="Data set, or .npz: measures the activity for --target-cycles or --device there.",
+            autocompletion=_names(_data_sets),
+        ),
     ] = None,
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
@@ -472,7 +542,12 @@ def _prediction(
 @app.command("synth")
 def synth_command(
     network: NetworkFile,
-    device: Annotated[str, typer.Option(help="ecp5-25f | ecp5-85f | ice40-up5k | ...: see docs/synthesis.md.")],
+    device: Annotated[
+        str,
+        typer.Option(
+            help="ecp5-25f | ecp5-85f | ice40-up5k | ...: see docs/synthesis.md.", autocompletion=_names(_devices)
+        ),
+    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for design, logs and report; made, or replaced.")
     ] = Path("synthesis"),
@@ -486,7 +561,10 @@ def synth_command(
     weights: WeightsOption = Weights.FIXED,
     target_cycles: TargetCycles = None,
     data: Annotated[
-        str | None, typer.Option(help="Data set, or .npz: measures the activity, and gives images/s.")
+        str | None,
+        typer.Option(
+            help="Data set, or .npz: measures the activity, and gives images/s.", autocompletion=_names(_data_sets)
+        ),
     ] = None,
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
@@ -525,7 +603,12 @@ def synth_command(
 @app.command("bitstream")
 def bitstream_command(
     network: NetworkFile,
-    board: Annotated[str, typer.Option(help="ulx3s-85f | orangecrab-25f | icebreaker | ...: see docs/board.md.")],
+    board: Annotated[
+        str,
+        typer.Option(
+            help="ulx3s-85f | orangecrab-25f | icebreaker | ...: see docs/board.md.", autocompletion=_names(_boards)
+        ),
+    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for bitstream, design, logs and report; made, or replaced.")
     ] = Path("bitstream"),
@@ -626,7 +709,11 @@ def run_command(
 def info_command(
     network: NetworkFile,
     data: Annotated[
-        str | None, typer.Option(help="A data set, or a .npz: shows what its test samples make the network do.")
+        str | None,
+        typer.Option(
+            help="A data set, or a .npz: shows what its test samples make the network do.",
+            autocompletion=_names(_data_sets),
+        ),
     ] = None,
     samples: Annotated[
         str | None, typer.Option(help="How many of them, from the first on, or *all*. [default: 100 at most]")
@@ -714,6 +801,16 @@ def report_command(
     console.print(key_value_table(f"{target}", rows))
 
 
+@app.command("demo")
+def demo_command(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything that it makes.")] = Path("demo"),
+) -> None:
+    """The whole path on the bundled digits: train, quantize, export, rtl, and cosim of every test image."""
+    from sw.demo import demo
+
+    demo(output)
+
+
 @app.command("doctor")
 def doctor_command(json_file: JsonFile = None) -> None:
     """Check that everything that each verb needs is here, and say what to type if not."""
@@ -741,7 +838,9 @@ def data_list_command() -> None:
 
 
 @data_app.command("get")
-def data_get_command(name: Annotated[str, typer.Argument(help="See *chandelier data list*.")]) -> None:
+def data_get_command(
+    name: Annotated[str, typer.Argument(help="See *chandelier data list*.", autocompletion=_names(_data_sets))],
+) -> None:
     """Fetch a data set, verify it, and keep it in the cache."""
     from sw.data import get
 
@@ -751,7 +850,7 @@ def data_get_command(name: Annotated[str, typer.Argument(help="See *chandelier d
 
 @data_app.command("import")
 def data_import_command(
-    name: Annotated[str, typer.Argument(help="See *chandelier data list*.")],
+    name: Annotated[str, typer.Argument(help="See *chandelier data list*.", autocompletion=_names(_data_sets))],
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder or archive, as published.")],
 ) -> None:
     """Read a data set that has to be brought from its files, verify it, and keep it in the cache."""

@@ -15,7 +15,17 @@ from sw.architectures import expanded
 from sw.network import Inhibition
 from sw.parallel import DeviceName
 
-__all__ = ["Config", "QuantisationConfig", "load_config", "parse_config", "with_seed"]
+__all__ = [
+    "Config",
+    "DataConfig",
+    "EIConfig",
+    "NetworkConfig",
+    "QuantisationConfig",
+    "TrainingConfig",
+    "load_config",
+    "parse_config",
+    "with_seed",
+]
 
 
 class _Section(BaseModel):

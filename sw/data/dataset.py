@@ -131,7 +131,7 @@ def from_arrays(
     (samples, steps, features), unless ``kind`` says which. Four are images with channels, (samples, height, width,
     channels), and five are sequences of such images; images are flattened, channels last.
     Bytes are divided by 255. Other numbers stay as they are if all are in [0, 1]; otherwise the range of ``x_train``
-    becomes [0, 1], what is beyond it in ``x_test`` is clipped, and :attr:`Dataset.notes` says so.
+    becomes [0, 1], what is beyond it in ``x_test`` is clipped, and ``Dataset.notes`` says so.
 
     Raises
     ------

@@ -216,7 +216,7 @@ def _cut_gestures(tonic: Any, folder: Path, half: str) -> Iterator[tuple[np.ndar
 def read_dvs128_gesture(path: Path) -> dict[str, np.ndarray]:
     """The arrays of DVS128 Gesture in the folder ``path``: as IBM publishes it, or as tonic does.
 
-    Samples are (samples, 16, 48, 48, 2) bytes, see :func:`frames`; users 24..29 are the test half.
+    Samples are (samples, 16, 48, 48, 2) bytes, see ``frames``; users 24..29 are the test half.
 
     Raises
     ------
@@ -231,7 +231,7 @@ def read_dvs128_gesture(path: Path) -> dict[str, np.ndarray]:
 def read_cifar10_dvs(path: Path) -> dict[str, np.ndarray]:
     """The arrays of CIFAR10-DVS in the folder ``path``, which has one for each class: .aedat (2.0) or .aedat4 files.
 
-    Samples are (samples, 10, 48, 48, 2) bytes, see :func:`frames`. Of each class, in alphabetical order of the files,
+    Samples are (samples, 10, 48, 48, 2) bytes, see ``frames``. Of each class, in alphabetical order of the files,
     nine tenths are the training half and the rest the test half, as in the paper.
 
     Raises

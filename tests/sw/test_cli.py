@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,12 @@ import pytest
 import torch
 
 from quant.network_file import save_network
+from sw.cli import app
+from sw.doctor import _EXTRAS
 from tests.deepeisnn import mlp
 from tests.random_networks import random_network
 
+ROOT = Path(__file__).parents[2]
 CONFIG = """
 name = "t"
 [data]
@@ -39,7 +43,7 @@ LEFT = {"t.toml", "runs", "t.safetensors", "t.cosim.json"}
 
 def _run(*arguments: object, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "sw.cli", *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "200"} | (env or {})
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"} | (env or {})
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
 
 
@@ -88,6 +92,7 @@ def network(tmp_path: Path) -> Path:
         "run",
         "info",
         "report",
+        "demo",
         "doctor",
         "data",
     ],
@@ -236,6 +241,62 @@ def test_doctor(tmp_path: Path) -> None:
     for part in ("torch", "verilator", "C++ compiler", "perl", "matplotlib"):
         assert part in result.stdout and found[part]["ok"]
     assert "\x1b" not in result.stdout  # no colours in a pipe
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(project["optional-dependencies"]) == {extra for _, extra in _EXTRAS.values()}
+
+
+def test_a_shipped_configuration_by_name(tmp_path: Path) -> None:
+    (tmp_path / "digits").mkdir()  # not what was meant
+    _fails(_run("train", "digits", "--seed", "-5", cwd=tmp_path), "digits with --seed -5: seed: Input should be")
+
+
+_VALUES = [
+    ("", "train"),
+    ("data ", "import"),
+    ("train mnist-1", "mnist-128"),
+    ("rtl n.safetensors --fold ", "spatial"),
+    ("rtl n.safetensors --weights ", "loadable"),
+    ("rtl n.safetensors --device ice", "ice40-up5k"),
+    ("synth n.safetensors --device e", "ecp5-25f"),
+    ("bitstream n.safetensors --board ", "ulx3s-85f"),
+    ("export n.safetensors -f c", "c-header"),
+    ("import-nir n.nir --reset ", "delayed"),
+    ("cosim n.safetensors --data dig", "digits"),
+    ("cosim n.safetensors --sta", "--stalls"),
+    ("data get fash", "fashion-mnist"),
+]
+
+
+@pytest.mark.parametrize(("typed", "offered"), _VALUES)
+def test_shells_complete_verbs_options_and_values(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], typed: str, offered: str
+) -> None:
+    words = f"chandelier {typed}"
+    monkeypatch.setenv("_CHANDELIER_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words.replace(" ", "\n"))
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    with pytest.raises(SystemExit):
+        app(prog_name="chandelier")
+    assert offered in capsys.readouterr().out.split()
+
+
+def test_the_completion_script_works_in_a_shell(tmp_path: Path) -> None:
+    """In bash itself, as a user has it: the script is read, and its function is called as the Tab key does."""
+    program = tmp_path / "chandelier"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m sw.cli "$@"\n')
+    program.chmod(0o755)
+    script = """
+        source <(_CHANDELIER_COMPLETE=source_bash chandelier)
+        COMP_WORDS=(chandelier rtl n.safetensors --fold "") COMP_CWORD=4
+        _chandelier_completion chandelier
+        printf "%s " "${COMPREPLY[@]}"
+    """
+    environment = os.environ | {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+    }
+    said = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert said.stdout.split() == ["events", "spatial"], said
 
 
 def test_data_list(tmp_path: Path) -> None:
@@ -417,7 +478,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(project: Path, tmp_path: Path
     before = network.read_bytes()
     script = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
     script += "resource.setrlimit(resource.RLIMIT_FSIZE, (400, 400)); from sw.cli import main; main()"
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     for arguments in (("quantize", "runs/t", "-o", "t.safetensors"), ("export", "t.safetensors", "-f", "json")):
         command = [sys.executable, "-c", script, *arguments]
         result = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
@@ -441,7 +502,7 @@ def test_a_missing_tool_is_one_line(project: Path, tmp_path: Path, tool: str) ->
 
 
 def _interrupted(arguments: tuple[str, ...], cwd: Path, after: float) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         [sys.executable, "-m", "sw.cli", *arguments],
         cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -483,7 +544,7 @@ def test_an_interrupt_leaves_nothing_half_written(
 
 
 def test_the_reference_has_every_option(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    page = (ROOT / "docs" / "cli.md").read_text()
     for verb in (
         "train",
         "quantize",
@@ -494,6 +555,7 @@ def test_the_reference_has_every_option(tmp_path: Path) -> None:
         "simulate-board",
         "run",
         "info",
+        "demo",
         "doctor",
         "data get",
         "data import",

@@ -1,0 +1,12 @@
+"""What comes along with the packages: configurations, by name."""
+
+from pathlib import Path
+
+__all__ = ["shipped_configs"]
+
+
+def shipped_configs() -> dict[str, Path]:
+    """The configurations that come along, by name: inside of this package when installed, beside it in the sources."""
+    here = Path(__file__).parent
+    folder = next(folder for folder in (here / "configs", here.parent / "configs") if folder.is_dir())
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}

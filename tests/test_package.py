@@ -1,0 +1,40 @@
+"""What is in a wheel: every file of the packages, and the configurations."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("quant", "hw", "sim", "sw")
+#: Builds the wheel as pip would in an environment that has setuptools; it is a process, for it changes the folder.
+BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
+
+
+def _copy_of_the_sources(folder: Path) -> None:
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "configs", folder / "configs")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+
+
+def test_a_wheel_has_everything(tmp_path: Path) -> None:
+    sources, made = tmp_path / "sources", tmp_path / "made"
+    _copy_of_the_sources(sources)
+    made.mkdir()
+    expected = {path.relative_to(sources).as_posix() for name in PACKAGES for path in (sources / name).rglob("*.*")}
+    expected |= {f"sw/configs/{path.name}" for path in (sources / "configs").iterdir()}
+    subprocess.run([sys.executable, "-c", BUILD, made], cwd=sources, check=True, capture_output=True)
+    (wheel,) = made.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        archive.extractall(tmp_path / "installed")
+    assert {name for name in names if ".dist-info/" not in name} == expected
+    found = subprocess.run(
+        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(tmp_path / 'installed')!r}); "
+         "from sw.shipped import shipped_configs; print(*shipped_configs())"],
+        check=True, capture_output=True, text=True,
+    ).stdout.split()  # fmt: skip
+    assert set(found) == {path.stem for path in (ROOT / "configs").glob("*.toml")}
