@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint types unit format cosim-random cycles-random cosim-mnist board-faults bitstreams \
-  axi-random fuzz determinism mutants mutants-python coverage nir-check figures depth speed soft-errors docs notebooks \
+  axi-random fuzz determinism mutants mutants-python coverage verify nir-check figures depth speed soft-errors docs notebooks \
   wheel-check clean
 
 help: ## list the targets
@@ -79,6 +79,9 @@ mutants-python: setup ## slow: wrong operators and numbers in the arithmetic, wh
 
 coverage: setup ## slow: what the regression made happen in the designs, bin by bin
 	$(BIN)/python -m tests.sim.coverage
+
+verify: setup ## slow: proofs, mutants, coverage, fuzzing, everything twice, random networks; ends in build/verify/report.md
+	$(BIN)/python -m tests.verify
 
 nir-check: setup ## slow: graphs of snnTorch and Norse, fetched from PyPI, spike alike here, down to the Verilog
 	$(PYTHON) -m venv .venv-nir
