@@ -218,9 +218,11 @@ def _configuration(mode: str, depth: int, insides: Sequence[Inside], *, any_stat
     lines = ["read_rtlil bench.il"]
     if any_state:
         lines += ["setattr -unset init bench.dut/w:* bench.dut.*/w:*"]
-    lines += ["prep -flatten -top bench"]
+    # Before anything is optimised away.
+    lines += ["hierarchy -top bench", "proc -noopt", "flatten", "cd bench"]
     for inside in insides:
         lines += [f"delete -input w:{inside.signal.name}", f"connect -set {inside.signal.name} dut.{inside.path}"]
+    lines += ["cd ..", "prep -top bench"]
     script = "\n".join(lines)
     return f"""[options]
 mode {"prove" if mode == "induction" else "bmc"}
