@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit format cosim-random cycles-random cosim-mnist board-faults nir-check figures depth \
+.PHONY: help setup demo test lint types unit format cosim-random cycles-random cosim-mnist board-faults nir-check proofs figures depth \
   speed clean
 
 help: ## list the targets
@@ -54,6 +54,10 @@ cosim-mnist: setup ## slow: train 784-128-10 and co-simulate all 10,000 MNIST te
 
 board-faults: setup ## slow: 10,000 errors on the line to a simulated board, and 10,000 between it and the host
 	$(BIN)/pytest -s tests/sim/test_board_faults.py --faults 10000
+
+proofs: setup ## slow: every formal proof, each with its planted bug, and networks after synthesis, simulated as netlists
+	$(BIN)/python -m sim.formal
+	$(BIN)/pytest -s tests/sim/formal/test_netlist.py --netlists 8
 
 nir-check: setup ## slow: graphs of snnTorch and Norse, fetched from PyPI, spike alike here, down to the Verilog
 	$(PYTHON) -m venv .venv-nir

@@ -116,7 +116,12 @@ class Runner:
                     os.killpg(process.pid, signal.SIGKILL)
 
     def run(
-        self, tool: Tool, arguments: Sequence[str], folder: Path, output: Path, environment: Mapping[str, str] | None = None
+        self,
+        tool: Tool,
+        arguments: Sequence[str],
+        folder: Path,
+        output: Path,
+        environment: Mapping[str, str] | None = None,
     ) -> int:
         """The exit code of a program that worked in ``folder``, and what it said in the file ``output``.
 

@@ -135,7 +135,8 @@ def _splitter(subject: Any) -> Announcement:
 class SynapseSums(Elaboratable):
     """The currents of a step are the sums of weights times values of its events, modulo their width.
 
-    Three inputs, two E neurons and an I neuron, two bits for weights and values.
+    Three inputs, two E neurons and an I neuron, two bits for weights and values. The reset lasts until the products
+    that are under way have left: they have no reset, and would be added to the first step's.
     """
 
     W: np.ndarray = np.array([[1, 2, 3], [3, 0, 1], [2, 1, 0]], np.uint8)
@@ -155,7 +156,7 @@ class SynapseSums(Elaboratable):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.dut = dut = self._dut
-        after_reset(m)
+        after_reset(m, dut.latency)
         drive(m, dut.i)
         event, out = dut.i.p, dut.o.p
         m.d.comb += [dut.o.ready.eq(AnySeq(1)), Assume(event.index < 3)]
@@ -170,7 +171,7 @@ class SynapseSums(Elaboratable):
         looked_at = given & numbered.leaves
         right = all_of(current == total for current, total in zip(currents, sums, strict=True))
         claim(m, ~looked_at | (numbered.whole & right), "the currents are the sums")
-        rests = silent(m, ~dut.i.valid & dut.o.ready, 14) & ~dut.i.valid
+        rests = silent(m, ~dut.i.valid & dut.o.ready, 10) & ~dut.i.valid
         claim(m, ~rests | ((numbered.came == numbered.left) & ~dut.o.valid), "each step has its currents")
         return m
 
@@ -259,9 +260,9 @@ PROOFS = [
     ),
     Proof(
         "currents are the sums over the events of a step; offers stay",
-        "SynapseAccumulator",
+        "SynapseAccumulator, 2 of 3 lanes",
         SynapseAccumulator,
-        lambda subject: SynapseSums(subject, lanes=2),
+        lambda subject: SynapseSums(subject, 2),
         Bug("issued.eq(queue.r_rdy & ~beat.last & ~waiting)", "issued.eq(queue.r_rdy & ~beat.last)"),
         depth=18,
     ),

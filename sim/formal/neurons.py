@@ -4,7 +4,6 @@ A sample begins at a potential of 0, and two steps lead from there to every code
 the third one is computed from all of them.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from amaranth import Mux, Value
@@ -12,50 +11,51 @@ from amaranth import Mux, Value
 from hw.lif import LIFCore
 from quant.formats import Format
 from sim.formal.proof import Bug, Proof
-from sim.formal.transactions import Transactions
-from sim.formal.wide import clamp, pick, wide
+from sim.formal.transactions import Seen, Transactions
+from sim.formal.wide import all_of, clamp, pick, wide
 
 __all__ = ["PROOFS"]
 
 
 def specified(
-    currents: Sequence[Value], membrane: Format, *, theta: int, tau_shift: int, leak: int, reset: str
-) -> list[tuple[Value, Value]]:
-    """(potential, spike) of a neuron after each of the currents of a sample."""
-    v: Value = wide(Value.cast(0))
-    results = []
-    for current in currents:
-        u = wide(v) - (leak * wide(v) >> tau_shift) + wide(current)
-        if reset == "delayed":
-            u = u - Mux(v >= theta, theta, 0)
-        s = u >= theta
-        left = {"subtract": u - Mux(s, theta, 0), "zero": Mux(s, 0, u), "delayed": u}[reset]
-        v = Value.cast(clamp(left, membrane))[: membrane.width].as_signed()
-        results.append((v, s))
-    return results
+    v: Value, current: Value, membrane: Format, *, theta: int, tau_shift: int, leak: int, reset: str
+) -> tuple[Value, Value]:
+    """(potential, spike) of a neuron after a current."""
+    v = wide(v)
+    u = v - (leak * v >> tau_shift) + wide(current)
+    if reset == "delayed":
+        u = u - Mux(v >= theta, theta, 0)
+    s = u >= theta
+    left = {"subtract": u - Mux(s, theta, 0), "zero": Mux(s, 0, u), "delayed": u}[reset]
+    return clamp(left, membrane), s
 
 
-def _core(subject: Any, membrane: Format, n: int, steps: int, **options: Any) -> Transactions:
-    def spec(taken: Sequence[Any], given: Any, beat: Value) -> Value:
-        neurons = [specified([beat[0].current for beat in taken[k::n]], membrane, **options) for k in range(n)]
-        results = [neurons[k % n][k // n] for k in range(n * steps)]
-        return (given[0].v == pick([v for v, _ in results], beat)) & (
-            given[0].spike == pick([s for _, s in results], beat)
+def _core(subject: Any, membrane: Format, n: int, **options: Any) -> Transactions:
+    """A frame after the other; the potential before it is what came out with the frame before, or 0."""
+
+    def spec(seen: Seen) -> Value:
+        begins = all_of([seen.number != first for first in range(0, MOST, STEPS)]) == 0
+        before = pick([part[0].v for part in seen.before], seen.beat)
+        v, s = specified(
+            Mux(begins, 0, before), pick([part[0].current for part in seen.taken], seen.beat), membrane, **options
         )
+        return (seen.given[0].v == v) & (seen.given[0].spike == s)
 
-    core = subject(n=n, lanes=1, steps=steps, membrane=membrane, **options)
-    return Transactions(core, spec, takes=n * steps, gives=n * steps, settles=5, most=2)
+    core = subject(n=n, lanes=1, steps=STEPS, membrane=membrane, **options)
+    return Transactions(core, spec, takes=n, gives=n, settles=5, most=MOST)
 
 
+#: Steps of a sample, and frames that are looked at: the first so many.
+STEPS, MOST = 3, 4
 S10_6, S24_16, S6_2 = (Format.parse(name) for name in ("s10.6", "s24.16", "s6.2"))
 DEFAULT: dict[str, Any] = {"theta": 64, "tau_shift": 1, "leak": 1, "reset": "subtract"}
-#: Format, neurons, steps, and the rest.
-CORES: list[tuple[Format, int, int, dict[str, Any]]] = [
-    (S10_6, 1, 3, DEFAULT),
-    (S10_6, 1, 3, {"theta": 64, "tau_shift": 3, "leak": 5, "reset": "zero"}),
-    (S10_6, 1, 3, {"theta": 100, "tau_shift": 2, "leak": 1, "reset": "delayed"}),
-    (S24_16, 1, 3, {**DEFAULT, "theta": 1 << 16}),
-    (S6_2, 2, 2, {**DEFAULT, "theta": 4}),
+#: Format, neurons, and the rest.
+CORES: list[tuple[Format, int, dict[str, Any]]] = [
+    (S10_6, 1, DEFAULT),
+    (S10_6, 1, {"theta": 64, "tau_shift": 3, "leak": 5, "reset": "zero"}),
+    (S10_6, 1, {"theta": 100, "tau_shift": 2, "leak": 1, "reset": "delayed"}),
+    (S24_16, 1, {**DEFAULT, "theta": 1 << 16}),
+    (S6_2, 2, {**DEFAULT, "theta": 4}),
 ]
 
 
@@ -68,13 +68,13 @@ PROOFS = [
         "potentials and spikes are the specified ones",
         _name(membrane, n, options["reset"]),
         LIFCore,
-        lambda subject, membrane=membrane, n=n, steps=steps, options=options: _core(
-            subject, membrane, n, steps, **options
-        ),
+        lambda subject, membrane=membrane, n=n, options=options: _core(subject, membrane, n, **options),
         Bug("[: self._membrane.width + 1]", "[: self._membrane.width]")
         if n == 1
-        else Bug("conflict = Cat(other.valid & (other.beat == beat)", "conflict = Cat(other.valid & (other.beat != beat)"),
-        depth=12,
+        else Bug(
+            "conflict = Cat(other.valid & (other.beat == beat)", "conflict = Cat(other.valid & (other.beat != beat)"
+        ),
+        depth=14,
     )
-    for membrane, n, steps, options in CORES
+    for membrane, n, options in CORES
 ]

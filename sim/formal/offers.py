@@ -86,7 +86,10 @@ PROOFS = [
     _proof(
         FrameTransmitter,
         lambda subject: subject(),
-        Bug("m.d.sync += behind.eq(behind + 1)", "pass\n                m.d.sync += behind.eq(behind + 1)\n                with m.If(0):\n                    pass"),
+        Bug(
+            "m.d.sync += behind.eq(behind + 1)",
+            "pass\n                m.d.sync += behind.eq(behind + 1)\n                with m.If(0):\n                    pass",
+        ),
         depth=12,
     ),
     _proof(

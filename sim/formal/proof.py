@@ -20,7 +20,20 @@ from amaranth.hdl import Assert, Assume, Elaboratable
 from hw.tools import Runner, Tool, find_companion, find_tool
 from quant.errors import ChandelierError
 
-__all__ = ["AnyConst", "AnySeq", "Bug", "Inside", "Outcome", "Proof", "Provable", "Tools", "after_reset", "claim", "find_tools", "plant"]
+__all__ = [
+    "AnyConst",
+    "AnySeq",
+    "Bug",
+    "Inside",
+    "Outcome",
+    "Proof",
+    "Provable",
+    "Tools",
+    "after_reset",
+    "claim",
+    "find_tools",
+    "plant",
+]
 
 #: The solver that smtbmc runs: of those in wheels it took a fifth of the time of Z3 for the first of these proofs.
 SOLVER = "boolector"
@@ -53,7 +66,9 @@ def plant(subject: Any, bug: Bug) -> Any:
     module = sys.modules[subject.__module__]
     source = inspect.getsource(module)
     if source.count(bug.old) != 1:
-        raise ValueError(f"{module.__name__} has {bug.old!r} {source.count(bug.old)} times: a bug is planted in one place")
+        raise ValueError(
+            f"{module.__name__} has {bug.old!r} {source.count(bug.old)} times: a bug is planted in one place"
+        )
     copy = ModuleType(module.__name__)
     exec(compile(source.replace(bug.old, bug.new), f"<{module.__name__} with a bug>", "exec"), vars(copy))
     return getattr(copy, subject.__name__)
@@ -130,9 +145,14 @@ def claim(m: Module, condition: Any, says: str) -> None:
         m.d.comb += Assert(condition, says, src_loc_at=1)
 
 
-def after_reset(m: Module) -> None:
-    """A reset in the first cycle, whatever state it finds, and none later."""
-    m.d.comb += Assume(ResetSignal() == Initial())
+def after_reset(m: Module, cycles: int = 1) -> None:
+    """A reset in the first cycles, whatever state it finds, and none later."""
+    behind = Initial()
+    for _ in range(cycles - 1):
+        late = Signal(name="late", reset_less=True)
+        m.d.sync += late.eq(behind)
+        behind = behind | (late & ~Initial())
+    m.d.comb += Assume(ResetSignal() == behind)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Proofs of the reciprocal: within its bound for every denominator, and never larger for a larger one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from amaranth import Const, Value, signed
@@ -9,7 +9,7 @@ from hw.reciprocal import ReciprocalUnit
 from quant.formats import Format
 from quant.reciprocal import Reciprocal
 from sim.formal.proof import Bug, Proof
-from sim.formal.transactions import Transactions
+from sim.formal.transactions import Seen, Transactions
 
 __all__ = ["PROOFS"]
 
@@ -19,16 +19,16 @@ TABLES = [Reciprocal(4, 8), Reciprocal(2, 5), Reciprocal(0, 2), Reciprocal(6, 10
 D = Format(16)
 
 
-def within_bound(table: Reciprocal) -> Callable[[Sequence[Any], Any, Value], Value]:
+def within_bound(table: Reciprocal) -> Callable[[Seen], Value]:
     """``|R d / 2**(p + e) - 1| <= 1 / (2**(k + 1) + 1) + 2**-p``, multiplied by all denominators; ``R`` of 0 is 0.
 
     ``2**e`` is the largest power of two that is not above ``d``.
     """
     steps, unit = (2 << table.index_bits) + 1, 1 << table.bits
 
-    def spec(taken: Sequence[Any], given: Any, beat: Value) -> Value:
-        d, r = taken[0][0].d, given[0].r
-        power = Const(1, D.width + 1) << given[0].e
+    def spec(seen: Seen) -> Value:
+        d, r = seen.taken[0][0].d, seen.given[0].r
+        power = Const(1, D.width + 1) << seen.given[0].e
         error = (r * d).as_unsigned() + Const(0, signed(2)) - (power << table.bits)
         room = power * (unit + steps)
         scaled = error * steps
@@ -38,10 +38,10 @@ def within_bound(table: Reciprocal) -> Callable[[Sequence[Any], Any, Value], Val
     return spec
 
 
-def monotone(taken: Sequence[Any], given: Any, beat: Value) -> Value:
+def monotone(seen: Seen) -> Value:
     """Of the two denominators of a beat the larger one has the smaller reciprocal, or an equal one."""
-    small, large = taken[0]
-    a, b = (lane.r << (D.width - 1 - lane.e)[:4] for lane in given)
+    small, large = seen.taken[0]
+    a, b = (lane.r << (D.width - 1 - lane.e)[:4] for lane in seen.given)
     return (small.d == 0) | (small.d > large.d) | (a >= b)
 
 

@@ -1,15 +1,13 @@
 """Proofs of the stabiliser: zero denominators become the smallest non-zero one of their frame, others stay."""
 
-from collections.abc import Sequence
 from functools import reduce
-from typing import Any
 
 from amaranth import Mux, Value
 
 from hw.stabiliser import Stabiliser
 from quant.formats import Format
 from sim.formal.proof import Bug, Proof
-from sim.formal.transactions import Transactions
+from sim.formal.transactions import Seen, Transactions
 from sim.formal.wide import all_of, pick
 
 __all__ = ["PROOFS"]
@@ -22,13 +20,12 @@ def _less(a: Value, b: Value) -> Value:
     return Mux((a == 0) | ((b != 0) & (b < a)), b, a)
 
 
-def _stabilised(taken: Sequence[Any], given: Any, beat: Value) -> Value:
-    smallest = reduce(_less, [neuron.d for part in taken for neuron in part])
-    lanes = range(len(list(given)))
+def _stabilised(seen: Seen) -> Value:
+    smallest = reduce(_less, [neuron.d for part in seen.taken for neuron in part])
     return all_of(
-        (given[lane].bal == pick([part[lane].bal for part in taken], beat))
-        & (given[lane].d == pick([Mux(part[lane].d == 0, smallest, part[lane].d) for part in taken], beat))
-        for lane in lanes
+        (after.bal == pick([part[lane].bal for part in seen.taken], seen.beat))
+        & (after.d == pick([Mux(part[lane].d == 0, smallest, part[lane].d) for part in seen.taken], seen.beat))
+        for lane, after in enumerate(seen.given)
     )
 
 

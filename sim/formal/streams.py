@@ -1,6 +1,5 @@
 """Proofs of the stages of a layer: each beat is the right one, none is lost, doubled or late, and offers stay."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from hw.skid import Skid
 from quant.formats import Format
 from quant.reciprocal import Reciprocal
 from sim.formal.proof import Bug, Proof
-from sim.formal.transactions import Transactions
+from sim.formal.transactions import Seen, Transactions
 from sim.formal.wide import all_of, clamp, pick, reciprocal_of, rounded, wide
 
 __all__ = ["PROOFS"]
@@ -34,53 +33,55 @@ W_EI, G_I = np.array([[1, 3], [2, 0]], np.uint8), np.array([1, 3], np.uint8)
 G_E, B_E = (3, 2), (-1, 5)
 
 
-def _copy(taken: Sequence[Any], given: Any, beat: Value) -> Any:
-    return taken[0].as_value() == given.as_value()
+def _copy(seen: Seen) -> Any:
+    return seen.taken[0].as_value() == seen.given.as_value()
 
 
-def _floored(taken: Sequence[Any], given: Any, beat: Value) -> Any:
+def _floored(seen: Seen) -> Any:
     return all_of(
         (after.bal == before.bal) & (after.d == Mux(before.d > 3, before.d, 3))
-        for before, after in zip(taken[0], given, strict=True)
+        for before, after in zip(seen.taken[0], seen.given, strict=True)
     )
 
 
-def _serial(taken: Sequence[Any], given: Any, beat: Value) -> Any:
-    neurons = [5 * wide(current) for current in taken[0].i_ee] + [Const(0)]
-    return all_of(given[lane].bal == pick(neurons[lane::2], beat) for lane in range(2))
+def _serial(seen: Seen) -> Any:
+    neurons = [5 * wide(current) for current in seen.taken[0].i_ee] + [Const(0)]
+    return all_of(seen.given[lane].bal == pick(neurons[lane::2], seen.beat) for lane in range(2))
 
 
-def _again(taken: Sequence[Any], given: Any, beat: Value) -> Any:
-    return given.as_value() == pick([part.as_value() for part in taken] * 2, beat)
+def _again(seen: Seen) -> Any:
+    return seen.given.as_value() == pick([part.as_value() for part in seen.taken] * 2, seen.beat)
 
 
-def _scaled(taken: Sequence[Any], given: Any, beat: Value) -> Any:
+def _scaled(seen: Seen) -> Any:
     currents = [
-        clamp(rounded(g * wide(part[0].bal), 1) + b, MEMBRANE) for part, g, b in zip(taken, G_E, B_E, strict=True)
+        clamp(rounded(g * wide(part[0].bal), 1) + b, MEMBRANE) for part, g, b in zip(seen.taken, G_E, B_E, strict=True)
     ]
-    return given[0].current == pick(currents, beat)
+    return seen.given[0].current == pick(currents, seen.beat)
 
 
-def _shunted(taken: Sequence[Any], given: Any, beat: Value) -> Any:
+def _shunted(seen: Seen) -> Any:
     currents = []
-    for part, g, b in zip(taken, G_E, B_E, strict=True):
+    for part, g, b in zip(seen.taken, G_E, B_E, strict=True):
         r, e = reciprocal_of(part[0].d, Reciprocal(1, 3))
         currents.append(clamp(rounded(g * wide(part[0].bal) * wide(r), 2 + e) + b, MEMBRANE))
-    return given[0].current == pick(currents, beat)
+    return seen.given[0].current == pick(currents, seen.beat)
 
 
-def _inhibited(w_ei: np.ndarray, taken: Sequence[Any], given: Any, beat: Value) -> Any:
-    i_ee, i_ie = ([wide(current) for current in part] for part in (taken[0].i_ee, taken[0].i_ie))
+def _inhibited(w_ei: np.ndarray, seen: Seen) -> Any:
+    i_ee, i_ie = ([wide(current) for current in part] for part in (seen.taken[0].i_ee, seen.taken[0].i_ie))
     rows = w_ei.tolist()
     bal = [2 * i_ee[n] - (row[0] * i_ie[0] + row[1] * i_ie[1]) for n, row in enumerate(rows)]
     d = [row[0] * int(G_I[0]) * i_ie[0] + row[1] * int(G_I[1]) * i_ie[1] for row in rows]
-    return (given[0].bal == pick(bal, beat)) & (given[0].d == pick(d, beat))
+    return (seen.given[0].bal == pick(bal, seen.beat)) & (seen.given[0].d == pick(d, seen.beat))
 
 
-def _result(taken: Sequence[Any], given: Any, beat: Value) -> Any:
-    logits = [wide(taken[n // 2][n % 2].bal) + wide(taken[2 + n // 2][n % 2].bal) for n in range(3)]
+def _result(seen: Seen) -> Any:
+    logits = [wide(seen.taken[n // 2][n % 2].bal) + wide(seen.taken[2 + n // 2][n % 2].bal) for n in range(3)]
     best = Mux((logits[1] > logits[0]) & (logits[1] >= logits[2]), 1, Mux(logits[2] > logits[0], 2, 0))
-    return all_of(logit == value for logit, value in zip(given.logits, logits, strict=True)) & (given["class"] == best)
+    return all_of(logit == value for logit, value in zip(seen.given.logits, logits, strict=True)) & (
+        seen.given["class"] == best
+    )
 
 
 def _population(w_ei: np.ndarray) -> dict[str, Any]:
@@ -168,7 +169,7 @@ PROOFS = [
         PopulationUnit,
         lambda subject: Transactions(
             subject(**_population(W_EI)),
-            lambda *beat: _inhibited(W_EI, *beat),
+            lambda seen: _inhibited(W_EI, seen),
             gives=2,
             settles=16,
             most=4,
@@ -182,7 +183,7 @@ PROOFS = [
         GlobalInhibition,
         lambda subject: Transactions(
             subject(**_population(ALIKE)),
-            lambda *beat: _inhibited(ALIKE, *beat),
+            lambda seen: _inhibited(ALIKE, seen),
             gives=2,
             settles=18,
             most=4,

@@ -1,6 +1,7 @@
 """What all streams promise: an offer stays until it is taken, and what goes in comes out, once, in its order."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from amaranth import Module, Signal, Value
@@ -9,11 +10,36 @@ from amaranth.lib import data, stream
 
 from sim.formal.proof import AnyConst, AnySeq, after_reset, claim
 
-__all__ = ["Spec", "Transactions", "claim_offers_stay", "drive", "passes", "silent"]
+__all__ = ["Seen", "Spec", "Transactions", "claim_offers_stay", "drive", "passes", "silent"]
 
-#: ``spec(taken, given, beat)`` says whether ``given`` is beat number ``beat`` of what a transaction gives, of which
-#: the beats ``taken`` went in.
-Spec = Callable[[Sequence[Any], Any, Value], Any]
+
+@dataclass(frozen=True)
+class Seen:
+    """The transaction that is looked at, as one of its beats leaves.
+
+    Parameters
+    ----------
+    taken : sequence of payloads
+        The beats that went in.
+    given : payload
+        The beat that leaves.
+    beat : Value
+        Its number in the transaction.
+    before : sequence of payloads
+        What the transaction before gave.
+    number : Value
+        Of the transaction.
+    """
+
+    taken: Sequence[Any]
+    given: Any
+    beat: Value
+    before: Sequence[Any]
+    number: Value
+
+
+#: Says whether the beat that leaves is the right one.
+Spec = Callable[[Seen], Any]
 
 
 def passes(flow: Any) -> Value:
@@ -85,22 +111,26 @@ class Transactions(Elaboratable):
         number = Signal(range(self._most))
         m.d.comb += number.eq(AnyConst(len(number)))
         came, beat_in = self._count(m, passes(dut.i), self._takes)
-        taken = [self._kept(m, dut.i, (came == number) & (beat_in == k)) for k in range(self._takes)]
+        # A beat counts from when it is offered: it stays, and may be passed on at once.
+        here = dut.i.valid & (came == number)
+        taken = [self._kept(m, dut.i, here & (beat_in == k)) for k in range(self._takes)]
         for o in [dut.o] if isinstance(dut.o, stream.Interface) else dut.o:
             m.d.comb += o.ready.eq(AnySeq(1))
             claim_offers_stay(m, o)
             left, beat_out = self._count(m, passes(o), self._gives)
-            is_right = self._spec(taken, o.p, beat_out)
+            earlier = passes(o) & (left + 1 == number)
+            before = [self._kept(m, o, earlier & (beat_out == k)) for k in range(self._gives)]
+            is_right = self._spec(Seen(taken, o.p, beat_out, before, number))
             claim(m, ~passes(o) | (left != number) | is_right, "the beat is the right one")
             rests = silent(m, ~dut.i.valid & o.ready, self._settles) & ~dut.i.valid & (beat_in == 0)
             claim(m, ~rests | ((came == left) & (beat_out == 0) & ~o.valid), "as many come out as went in")
         return m
 
-    def _kept(self, m: Module, flow: Any, turn: Value) -> Any:
-        """The beat whose turn it is, from when it is offered: it stays, and may be passed on at once."""
+    def _kept(self, m: Module, flow: Any, when: Value) -> Any:
+        """The beat that is there then, from that cycle on."""
         kept, now = Signal(len(_bits(flow)), name="kept"), Signal(len(_bits(flow)), name="now")
         m.d.comb += now.eq(kept)
-        with m.If(flow.valid & turn):
+        with m.If(when):
             m.d.comb += now.eq(_bits(flow))
             m.d.sync += kept.eq(now)
         shape = flow.payload.shape()
@@ -114,4 +144,3 @@ class Transactions(Elaboratable):
             with m.If(beat == beats - 1):
                 m.d.sync += [beat.eq(0), whole.eq(whole + (whole != self._most))]
         return whole, beat
-
