@@ -15,12 +15,12 @@ from hw.tools import Runner
 from quant.errors import ChandelierError
 from quant.files import replacing
 from sim.formal import arithmetic, equivalence, events, neurons, offers, queues, reciprocals, stabilisers, streams
-from sim.formal.proof import Outcome, Provable, Tools, find_tools
+from sim.formal.proof import Outcome, Proof, Tools, find_tools
 
 __all__ = ["PROOFS", "main", "prove"]
 
 #: All proofs, the quickest files first.
-PROOFS: list[Provable] = [
+PROOFS: list[Proof | equivalence.Equivalence] = [
     *arithmetic.PROOFS,
     *queues.PROOFS,
     *streams.PROOFS,
@@ -35,7 +35,7 @@ PROOFS: list[Provable] = [
 REPORT = Path("build/verify/proofs.json")
 
 
-def prove(proof: Provable, tools: Tools) -> Outcome:
+def prove(proof: Proof | equivalence.Equivalence, tools: Tools) -> Outcome:
     """The outcome of one proof, in a folder that is forgotten."""
     # Not below /tmp: the wheels see another folder there.
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".proof-") as folder, Runner() as runner:
@@ -48,7 +48,7 @@ def table(outcomes: Iterable[Outcome]) -> Table:
     for o in outcomes:
         where = f"yes: {o.detail}" if o.good else "no"
         proven = "yes" if o.proven else f"NO: {o.detail}"
-        shown.add_row(o.property, o.component, o.mode, o.solver, f"{o.seconds:.1f}", proven, where)
+        shown.add_row(o.promise, o.component, o.mode, o.solver, f"{o.seconds:.1f}", proven, where)
     return shown
 
 
@@ -63,13 +63,11 @@ def main(words: list[str]) -> int:
     console, tools, outcomes = Console(width=200), find_tools(), list[Outcome]()
     start = time.monotonic()
     for proof in PROOFS:
-        if not words or any(word in f"{proof.component} {proof.property}" for word in words):
+        if not words or any(word in f"{proof.component} {proof.promise}" for word in words):
             outcomes.append(prove(proof, tools))
             o = outcomes[-1]
             verdict = "ok" if o.good else "FAILED"
-            console.print(
-                f"{len(outcomes)}: {o.component}: {o.property}: {verdict}, {o.seconds:.1f} s", highlight=False
-            )
+            console.print(f"{len(outcomes)}: {o.component}: {o.promise}: {verdict}, {o.seconds:.1f} s", highlight=False)
     console.print(table(outcomes))
     good = sum(o.good for o in outcomes)
     seconds = time.monotonic() - start

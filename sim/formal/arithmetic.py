@@ -52,18 +52,19 @@ def _rounded(subject: Any) -> Free:
     return Free(make)
 
 
+def _saturation(name: str) -> Proof:
+    return Proof(
+        "never wraps: the nearest code, for every number",
+        f"saturate to {name}",
+        saturate,
+        lambda subject: _saturated(subject, Format.parse(name)),
+        Bug("select(beyond > 0, fmt.max, x)", "select(beyond > 1, fmt.max, x)"),
+        depth=2,
+    )
+
+
 PROOFS = [
-    *(
-        Proof(
-            "never wraps: the nearest code, for every number",
-            f"saturate to {name}",
-            saturate,
-            lambda subject, name=name: _saturated(subject, Format.parse(name)),
-            Bug("select(beyond > 0, fmt.max, x)", "select(beyond > 1, fmt.max, x)"),
-            depth=2,
-        )
-        for name in ("s4.0", "s10.6", "s24.16", "u8.0")
-    ),
+    *map(_saturation, ("s4.0", "s10.6", "s24.16", "u8.0")),
     Proof(
         "the nearest integer, halves upwards, for every number and shift",
         "round_shift of 24 bits",

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from amaranth import Module, Mux
-from amaranth.back import rtlil
+from amaranth.back import rtlil  # type: ignore[attr-defined]
 from amaranth.hdl import Elaboratable
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -41,6 +41,10 @@ def logic_only() -> Device:
     return replace(device, synthesis=f"{device.synthesis} -nobram -nolutram -nodsp", route=())
 
 
+#: Of units: yosys 0.70 as a wheel ends without a word where ABC9 maps some of them.
+_UNITS = replace(logic_only(), synthesis=f"{logic_only().synthesis} -noabc9")
+
+
 @dataclass(frozen=True)
 class Equivalence:
     """The netlist of a unit is its RTL, register for register, by induction; that of a unit with a bug is not.
@@ -60,7 +64,7 @@ class Equivalence:
     subject: Any
     unit: Callable[[Any], Elaboratable]
     bug: Bug
-    property: str = "the netlist for an ECP5 is the RTL"
+    promise: str = "the netlist for an ECP5 is the RTL"
 
     def check(self, tools: Tools, runner: Runner, folder: Path) -> Outcome:
         """Proves it, and refutes the netlist of a unit with a bug, against the RTL without.
@@ -83,7 +87,7 @@ class Equivalence:
         refuted = self._yosys(tools, runner, folder, "bug", refute, r"ERROR: Called with -falsify")
         detail = "a difference is found" if proven else "equiv_induct does not close"
         return Outcome(
-            self.property,
+            self.promise,
             self.component,
             "induction over registers",
             "yosys",
@@ -99,7 +103,7 @@ class Equivalence:
         script = [
             f"read_rtlil good.il; {prepare}; design -stash gold",
             f"read_rtlil {name}.il; {prepare}",
-            *synthesis_commands(logic_only(), "unit"),
+            *synthesis_commands(_UNITS, "unit"),
             "design -stash gate",
             "design -copy-from gold -as gold unit; design -copy-from gate -as gate unit",
             f"{CELLS}; async2sync; opt_clean; {command}",

@@ -79,7 +79,7 @@ class Announcement(Elaboratable):
         claim_offers_stay(m, dut.o)
         index, value, last = self._event(dut.o.p)
         taken, given, beat = passes(dut.i), passes(dut.o), Signal()
-        m.d.comb += Assume(~dut.i.valid | self._legal(dut.i.p, beat))
+        m.d.comb += Assume(~dut.i.valid | self._legal(dut.i.p, beat), "the beat is legal")
         ended = taken & self._ends(dut.i.p, beat)
         numbered = _Numbered(m, ended, given & last)
         with m.If(taken):
@@ -159,7 +159,7 @@ class SynapseSums(Elaboratable):
         after_reset(m, dut.latency)
         drive(m, dut.i)
         event, out = dut.i.p, dut.o.p
-        m.d.comb += [dut.o.ready.eq(AnySeq(1)), Assume(event.index < 3)]
+        m.d.comb += [dut.o.ready.eq(AnySeq(1)), Assume(event.index < 3, "an input that there is")]
         claim_offers_stay(m, dut.o)
         taken, given = passes(dut.i), passes(dut.o)
         numbered = _Numbered(m, taken & event.last, given)
@@ -177,7 +177,7 @@ class SynapseSums(Elaboratable):
 
 
 class Merged(Elaboratable):
-    """Beats of two sources pass as they are, those of the first up to its marker, which ends there, then the second's."""
+    """Beats of two sources pass as they are: the first one's up to its marker, which ends here, then the second's."""
 
     def __init__(self, subject: Any) -> None:
         self._dut = subject(event=event_layout(4, 2), inputs=2)
@@ -222,7 +222,7 @@ class Gated(Elaboratable):
         under_way, inside, second, held = Signal(4), Signal(), Signal(), Signal()
         m.d.comb += [dut.o.ready.eq(AnySeq(1)), dut.hold.eq(AnySeq(1)), dut.finished.eq(AnySeq(1))]
         # Results are of samples whose last beat has passed.
-        m.d.comb += Assume(~dut.finished | (under_way > inside))
+        m.d.comb += Assume(~dut.finished | (under_way > inside), "results are of samples that came")
         claim_offers_stay(m, dut.o)
         passed = passes(dut.i)
         begins, marker = passed & ~inside, passed & dut.i.p.last

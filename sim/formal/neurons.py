@@ -59,22 +59,18 @@ CORES: list[tuple[Format, int, dict[str, Any]]] = [
 ]
 
 
-def _name(membrane: Format, n: int, reset: str) -> str:
-    return f"LIFCore {membrane}, {reset}, {n} neuron{'s' if n > 1 else ''}"
-
-
-PROOFS = [
-    Proof(
+def _proof(membrane: Format, n: int, options: dict[str, Any]) -> Proof:
+    return Proof(
         "potentials and spikes are the specified ones",
-        _name(membrane, n, options["reset"]),
+        f"LIFCore {membrane}, {options['reset']}, {n} neuron{'s' if n > 1 else ''}",
         LIFCore,
-        lambda subject, membrane=membrane, n=n, options=options: _core(subject, membrane, n, **options),
-        Bug("[: self._membrane.width + 1]", "[: self._membrane.width]")
-        if n == 1
-        else Bug(
-            "conflict = Cat(other.valid & (other.beat == beat)", "conflict = Cat(other.valid & (other.beat != beat)"
-        ),
+        lambda subject: _core(subject, membrane, n, **options),
+        _TOO_NARROW if n == 1 else _NO_CONFLICT,
         depth=14,
     )
-    for membrane, n, options in CORES
-]
+
+
+_TOO_NARROW = Bug("[: self._membrane.width + 1]", "[: self._membrane.width]")
+_NO_CONFLICT = Bug("(other.beat == beat)", "(other.beat != beat)")
+
+PROOFS = [_proof(*core) for core in CORES]

@@ -1,4 +1,4 @@
-"""Proofs: a component with properties written in Amaranth, checked by SymbiYosys, and refuted where a bug is planted."""
+"""Proofs: components with properties written in Amaranth, checked by SymbiYosys, and refuted with a bug in them."""
 
 import inspect
 import os
@@ -7,14 +7,14 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from amaranth import Module, ResetSignal, Signal
-from amaranth.asserts import AnyConst, AnySeq, Initial
-from amaranth.back import rtlil
+from amaranth.asserts import AnyConst, AnySeq, Initial  # type: ignore[attr-defined]  # the stubs lack them
+from amaranth.back import rtlil  # type: ignore[attr-defined]
 from amaranth.hdl import Assert, Assume, Elaboratable
 
 from hw.tools import Runner, Tool, find_companion, find_tool
@@ -27,7 +27,6 @@ __all__ = [
     "Inside",
     "Outcome",
     "Proof",
-    "Provable",
     "Tools",
     "after_reset",
     "claim",
@@ -74,16 +73,6 @@ def plant(subject: Any, bug: Bug) -> Any:
     return getattr(copy, subject.__name__)
 
 
-class Provable(Protocol):
-    """A way to prove something of a subject; what is planted has to be refuted in the same way."""
-
-    property: str
-    component: str
-
-    def check(self, tools: "Tools", runner: Runner, folder: Path) -> "Outcome":
-        """Proves it, and refutes the planted bug; ``folder`` is empty, and keeps what the programs wrote."""
-
-
 @dataclass(frozen=True)
 class Tools:
     """The programs: all of one origin, and a solver."""
@@ -104,12 +93,13 @@ def find_tools() -> Tools:
         If one of them is missing; the line says what to type.
     """
     yosys = find_tool("yosys")
-    companions = [find_companion(name, yosys, "verify").path for name in ("sby", "yosys-smtbmc", "yosys-witness")]
+    programs = ("sby", "yosys-smtbmc", "yosys-witness")
+    sby, smtbmc, witness = (find_companion(name, yosys, "verify").path for name in programs)
     folders = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     solver = shutil.which(SOLVER, path=folders) or shutil.which(f"yowasp-{SOLVER}", path=folders)
     if solver is None:
         raise ChandelierError(f"{SOLVER} is not installed: type 'pip install chandelier[verify]'")
-    return Tools(yosys, *companions, Path(solver))
+    return Tools(yosys, sby, smtbmc, witness, Path(solver))
 
 
 @dataclass(frozen=True)
@@ -124,7 +114,7 @@ class Inside:
 class Outcome:
     """What came of a proof and of its planted bug; ``seconds`` of both. ``detail`` says what went wrong, or where."""
 
-    property: str
+    promise: str
     component: str
     mode: str
     solver: str
@@ -152,7 +142,7 @@ def after_reset(m: Module, cycles: int = 1) -> None:
         late = Signal(name="late", reset_less=True)
         m.d.sync += late.eq(behind)
         behind = behind | (late & ~Initial())
-    m.d.comb += Assume(ResetSignal() == behind)
+    m.d.comb += Assume(ResetSignal() == behind, "the reset comes first")
 
 
 @dataclass(frozen=True)
@@ -161,7 +151,7 @@ class Proof:
 
     Parameters
     ----------
-    property, component : str
+    promise, component : str
         For people.
     subject : class or function
         Of which a copy has the bug.
@@ -179,7 +169,7 @@ class Proof:
         The subject starts in any state whatever, before the reset; memories keep what they are filled with.
     """
 
-    property: str
+    promise: str
     component: str
     subject: Any
     bench: Callable[[Any], Elaboratable]
@@ -202,7 +192,7 @@ class Proof:
         bugged = plant(self.subject, self.bug)
         passed, where = self._verdict(tools, runner, folder / "bug", bugged, "bmc", self.bug_depth or self.depth)
         return Outcome(
-            self.property,
+            self.promise,
             self.component,
             f"{self.mode} {self.depth}",
             SOLVER,

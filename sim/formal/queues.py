@@ -41,8 +41,11 @@ class Credits(Elaboratable):
         after_reset(m)
         under_way, waiting = Signal(range(self._depth + 2)), Signal(range(self._depth + 2))
         m.d.comb += [dut.begun.eq(AnySeq(1)), dut.arrived.eq(AnySeq(1)), dut.o.ready.eq(AnySeq(1))]
-        m.d.comb += [dut.payload.as_value().eq(AnySeq(8)), Assume(~dut.begun | dut.room)]
-        m.d.comb += Assume(~dut.arrived | (under_way != 0))  # a pipeline has a register at least
+        m.d.comb += dut.payload.as_value().eq(AnySeq(8))
+        m.d.comb += Assume(~dut.begun | dut.room, "begun where there is room")
+        m.d.comb += Assume(
+            ~dut.arrived | (under_way != 0), "what arrives has begun"
+        )  # a pipeline has a register at least
         taken = passes(dut.o)
         m.d.sync += [
             under_way.eq(under_way + dut.begun - dut.arrived),
@@ -84,29 +87,29 @@ class Minima(Elaboratable):
 #: Sizes in use: of the two population units and the window's stage, of the division, and of a window of one output.
 DEPTHS = (ROOM, DivisiveInhibition.ROOM, 1)
 
-PROOFS = [
-    *(
-        Proof(
-            "neither over- nor underflow",
-            f"CreditQueue, {depth} deep",
-            CreditQueue,
-            lambda subject, depth=depth: Credits(subject, depth),
-            Bug("next_pending != self._depth", "next_pending != self._depth + 1"),
-            mode="induction",
-            depth=3,
-            bug_depth=depth + 4,
-        )
-        for depth in DEPTHS
-    ),
-    *(
-        Proof(
-            "neither queue overflows",
-            f"Stabiliser, {n} beats a frame",
-            Stabiliser,
-            lambda subject, n=n: Minima(subject, n),
-            Bug("width=self._d.width, depth=3", "width=self._d.width, depth=1"),
-            depth=20,
-        )
-        for n in (1, 2)
-    ),
-]
+
+def _credits(depth: int) -> Proof:
+    return Proof(
+        "neither over- nor underflow",
+        f"CreditQueue, {depth} deep",
+        CreditQueue,
+        lambda subject: Credits(subject, depth),
+        Bug("next_pending != self._depth", "next_pending != self._depth + 1"),
+        mode="induction",
+        depth=3,
+        bug_depth=depth + 4,
+    )
+
+
+def _minima(n: int) -> Proof:
+    return Proof(
+        "neither queue overflows",
+        f"Stabiliser, {n} beats a frame",
+        Stabiliser,
+        lambda subject: Minima(subject, n),
+        Bug("width=self._d.width, depth=3", "width=self._d.width, depth=1"),
+        depth=20,
+    )
+
+
+PROOFS = [*map(_credits, DEPTHS), _minima(1), _minima(2)]

@@ -49,27 +49,28 @@ def _unit(subject: Any, table: Reciprocal, lanes: int) -> Any:
     return subject(lanes=lanes, bal=Format(1), d=D, reciprocal=table)
 
 
-PROOFS = [
-    proof
-    for table in TABLES
-    for proof in (
+def _proofs(table: Reciprocal) -> tuple[Proof, Proof]:
+    name = f"ReciprocalUnit, {1 << table.index_bits} entries of {table.bits} bits"
+    turned = Bug("init=table)", "init=table[::-1])")
+    misplaced = Bug("Cat(any_above, place)", "Cat(any_above & ~d[5], place)")
+    return (
         Proof(
             "within its bound for every d of 16 bits",
-            f"ReciprocalUnit, {1 << table.index_bits} entries of {table.bits} bits",
+            name,
             ReciprocalUnit,
-            lambda subject, table=table: Transactions(_unit(subject, table, 1), within_bound(table), settles=9, most=2),
+            lambda subject: Transactions(_unit(subject, table, 1), within_bound(table), settles=9, most=2),
             Bug("any_above = (x >> (width - half)).any()", "any_above = (x >> (width - half))[1:].any()"),
             depth=9,
         ),
         Proof(
             "monotone",
-            f"ReciprocalUnit, {1 << table.index_bits} entries of {table.bits} bits",
+            name,
             ReciprocalUnit,
-            lambda subject, table=table: Transactions(_unit(subject, table, 2), monotone, settles=9, most=2),
-            Bug("init=table)", "init=table[::-1])")
-            if table.index_bits
-            else Bug("Cat(any_above, place)", "Cat(any_above & ~d[5], place)"),
+            lambda subject: Transactions(_unit(subject, table, 2), monotone, settles=9, most=2),
+            turned if table.index_bits else misplaced,
             depth=9,
         ),
     )
-]
+
+
+PROOFS = [proof for table in TABLES for proof in _proofs(table)]

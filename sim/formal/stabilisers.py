@@ -4,6 +4,7 @@ from functools import reduce
 
 from amaranth import Mux, Value
 
+from hw.packing import ceil_div
 from hw.stabiliser import Stabiliser
 from quant.formats import Format
 from sim.formal.proof import Bug, Proof
@@ -29,24 +30,19 @@ def _stabilised(seen: Seen) -> Value:
     )
 
 
-#: Neurons and lanes: a beat a frame, several, and more lanes than the last beat has neurons.
-SHAPES = ((1, 1), (2, 1), (3, 2), (3, 3))
-
-PROOFS = [
-    Proof(
+def _proof(n: int, lanes: int) -> Proof:
+    beats = ceil_div(n, lanes)
+    return Proof(
         "the smallest non-zero d for each that is zero; all beats, in order",
         f"Stabiliser, {n} neurons, {lanes} a beat",
         Stabiliser,
-        lambda subject, n=n, lanes=lanes: Transactions(
-            subject(n=n, lanes=lanes, bal=BAL, d=D),
-            _stabilised,
-            takes=-(-n // lanes),
-            gives=-(-n // lanes),
-            settles=12,
-            most=2,
+        lambda subject: Transactions(
+            subject(n=n, lanes=lanes, bal=BAL, d=D), _stabilised, takes=beats, gives=beats, settles=12, most=2
         ),
         Bug("so_far.eq(Mux(lasts[-1], -1, smallest))", "so_far.eq(smallest)"),
         depth=17,
     )
-    for n, lanes in SHAPES
-]
+
+
+#: A beat a frame, several, one whose last beat is not full, and all neurons at once.
+PROOFS = [_proof(1, 1), _proof(2, 1), _proof(3, 2), _proof(3, 3)]

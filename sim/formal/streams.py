@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from amaranth import Const, Mux, Value
+from amaranth import Const, Mux
 from amaranth.lib import data
 
 from hw.divisive import DivisiveInhibition

@@ -69,7 +69,7 @@ def drive(m: Module, flow: Any) -> None:
     """Any beats, at any time, into a stream; what is offered there stays, as it has to."""
     waits, offered = _waiting(m, flow)
     m.d.comb += [flow.valid.eq(AnySeq(1)), _bits(flow).eq(AnySeq(len(_bits(flow))))]
-    m.d.comb += Assume(~waits | (flow.valid & (_bits(flow) == offered)))
+    m.d.comb += Assume(~waits | (flow.valid & (_bits(flow) == offered)), "an offer stays")
 
 
 def silent(m: Module, still: Value, cycles: int) -> Value:

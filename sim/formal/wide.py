@@ -29,7 +29,7 @@ def clamp(number: Value, fmt: Format) -> Value:
 
 
 def rounded(number: Value, shift: Any) -> Value:
-    """``number / 2**shift`` to the nearest integer, halves upwards: half of the divisor is added, and the rest dropped."""
+    """``number / 2**shift`` to the nearest integer, halves upwards: half of the divisor is added, the rest dropped."""
     one = Const(1, signed(2))
     return (number + ((one << shift) >> 1)) >> shift
 
