@@ -41,10 +41,6 @@ def logic_only() -> Device:
     return replace(device, synthesis=f"{device.synthesis} -nobram -nolutram -nodsp", route=())
 
 
-#: Of units: yosys 0.70 as a wheel ends without a word where ABC9 maps some of them.
-_UNITS = replace(logic_only(), synthesis=f"{logic_only().synthesis} -noabc9")
-
-
 @dataclass(frozen=True)
 class Equivalence:
     """The netlist of a unit is its RTL, register for register, by induction; that of a unit with a bug is not.
@@ -103,7 +99,7 @@ class Equivalence:
         script = [
             f"read_rtlil good.il; {prepare}; design -stash gold",
             f"read_rtlil {name}.il; {prepare}",
-            *synthesis_commands(_UNITS, "unit"),
+            *synthesis_commands(logic_only(), "unit"),
             "design -stash gate",
             "design -copy-from gold -as gold unit; design -copy-from gate -as gate unit",
             f"{CELLS}; async2sync; opt_clean; {command}",
