@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from amaranth import Module, Mux
 from amaranth.back import rtlil  # type: ignore[attr-defined]
 from amaranth.hdl import Elaboratable
@@ -16,15 +15,11 @@ from amaranth.lib.wiring import In, Out
 
 from hw.devices import DEVICES, Device
 from hw.layouts import shape_of
-from hw.lif import LIFCore
-from hw.reciprocal import ReciprocalUnit
-from hw.synapses import SynapseProducts
 from hw.synthesis import synthesis_commands
 from hw.tools import Runner
 from quant.arithmetic import saturate
 from quant.errors import ChandelierError
 from quant.formats import Format
-from quant.reciprocal import Reciprocal
 from sim.formal.proof import Bug, Outcome, Tools, plant
 
 __all__ = ["CELLS", "PROOFS", "Equivalence", "logic_only"]
@@ -130,7 +125,6 @@ class Saturation(wiring.Component):
 
 
 S10_6 = Format.parse("s10.6")
-WEIGHTS = np.array([[1, 2, 3, 0], [3, 0, 1, 2], [2, 1, 0, 3]], np.uint8)
 
 PROOFS = [
     Equivalence(
@@ -138,23 +132,5 @@ PROOFS = [
         saturate,
         lambda subject: Saturation(subject, S10_6, 16),
         Bug("select(beyond > 0, fmt.max, x)", "select(beyond > 1, fmt.max, x)"),
-    ),
-    Equivalence(
-        "LIFCore s10.6, 2 neurons",
-        LIFCore,
-        lambda subject: subject(n=2, lanes=1, steps=2, membrane=S10_6, tau_shift=1, theta=64),
-        Bug("[: self._membrane.width + 1]", "[: self._membrane.width]"),
-    ),
-    Equivalence(
-        "ReciprocalUnit, 16 entries of 8 bits, d of 12",
-        ReciprocalUnit,
-        lambda subject: subject(lanes=1, bal=Format(4, signed=True), d=Format(12), reciprocal=Reciprocal(4, 8)),
-        Bug("any_above = (x >> (width - half)).any()", "any_above = (x >> (width - half))[1:].any()"),
-    ),
-    Equivalence(
-        "SynapseProducts, 2 lanes of 2 bits, values of 4",
-        SynapseProducts,
-        lambda subject: subject(tables=[WEIGHTS], lanes=2, synapse=Format(2), value_bits=4),
-        Bug("multiple(earlier, 3)", "multiple(earlier, 2)"),
     ),
 ]
