@@ -86,7 +86,7 @@ PROOFS = [
     _proof(
         FrameTransmitter,
         lambda subject: subject(),
-        Bug("crc.crc.word_select(behind, 8)", "crc.crc.word_select(behind ^ encoder.i.ready, 8)"),
+        Bug("crc.crc.word_select(behind, 8)", "crc.crc.word_select(behind ^ self.o.ready, 8)"),
         depth=12,
     ),
     _proof(
