@@ -7,8 +7,8 @@ READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint types unit format cosim-random cycles-random cosim-mnist board-faults bitstreams \
-  axi-random fuzz determinism mutants mutants-python coverage verify nir-check figures depth speed soft-errors docs notebooks \
-  wheel-check clean
+  axi-random fuzz determinism mutants mutants-python coverage proofs verify nir-check figures depth speed soft-errors docs \
+  notebooks wheel-check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,10 @@ coverage: setup ## slow: what the regression made happen in the designs, bin by 
 
 verify: setup ## slow: proofs, mutants, coverage, fuzzing, everything twice, random networks; ends in build/verify/report.md
 	$(BIN)/python -m tests.verify
+
+proofs: setup ## slow: every formal proof, each with its planted bug, and networks after synthesis, simulated as netlists
+	$(BIN)/python -m sim.formal
+	$(BIN)/pytest -s tests/sim/formal/test_netlist.py --netlists 3
 
 nir-check: setup ## slow: graphs of snnTorch and Norse, fetched from PyPI, spike alike here, down to the Verilog
 	$(PYTHON) -m venv .venv-nir

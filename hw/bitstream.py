@@ -14,7 +14,7 @@ from hw.folding import Foldings
 from hw.protocol import BAUD
 from hw.rtl import write_rtl
 from hw.synthesis import Progress, Routed, Usage, run_router, run_yosys
-from hw.tools import Runner, Tool, find_packer, find_tool
+from hw.tools import Runner, Tool, find_companion, find_tool
 from quant.errors import ChandelierError
 from quant.files import replacing_directory
 from quant.network import IntegerNetwork
@@ -113,7 +113,7 @@ def make_bitstream(
     timing = timing_of(chosen, clock or chosen.clock, baud)
     platform = chosen.make_platform()
     yosys, router = find_tool("yosys"), find_tool(chosen.device.route[0])
-    packer = find_packer(chosen.packer[0], router)
+    packer = find_companion(chosen.packer[0], router, "board")
     with replacing_directory(directory, _OWN) as folder, Runner() as runner:
         manifest = write_rtl(network, folder, foldings=foldings, loadable=loadable)
         plan = platform.prepare(BoardTop(manifest, chosen, timing), TOP)

@@ -19,8 +19,9 @@ class CreditQueue(wiring.Component):
     ----------
     shape : ShapeLike
         Of the payload, which comes with ``arrived``.
-    depth : int, >= 1
-        Most beats under way and waiting; more than cycles from ``begun`` to the taker keep a pipeline busy.
+    depth : int, 1 or >= 3
+        Most beats under way and waiting; more than cycles from ``begun`` to the taker keep a pipeline busy. The FIFO
+        of two beats that Amaranth makes would not take one in two cycles in a row.
 
     Raises
     ------
@@ -39,8 +40,8 @@ class CreditQueue(wiring.Component):
     o: stream.Interface
 
     def __init__(self, shape: Any, depth: int) -> None:
-        if depth < 1:
-            raise ValueError(f"depth of the queue must be at least 1, not {depth}")
+        if depth < 1 or depth == 2:
+            raise ValueError(f"depth of the queue must be 1, or at least 3, not {depth}")
         self._depth = depth
         #: Cycles from ``arrived`` to the stream.
         self.latency = min(2, depth)
@@ -58,12 +59,8 @@ class CreditQueue(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.beats = beats = fifo.SyncFIFOBuffered(width=self.o.p.shape().size, depth=self._depth)
-        full, taken, pending, next_pending = (
-            Signal(),
-            Signal(),
-            Signal(range(self._depth + 1)),
-            Signal(range(self._depth + 1)),
-        )
+        full, taken = Signal(name="full"), Signal(name="taken")
+        pending, next_pending = (Signal(range(self._depth + 1), name=name) for name in ("pending", "next_pending"))
         m.d.comb += [
             beats.w_data.eq(self.payload.as_value()),
             beats.w_en.eq(self.arrived),

@@ -34,6 +34,7 @@ __all__ = [
     "packed_usage",
     "run_router",
     "run_yosys",
+    "synthesis_commands",
     "synthesise",
 ]
 
@@ -293,8 +294,17 @@ def run_yosys(
         If yosys refuses the design.
     """
     progress("yosys", "synthesising")
-    script = [
-        reads,
+    script = [reads, *synthesis_commands(device, top, f" -json {top}.json"), "tee -q -o cells.json stat -json"]
+    log = folder / "yosys.log"
+    if runner.run(tool, ["-p", "; ".join(script)], folder, log):
+        raise ChandelierError(f"yosys refuses the design; it says: {_complaint(log)}")
+    progress("yosys", "done")
+    return parse_cells((folder / "cells.json").read_text())
+
+
+def synthesis_commands(device: Device, top: str, netlist: str = "") -> list[str]:
+    """yosys' commands from what has been read to cells of the device; ``netlist`` is an option of the last one."""
+    return [
         # Aliases of the elements of arrays: yosys 0.70 takes their names for those of single bits, and ends.
         "rename -hide */w:*[[]*",
         # Copies of a register stay copies (hw.pipeline.copies): yosys looks at cells for that, and not at signals.
@@ -305,14 +315,8 @@ def run_yosys(
         'setattr -set rom_style "logic" */m:entries',
         f"{device.synthesis} -top {top} -run begin:map_ffs",
         f"dfflegalize {_FLIP_FLOPS} -mince {FEWEST} -minsrst {FEWEST}",
-        f"{device.synthesis} -top {top} -run map_ffs: -json {top}.json",
-        "tee -q -o cells.json stat -json",
+        f"{device.synthesis} -top {top} -run map_ffs:{netlist}",
     ]
-    log = folder / "yosys.log"
-    if runner.run(tool, ["-p", "; ".join(script)], folder, log):
-        raise ChandelierError(f"yosys refuses the design; it says: {_complaint(log)}")
-    progress("yosys", "done")
-    return parse_cells((folder / "cells.json").read_text())
 
 
 def parse_cells(text: str) -> Mapping[str, int]:

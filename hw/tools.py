@@ -7,14 +7,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from quant.errors import ChandelierError
 
-__all__ = ["Runner", "Tool", "find_packer", "find_tool"]
+__all__ = ["Runner", "Tool", "find_companion", "find_tool"]
 
 #: The oldest native version that is taken; what older ones report looks different. Wheels are as pip resolves them.
 OLDEST = {"yosys": (0, 50), "nextpnr": (0, 8)}
@@ -77,20 +77,20 @@ def find_tool(name: str) -> Tool:
     )
 
 
-def find_packer(name: str, router: Tool) -> Tool:
-    """A program like ``ecppack`` that makes a bitstream of what ``router`` wrote, from where that one is.
+def find_companion(name: str, tool: Tool, extra: str) -> Tool:
+    """A program like ``ecppack`` or ``sby`` that works on what ``tool`` wrote, from where that one is.
 
     Raises
     ------
     ChandelierError
-        If it is not there.
+        If it is not there; the line says which ``extra`` of this package has it.
     """
-    folders = os.pathsep.join([str(router.path.parent), str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    prefixes = ("yowasp-", "") if router.origin == "wheel" else ("",)
+    folders = os.pathsep.join([str(tool.path.parent), str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    prefixes = ("yowasp-", "") if tool.origin == "wheel" else ("",)
     for prefix in prefixes:
         if path := shutil.which(prefix + name, path=folders):
-            return Tool(name, Path(path), router.version, router.origin)
-    raise ChandelierError(f"{name} is not installed beside {router}: type 'pip install chandelier[board]'")
+            return Tool(name, Path(path), tool.version, tool.origin)
+    raise ChandelierError(f"{name} is not installed beside {tool}: type 'pip install chandelier[{extra}]'")
 
 
 class Runner:
@@ -115,8 +115,17 @@ class Runner:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
 
-    def run(self, tool: Tool, arguments: Sequence[str], folder: Path, output: Path) -> int:
+    def run(
+        self,
+        tool: Tool,
+        arguments: Sequence[str],
+        folder: Path,
+        output: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> int:
         """The exit code of a program that worked in ``folder``, and what it said in the file ``output``.
+
+        ``environment`` are variables that it has beside those of this process.
 
         The wheels see neither an absolute path below ``/tmp`` nor one through a link: arguments should be relative.
         """
@@ -128,7 +137,8 @@ class Runner:
                 process = subprocess.Popen(
                     [tool.path, *arguments],
                     cwd=folder,
-                    env={**os.environ, "TMPDIR": str(folder)},  # a wheel that is killed leaves its temporary files
+                    # A wheel that is killed leaves its temporary files.
+                    env={**os.environ, "TMPDIR": str(folder), **(environment or {})},
                     stdin=subprocess.DEVNULL,
                     stdout=file,
                     stderr=subprocess.STDOUT,

@@ -18,6 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--axi-seed", type=int, help="of these samples, resets and pauses; any without it")
     parser.addoption("--reloads", type=int, default=4, help="networks loaded into a board in turn (board-faults: 20)")
     parser.addoption("--notebooks", choices=["quick", "all"], default="quick", help="which notebooks to run")
+    parser.addoption("--netlists", type=int, default=1, help="random networks to simulate after synthesis (proofs: 3)")
     parser.addoption("--faults", type=int, default=300, help="errors on a board's line (board-faults: 10,000)")
     parser.addoption("--bitstreams", action="store_true", help="make bitstreams twice, in minutes (determinism)")
     parser.addoption("--fuzz-seed", type=int, default=0, help="of the inputs that readers are given")

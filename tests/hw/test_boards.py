@@ -17,7 +17,7 @@ from hw.folding import Folding, default_foldings
 from hw.manifest import Manifest
 from hw.rtl import write_rtl
 from hw.synthesis import Routed, WorstPath
-from hw.tools import Tool, find_packer
+from hw.tools import Tool, find_companion
 from hw.uart import SMALLEST_DIVISOR
 from quant.errors import ChandelierError
 from tests.random_networks import random_network
@@ -122,7 +122,7 @@ def test_a_packer_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(
         ChandelierError, match=r"^nopack is not installed beside nextpnr-ecp5 0\.8 \(wheel\): type 'pip"
     ):
-        find_packer("nopack", Tool("nextpnr-ecp5", tmp_path / "nextpnr-ecp5", "0.8", "wheel"))
+        find_companion("nopack", Tool("nextpnr-ecp5", tmp_path / "nextpnr-ecp5", "0.8", "wheel"), "board")
 
 
 def test_timing_that_is_not_met_is_told_with_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
