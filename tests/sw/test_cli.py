@@ -383,7 +383,7 @@ def test_importing_says_what_it_reads_and_what_is_wrong(tmp_path: Path) -> None:
         ),
         (
             ("bitstream", "n.safetensors", "--board", "icebreaker", "--baud", "7000000"),
-            ("--baud 7000000 does not come",),
+            ("--baud 7000000 is too fast for a clock of 12 MHz",),
         ),
         (("bitstream", "n.safetensors", "--board", "icebreaker", "--seeds", "x"), ("--seeds takes a number of seeds",)),
         (("run", "n.safetensors", "--port", "none", "--data", "fits.npz"), ("there is no serial port none: ",)),
