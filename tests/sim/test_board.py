@@ -135,6 +135,7 @@ with simulated_board(NETWORK, default_foldings(NETWORK)) as (port, board):
 """
 
 
+@pytest.mark.slow
 def test_a_board_ends_with_its_parent(board: tuple[str, object]) -> None:
     """Even if that is killed, and can do nothing about it."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

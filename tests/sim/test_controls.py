@@ -42,7 +42,7 @@ def _complete(maps: bool) -> tuple[int, IntegerNetwork]:
     raise AssertionError("no such network")
 
 
-@pytest.mark.parametrize("kind", ["dense", "maps", "spatial"])
+@pytest.mark.parametrize("kind", ["dense", "maps", pytest.param("spatial", marks=pytest.mark.slow)])
 def test_each_planted_fault_is_found_first_in_its_own_signal(tmp_path: Path, kind: str) -> None:
     seed, network = _complete(kind == "maps")
     foldings, codes, planted = _planted(network, seed, kind == "spatial")

@@ -49,6 +49,7 @@ def test_random_networks(seeds: range, kind: str, tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_lively_networks(tmp_path: Path) -> None:
     subjects = []
     for name in LIVELY:

@@ -40,6 +40,7 @@ def test_same_sources_are_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not build([folders[1] / "toy.v"], bench).cached
 
 
+@pytest.mark.slow
 def test_a_build_is_not_taken_for_that_of_another_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is built finds cocotb's library where it was then: an environment made anew may have it elsewhere."""
     monkeypatch.setenv("CHANDELIER_CACHE", str(tmp_path / "cache"))
@@ -51,6 +52,7 @@ def test_a_build_is_not_taken_for_that_of_another_python(tmp_path: Path, monkeyp
     assert not build([folder / "toy.v"], bench, optimise=False).cached
 
 
+@pytest.mark.slow
 def test_the_cache_may_be_given_relative_to_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make, which is run in another folder, takes the second build's runtime from there."""
     monkeypatch.chdir(tmp_path)

@@ -103,7 +103,7 @@ def _figures(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("name", ["divisive", "batch-norm"])
+@pytest.mark.parametrize("name", ["divisive", pytest.param("batch-norm", marks=pytest.mark.slow)])
 def test_two_processes_train_what_one_trains(name: str, tmp_path: Path) -> None:
     train_in_float64(name, tmp_path / "one")
     (tmp_path / "script.py").write_text(SCRIPT)
