@@ -102,7 +102,8 @@ def test_a_host_gets_every_result_right_over_a_bad_line(
     port: str, faults: int, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A simulated board may be slow to answer where much else runs: it has ten seconds, in short turns.
-    monkeypatch.setattr(host, "_SILENCES", 100)
+    for limit in ("_SILENCES", "_SENDINGS"):
+        monkeypatch.setattr(host, limit, 100)
     rng, results, begun = random.Random(seed), 0, time.monotonic()
     with serial.Serial(port, timeout=0.02, exclusive=True) as good:
         good.reset_input_buffer()
