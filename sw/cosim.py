@@ -23,7 +23,7 @@ from sw.console import Update
 from sw.data import load
 from sw.samples import dataset_codes
 
-__all__ = ["CosimRecord", "cosimulate_network", "record_path", "report_rows", "require_caught"]
+__all__ = ["Compared", "CosimRecord", "Planted", "cosimulate_network", "record_path", "report_rows", "require_caught"]
 
 
 class Compared(Strict):
