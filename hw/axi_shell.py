@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from amaranth import ClockDomain, ClockSignal, Instance, Module, Mux, ResetInserter, ResetSignal, Signal
+from amaranth import ClockDomain, Module, Mux, ResetInserter, ResetSignal, Signal, Value
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.axi import WORD, RegisterBank, axi_lite, axi_stream, packet_layout
 from hw.division import divide
+from hw.instance import design_instance
 from hw.layouts import result_layout
 from hw.loader import LOAD_LAYOUT, Status
 from hw.manifest import Manifest
@@ -210,7 +211,7 @@ class AxiDesign(wiring.Component):
         m.domains.sync = sync
         m.d.comb += ResetSignal().eq(~self.aresetn)
         m.submodules.shell = shell = self._shell
-        extra = self._take_images(m, shell) if self._load else {}
+        images = self._take_images(m, shell) if self._load else None
         wiring.connect(m, wiring.flipped(self.s_axi), shell.bus)
         m.d.comb += [
             *_from_axi(shell.samples, self.s_axis),
@@ -219,21 +220,12 @@ class AxiDesign(wiring.Component):
             self.m_axis.tvalid.eq(shell.packets.valid),
             shell.packets.ready.eq(self.m_axis.tready),
         ]
-        m.submodules.design = Instance(
-            self._top,
-            i_clk=ClockSignal(),
-            i_rst=ResetSignal() | shell.restart,
-            i_i__valid=shell.events.valid,
-            i_i__payload=shell.events.p,
-            i_o__ready=shell.results.ready,
-            o_i__ready=shell.events.ready,
-            o_o__valid=shell.results.valid,
-            o_o__payload=shell.results.p.as_value(),
-            **extra,
+        m.submodules.design = design_instance(
+            self._top, ResetSignal() | shell.restart, shell.events, shell.results, images
         )
         return m
 
-    def _take_images(self, m: Module, shell: AxiShell) -> dict[str, Any]:
+    def _take_images(self, m: Module, shell: AxiShell) -> tuple[Value, Value, Value, Value]:
         """Images from ``s_axis_load`` to the configuration port, whose connections are returned."""
         m.submodules.images = images = Skid(packet_layout())
         m.d.comb += _from_axi(images.i, self.s_axis_load)
@@ -243,12 +235,7 @@ class AxiDesign(wiring.Component):
         with m.If(images.o.valid & images.o.ready):
             m.d.sync += [first.eq(images.o.p.last), begun.eq(1)]
         m.d.comb += shell.loaded.eq(begun)
-        return {
-            "i_c__valid": images.o.valid,
-            "i_c__payload": word.as_value(),
-            "o_c__ready": images.o.ready,
-            "o_status": status,
-        }
+        return images.o.valid, word.as_value(), images.o.ready, status
 
 
 def _from_axi(taker: Any, giver: Any) -> list[Any]:

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from amaranth import Cat, ClockSignal, Const, Instance, Module, ResetSignal, Signal, Value
+from amaranth import Cat, Const, Module, ResetSignal, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.frames import FrameReceiver, FrameTransmitter
+from hw.instance import design_instance
 from hw.layouts import result_layout
 from hw.loadable import WORD
 from hw.loader import LOAD_LAYOUT, Status
@@ -262,25 +263,7 @@ class SerialDesign(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.shell = shell = self._shell
-        configuration: dict[str, Any] = {}
-        if self._loadable:
-            configuration = {
-                "i_c__valid": shell.c.valid,
-                "i_c__payload": shell.c.p.as_value(),
-                "o_c__ready": shell.c.ready,
-                "o_status": shell.status,
-            }
-        m.submodules.design = Instance(
-            self._top,
-            i_clk=ClockSignal(),
-            i_rst=ResetSignal(),
-            i_i__valid=shell.events.valid,
-            i_i__payload=shell.events.p,
-            i_o__ready=shell.results.ready,
-            o_i__ready=shell.events.ready,
-            o_o__valid=shell.results.valid,
-            o_o__payload=shell.results.p.as_value(),
-            **configuration,
-        )
+        images = (shell.c.valid, shell.c.p.as_value(), shell.c.ready, shell.status) if self._loadable else None
+        m.submodules.design = design_instance(self._top, ResetSignal(), shell.events, shell.results, images)
         m.d.comb += [shell.rx.eq(self.rx), self.tx.eq(shell.tx), self.leds.eq(shell.leds)]
         return m
