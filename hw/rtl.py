@@ -17,7 +17,7 @@ from quant.files import replacing_directory
 from quant.network import IntegerNetwork
 from quant.network_file import save_network
 
-__all__ = ["generator", "network_sha256", "own_files", "write_rtl"]
+__all__ = ["design_files", "generator", "network_sha256", "own_files", "write_rtl"]
 
 #: Of a top module, if nobody says otherwise.
 _NAME = "chandelier_top"
@@ -82,10 +82,14 @@ def _top(network: IntegerNetwork, foldings: Foldings | None, *, loadable: bool) 
     return SpatialNetwork(network)
 
 
+def design_files(name: str = _NAME) -> str:
+    """A regular expression of the files that a design consists of."""
+    return rf"{name}\.[vf]|{name}\.layer\d+(\.\w+)+\.mem|manifest\.json"
+
+
 def own_files(name: str = _NAME) -> str:
-    """A regular expression of all that a design is written as, with or without a shell: each replaces the other."""
-    design = rf"{name}\.[vf]|{name}\.layer\d+(\.\w+)+\.mem|manifest\.json"
-    return rf"{design}|chandelier_axi\.[vfh]|registers\.(md|rdl)|package_ip\.tcl"
+    """The same of all that a design is written as, with or without a shell: each replaces the other."""
+    return rf"{design_files(name)}|chandelier_axi\.[vfh]|registers\.(md|rdl)|package_ip\.tcl"
 
 
 def write_rtl(

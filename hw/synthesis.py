@@ -17,7 +17,7 @@ from hw.devices import PINS_FILE, Device, find_device
 from hw.folding import Foldings
 from hw.manifest import Manifest, Timing
 from hw.netlist import cells_by_stage
-from hw.rtl import write_rtl
+from hw.rtl import design_files, write_rtl
 from hw.shell import Shell
 from hw.tools import Runner, Tool, find_tool
 from quant.errors import ChandelierError
@@ -52,7 +52,7 @@ _FLIP_FLOPS = " ".join(
 )
 #: Files that an earlier run may have left in the folder.
 _OWN = (
-    r"chandelier_top\.[vf]|chandelier_top\.layer\d+(\.\w+)+\.mem|manifest\.json|chandelier_shell\.(v|pins)"
+    rf"{design_files()}|chandelier_shell\.(v|pins)"
     r"|yosys\.log|cells\.json|seed\d+\.(log|json)|synthesis\.json|vivado\.tcl"
 )
 #: A line of nextpnr's table of utilisation, as long as its numbers are not yet in a report.
