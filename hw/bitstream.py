@@ -12,8 +12,8 @@ from hw.boards import BoardTop, find_board, timing_of
 from hw.devices import PINS_FILE
 from hw.folding import Foldings
 from hw.protocol import BAUD
-from hw.rtl import write_rtl
-from hw.synthesis import Progress, Routed, Usage, run_router, run_yosys
+from hw.rtl import design_files, write_rtl
+from hw.synthesis import Progress, Routed, Usage, check_memory, run_router, run_yosys
 from hw.tools import Runner, Tool, find_companion, find_tool
 from quant.errors import ChandelierError
 from quant.files import replacing_directory
@@ -25,7 +25,7 @@ __all__ = ["Bitstream", "dfu_suffix", "make_bitstream"]
 TOP = "chandelier_board"
 #: Files that an earlier run may have left in the folder.
 _OWN = (
-    r"chandelier_top\.[vf]|chandelier_top\.layer\d+(\.\w+)+\.mem|manifest\.json|chandelier_board\.(il|bit|bin|dfu|fs)"
+    rf"{design_files()}|chandelier_board\.(il|bit|bin|dfu|fs)"
     r"|chandelier_shell\.pins|yosys\.log|pack\.log|cells\.json|seed\d+\.(log|json)|bitstream\.json"
 )
 
@@ -116,6 +116,7 @@ def make_bitstream(
     packer = find_companion(chosen.packer[0], router, "board")
     with replacing_directory(directory, _OWN) as folder, Runner() as runner:
         manifest = write_rtl(network, folder, foldings=foldings, loadable=loadable)
+        check_memory(network.name, manifest, chosen.device)
         plan = platform.prepare(BoardTop(manifest, chosen, timing), TOP)
         (folder / f"{TOP}.il").write_text(plan.files[f"{TOP}.il"])
         (folder / PINS_FILE).write_text(_pins(plan.files))
