@@ -71,6 +71,7 @@ from tests.fuzz.mutations import (
     json_text,
     or_bytes,
 )
+from tests.pretender import Pretender
 from tests.random_networks import random_codes, random_map_network, random_network
 from tests.sw.test_events import AEDAT4, _aedat2, _aedat3, _columns, _npy, _recording
 from tests.sw.test_import import _python2
@@ -435,34 +436,24 @@ def _read_frames(data: bytes, _: Path) -> None:
                 unpack(frame.payload)
 
 
-class _Script:
+def _script(script: bytes) -> Pretender:
     """A port behind which something answers each request with the next frame of a script, as if it was to the request.
 
     The sequence number in the script is how far the answer's is off.
     """
+    parts = iter([part for part in script.split(bytes([END])) if part])
 
-    def __init__(self, script: bytes) -> None:
-        self._script = [part for part in script.split(bytes([END])) if part]
-        self._requests, self._line = FrameDecoder(), b""
+    def answer(request: Frame) -> bytes:
+        part = bytes([END]) + next(parts, b"") + bytes([END])
+        frames = list(FrameDecoder().feed(part))
+        answers = [Frame(f.kind, (f.sequence + request.sequence) % 256, f.payload).encode() for f in frames]
+        return b"".join(answers) if frames else part
 
-    @property
-    def in_waiting(self) -> int:
-        return len(self._line)
-
-    def read(self, size: int, /) -> bytes:
-        head, self._line = self._line[:size], self._line[size:]
-        return head
-
-    def write(self, line: bytes, /) -> None:
-        for request in self._requests.feed(line):
-            part = bytes([END]) + (self._script.pop(0) if self._script else b"") + bytes([END])
-            frames = list(FrameDecoder().feed(part))
-            answers = [Frame(f.kind, (f.sequence + request.sequence) % 256, f.payload).encode() for f in frames]
-            self._line += b"".join(answers) if frames else part
+    return Pretender(answer)
 
 
 def _talk(data: bytes, _: Path) -> None:
-    board = Board(_Script(data), "the script", baud=1_000_000_000, patience=0.0)
+    board = Board(_script(data), "the script", baud=1_000_000_000, patience=0.0)
     board.counters()
     list(board.infer(np.arange(18, dtype=np.uint8).reshape(3, 6) % 16))
     board.reset()

@@ -14,12 +14,13 @@ import serial
 from hw.folding import default_foldings
 from hw.loader import Status
 from hw.network import Network
-from hw.protocol import ANSWER, Frame, FrameDecoder, Greeting, Message
+from hw.protocol import ANSWER, Frame, Greeting, Message
 from hw.rtl import network_sha256
 from quant.errors import ChandelierError
 from sim.board import simulated_board
 from sw.host import Board, open_board
 from tests.hw.test_serial_shell import expected_result
+from tests.pretender import Pretender
 from tests.random_networks import random_codes, random_network
 from tests.sim.test_board import NETWORK
 
@@ -41,25 +42,6 @@ GREETING = Greeting(
 def simulated() -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
     with simulated_board(NETWORK, default_foldings(NETWORK)) as started:
         yield started
-
-
-class Pretender:
-    """What looks like a port, with something behind it that answers each frame with bytes."""
-
-    def __init__(self, answer: Callable[[Frame], bytes]) -> None:
-        self._answer, self._decoder, self._line = answer, FrameDecoder(), b""
-
-    @property
-    def in_waiting(self) -> int:
-        return len(self._line)
-
-    def read(self, size: int, /) -> bytes:
-        head, self._line = self._line[:size], self._line[size:]
-        return head
-
-    def write(self, line: bytes, /) -> None:
-        for frame in self._decoder.feed(line):
-            self._line += self._answer(frame)
 
 
 def good_board(frame: Frame) -> bytes:
