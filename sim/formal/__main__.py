@@ -1,6 +1,5 @@
 """Runs all proofs (``make proofs``): a table on the screen, and the same as JSON in ``build/verify/proofs.json``."""
 
-import json
 import sys
 import tempfile
 import time
@@ -13,7 +12,7 @@ from rich.table import Table
 
 from hw.tools import Runner
 from quant.errors import ChandelierError
-from quant.files import replacing
+from quant.files import write_json
 from sim.formal import arithmetic, equivalence, events, neurons, offers, queues, reciprocals, stabilisers, streams
 from sim.formal.proof import Outcome, Proof, Tools, find_tools
 
@@ -79,8 +78,7 @@ def main(words: list[str]) -> int:
             "good": good == len(outcomes),
             "proofs": [asdict(o) | {"good": o.good} for o in outcomes],
         }
-        with replacing(REPORT) as temporary:
-            temporary.write_text(json.dumps(report, indent=1) + "\n")
+        write_json(REPORT, report)
         console.print(f"{REPORT} has the table")
     return int(good != len(outcomes) or not outcomes)
 

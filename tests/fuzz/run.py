@@ -170,6 +170,7 @@ def main() -> int:
     given = parser.parse_args()
     if given.child:
         _fuzz(given.readers[0], 60 * given.minutes, *given.child)
+    from quant.files import write_json
     from tests.fuzz.readers import READERS
 
     if unknown := set(given.readers) - READERS.keys():
@@ -181,8 +182,7 @@ def main() -> int:
         tallies[name] = _fuzz_reader(name, 60 * given.minutes, given.output.parent / "corpus" / name.replace(" ", "-"))
         print(_row(name, tallies[name]), flush=True)
     report: dict[str, Any] = {"minutes": given.minutes, "readers": {name: vars(t) for name, t in tallies.items()}}
-    given.output.parent.mkdir(parents=True, exist_ok=True)
-    given.output.write_text(json.dumps(report, indent=2) + "\n")
+    write_json(given.output, report)
     for name, tally in tallies.items():
         for what, data in tally.crashes.items():
             print(f"{name}: {what}: {data[:300]}")

@@ -17,7 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from quant.files import replacing
+from quant.files import write_json
 
 ROOT = Path(__file__).parents[2]
 FILES = ("arithmetic", "reciprocal", "exact", "formats", "golden", "quantisers", "widths")
@@ -113,8 +113,7 @@ def main() -> int:
         "mutants": results,
         "survived": survived,
     }
-    with replacing(REPORT) as path:
-        path.write_text(json.dumps(report, indent=1))
+    write_json(REPORT, report)
     print(f"\n{len(results) - len(survived)} of {len(results)} killed: {100 * share:.1f} %; {REPORT}")
     return int(share < REQUIRED)
 

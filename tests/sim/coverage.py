@@ -4,7 +4,6 @@
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from collections import Counter
@@ -14,7 +13,7 @@ from pathlib import Path
 from hw.manifest import Manifest
 from hw.rtl import write_rtl
 from quant.errors import ChandelierError
-from quant.files import replacing
+from quant.files import write_json
 from quant.network import IntegerNetwork
 from sim.cosim import Subject, cosimulate_many
 from sim.coverage import BINS, stream_bins, value_bins
@@ -82,10 +81,7 @@ def main() -> int:
     for group, name, hits in rows:
         print(f"| {group} | {name} | {hits:,} |")
     missed = [f"{group}: {name}" for group, name, hits in rows if not hits]
-    with replacing(REPORT) as path:
-        path.write_text(
-            json.dumps({"bins": [dict(zip(("of", "bin", "hits"), row, strict=True)) for row in rows]}, indent=1)
-        )
+    write_json(REPORT, {"bins": [dict(zip(("of", "bin", "hits"), row, strict=True)) for row in rows]})
     print(f"\n{len(rows) - len(missed)} of {len(rows)} bins hit; {REPORT}")
     for name in missed:
         print(f"not hit: {name}")

@@ -4,7 +4,6 @@
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 from amaranth.hdl import UnusedElaboratable
 
 from quant.errors import ChandelierError
-from quant.files import replacing
+from quant.files import write_json
 from quant.network import IntegerNetwork
 from sim.cosim import Subject, cosimulate_many
 from sim.report import CosimReport
@@ -190,8 +189,7 @@ def main() -> int:
         "killed": share,
         "mutants": [asdict(outcome) for outcome in outcomes],
     }
-    with replacing(REPORT) as path:
-        path.write_text(json.dumps(report, indent=1))
+    write_json(REPORT, report)
     print(f"{real - len(survived)} of {real} killed: {100 * share:.1f} %, in {report['seconds']} s; {REPORT}")
     return int(share < REQUIRED)
 
