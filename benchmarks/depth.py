@@ -1,22 +1,27 @@
 """MLP-2 to MLP-16 on MNIST, with E-I Init and E-I Prop and without each part: tables, and runs/depth/*.svg.
 
-An interrupted session goes on where it was.
+Interrupted, it goes on where it was. A run that guesses after two epochs is left there: its accuracy is that of then.
 """
 
+import json
 from pathlib import Path
 
 import torch
 
 from benchmarks.figures import PARTS
+from quant.errors import ChandelierError
 from sw.batches import input_of
 from sw.config import Config
 from sw.console import exit_on_error, progress_bars
 from sw.data import get, is_available, load
 from sw.report.charts import lines, standalone
-from sw.training import load_run_network, train
+from sw.training import Progress, load_run_network, train
 
 RUNS = Path(__file__).parents[1] / "runs" / "depth"
 DEPTHS = (2, 4, 6, 8, 12, 16)
+#: Epochs after which a run that is no better than GUESSING on the training set is left; a tenth would be by chance.
+PATIENCE = 2
+GUESSING = 0.15
 LABELS = {"none": "everything on"} | {part: f"without {part}" for part in PARTS if part != "none"}
 
 
@@ -34,15 +39,37 @@ def config(depth: int, part: str) -> Config:
     )
 
 
+class _NothingLearnedError(Exception):
+    """A run has not learned anything."""
+
+
+def _while_learning(run: Path, progress: Progress) -> Progress:
+    """``progress`` of the run in a folder, until it raises :class:`_NothingLearnedError`."""
+
+    def shown(phase: str, done: int, total: int, text: str) -> None:
+        lines = run / "metrics.jsonl"
+        epochs = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
+        if len(epochs) == PATIENCE and epochs[-1]["train_accuracy"] < GUESSING:
+            raise _NothingLearnedError
+        progress(phase, done, total, text)
+
+    return shown
+
+
 def measure(depth: int, part: str) -> tuple[float, list[float]]:
     """Test accuracy in percent, and the firing rate of each layer on 1000 test images, in spikes a neuron and step."""
     wanted = config(depth, part)
-    data = load("mnist")
+    data, run = load("mnist"), RUNS / wanted.name
     try:
         with progress_bars() as progress:
-            accuracy = float(train(wanted, data, RUNS / wanted.name, progress)[-1]["test_accuracy"])  # type: ignore[arg-type]
-    except ValueError:  # diverged
+            accuracy = float(train(wanted, data, run, _while_learning(run, progress))[-1]["test_accuracy"])  # type: ignore[arg-type]
+    except ChandelierError as error:
+        if "diverged" not in str(error):
+            raise
         return float("nan"), []
+    except _NothingLearnedError:
+        last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+        return 100 * last["test_accuracy"], []
     network = load_run_network(wanted, data, RUNS / wanted.name, "float")
     codes = torch.from_numpy(input_of(wanted, data).encode(data.x_test[:1000])).float()
     with torch.no_grad():
@@ -64,14 +91,15 @@ def main() -> None:
     deepest = DEPTHS[-1]
     print(f"\n| firing rate, MLP-{deepest}, layer | {' | '.join(str(i + 1) for i in range(deepest - 1))} |")
     print(f"|{' --- |' * deepest}")
-    for part, label in LABELS.items():
-        print(f"| {label} | {' | '.join(f'{rate:.3f}' for rate in found[part, deepest][1])} |")
+    learned = {label: rates for part, label in LABELS.items() if (rates := found[part, deepest][1])}
+    for label, rates in learned.items():
+        print(f"| {label} | {' | '.join(f'{rate:.3f}' for rate in rates)} |")
     accuracies = {label: [(float(d), found[part, d][0]) for d in DEPTHS] for part, label in LABELS.items()}
-    rates = {label: [(i + 1.0, r) for i, r in enumerate(found[part, deepest][1])] for part, label in LABELS.items()}
+    by_layer = {label: [(i + 1.0, r) for i, r in enumerate(rates)] for label, rates in learned.items()}
     accuracy = lines("MNIST test accuracy, %", "layers", accuracies, from_zero=True)
     for name, chart in (
         ("accuracy.svg", accuracy),
-        ("rates.svg", lines(f"MLP-{deepest}: firing rate", "layer", rates, from_zero=True)),
+        ("rates.svg", lines(f"MLP-{deepest}: firing rate", "layer", by_layer, from_zero=True)),
     ):
         (RUNS / name).write_text(standalone(chart))
         print(f"figure: {RUNS / name}")
