@@ -13,14 +13,16 @@ from hw.layouts import frame_layout
 from hw.loadable import Register, chain_links, load_ports, value_of
 from hw.parameters import ParameterMemory
 from hw.pipeline import Delay, pipeline
-from hw.product import multiple, tree
+from hw.product import tree
 from hw.reciprocal import ReciprocalUnit
 from quant.arithmetic import round_shift, saturate
 from quant.formats import Format
 from quant.reciprocal import Reciprocal
 
-__all__ = ["DivisiveInhibition", "shunted"]
+__all__ = ["SHUNTED", "DivisiveInhibition", "shunted"]
 
+#: Cycles of :func:`shunted`.
+SHUNTED = 7
 #: Bits of ``bal`` that the multiplier of a device (18 by 18, signed) takes at once.
 PART = 17
 
@@ -57,7 +59,7 @@ class DivisiveInhibition(wiring.Component):
     """
 
     #: Cycles from reciprocal to current.
-    PIPELINE = 11
+    PIPELINE = 4 + SHUNTED
     #: Cycles from a beat in to the same beat out, two of them in a queue.
     LATENCY = ReciprocalUnit.LATENCY + PIPELINE + 2
     #: Beats under way and waiting, enough for one a cycle.
@@ -122,12 +124,17 @@ class DivisiveInhibition(wiring.Component):
         ]
         delay = pipeline(m, Const(1))
         m.d.comb += beats.arrived.eq(delay(unit.o.valid, self.PIPELINE, reset=True))
+        shift = value_of(self._shift)
         for source, own, result in zip(unit.o.p, memory.data, beats.payload, strict=True):
+            loaded = isinstance(shift, Value)
             current = shunted(
-                *(source.bal, source.r, source.e),
-                g_e=delay(own.g_e, 2),
+                delay(source.bal, 4),
+                # Multipliers have registers of their own on both sides: they are where the device has them, and not
+                # where their operands are.
+                delay(delay(source.r, 2) * delay(own.g_e, 2), 2),
+                delay(delay(source.e + shift), 5) if loaded else delay(source.e, 6),
+                by=0 if loaded else shift,
                 b_e=delay(own.b_e, 9),
-                shift=value_of(self._shift),
                 product=self._product,
                 membrane=self._membrane,
                 delay=delay,
@@ -138,28 +145,20 @@ class DivisiveInhibition(wiring.Component):
 
 def shunted(
     bal: Value,
-    r: Value,
-    e: Value,
+    factor: Value,
+    places: Value,
     *,
-    g_e: Value | int,
+    by: int,
     b_e: Value | int,
-    shift: Value | int,
     product: Format,
     membrane: Format,
     delay: Delay,
 ) -> Value:
-    """The current of a neuron, ``PIPELINE`` cycles later; ``g_e`` comes 2 cycles after ``bal``, ``b_e`` 9.
+    """The current of a neuron, ``SHUNTED`` cycles after ``bal`` and ``factor``, which is ``g_e * R``.
 
+    The product is shifted by the constant ``by`` and by ``places``, which come 2 cycles after them; ``b_e`` comes 5.
     ``R`` is 0 where ``d`` is, and so is the product: what is left is ``b_e``.
     """
-    if isinstance(shift, Value):
-        bal, places, by = delay(bal, 4), delay(delay(e + shift), 5), 0
-    else:
-        bal, places, by = delay(bal, 4), delay(e, 6), shift
-    # Multipliers have registers of their own on both sides: they are where the device has them, and not where their
-    # operands are. A gain that is known takes none.
-    r = delay(r, 2)
-    factor = delay(delay(multiple(r, g_e)))
     parts = [bal] if len(bal) <= PART + 1 else [bal[:PART], bal >> PART]
     whole = delay(tree([delay(factor * part) << PART * k for k, part in enumerate(parts)], add))
     # Rounding by many bits is a plain shift by all but one, in two steps here, and rounding by that one.

@@ -66,7 +66,7 @@ def _stages(layer: Layer, widths: LayerWidths, sets: int, steps: int) -> dict[st
     if layer.n_i:
         if layer.neurons.floor or not is_global(layer):  # of equal denominators the smallest is each of them
             stages["stabiliser"] = SpatialStabiliser(layer, widths)
-        stages["division"] = SpatialDivision(layer, widths)
+        stages["division"] = SpatialDivision(layer, widths, interval=steps // sets)
     else:
         stages["scaling"] = SpatialScaling(layer, widths)
     stages["lif"] = SpatialLIF(layer, steps=steps, repeats=steps // sets)

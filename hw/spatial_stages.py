@@ -1,5 +1,6 @@
 """Stages of a fully spatial layer: a whole time step in every cycle, and nothing ever waits."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.adder_graph import AdderGraph
-from hw.divisive import DivisiveInhibition, shunted
+from hw.divisive import SHUNTED, shunted
 from hw.global_inhibition import is_global
 from hw.layouts import accumulator_layout, frame_layout, index_of, result_layout, shape_of
+from hw.packing import ceil_div
 from hw.pipeline import Delay, pipeline
 from hw.product import multiple, tree
 from hw.readout import largest
@@ -133,37 +135,80 @@ class SpatialStabiliser(_Stage):
 
 
 class SpatialDivision(_Stage):
-    """The current of all E neurons, from balance and denominator (numerics, 3); gains and biases are constants."""
+    """The current of all E neurons, from balance and denominator (numerics, 3); gains and biases are constants.
 
-    def __init__(self, layer: Layer, widths: LayerWidths) -> None:
+    Where beats come no closer than ``interval`` cycles, each lane divides for as many neurons, one after the other.
+    """
+
+    def __init__(self, layer: Layer, widths: LayerWidths, *, interval: int) -> None:
         neurons = layer.neurons
         assert neurons is not None and neurons.reciprocal is not None
         assert widths.d is not None and widths.product is not None
-        self._neurons, self._product = neurons, widths.product
-        self._unit = ReciprocalUnit(
-            lanes=layer.n_e, bal=widths.bal, d=widths.d, reciprocal=neurons.reciprocal, alike=is_global(layer)
+        self._neurons, self._product, self._interval = neurons, widths.product, interval
+        self._lanes = ceil_div(layer.n_e, interval)
+        self._unit = unit = ReciprocalUnit(
+            lanes=self._lanes, bal=widths.bal, d=widths.d, reciprocal=neurons.reciprocal, alike=is_global(layer)
         )
+        gains = neurons.g_e.astype(np.int64).reshape(-1, 1)
+        #: Of the one reciprocal that all neurons share, the products with their gains.
+        self._gains = AdderGraph(gains, unit.r) if is_global(layer) else None
+        #: Cycles from a reciprocal to its multiplication with a balance.
+        self._lead = 3 + (self._gains.latency if self._gains else 1)
         super().__init__(
             frame_layout(layer.n_e, bal=widths.bal, d=widths.d),
             frame_layout(layer.n_e, current=neurons.membrane),
-            ReciprocalUnit.LATENCY + DivisiveInhibition.PIPELINE,
+            unit.LATENCY + self._lead + SHUNTED + interval - 1,
         )
+
+    def _factors(self, m: Module, delay: Delay) -> list[Value]:
+        """``g_e * R`` of all neurons; of those of one turn, in that turn. ``_lead - 2`` cycles after ``R``."""
+        if self._gains:
+            return self._gains.elaborate(m, [delay(self._unit.o.p[0].r)], delay)
+        reciprocals = [delay(source.r) for source in self._unit.o.p] * self._interval
+        return [delay(multiple(r, int(g_e))) for r, g_e in zip(reciprocals, self._neurons.g_e, strict=False)]
+
+    def _in_turns(self, m: Module) -> tuple[Value, Value]:
+        """The neurons of a turn, and its number: those of the first as they come, the others as they wait."""
+        frame, last = Value.cast(self.i.p), self._interval - 1
+        if not last:
+            return frame, Const(0, 1)
+        width = len(Value.cast(self._unit.i.p))
+        waiting, turn = Signal(last * width, reset_less=True), Signal(range(self._interval))
+        now = Mux(self.i.valid, 0, turn)
+        m.d.sync += [waiting.eq(Mux(self.i.valid, frame >> width, waiting >> width)), turn.eq(now + 1)]
+        return Mux(self.i.valid, frame, waiting)[:width], now
 
     def _transform(self, m: Module, delay: Delay) -> None:
         m.submodules.reciprocal = unit = self._unit
-        m.d.comb += [unit.i.p.eq(self.i.p), unit.i.valid.eq(self.i.valid), unit.o.ready.eq(1)]
-        neurons = self._neurons
-        for k, (source, result) in enumerate(zip(unit.o.p, self.o.p, strict=True)):
+        group, now = self._in_turns(m)
+        m.d.comb += [Value.cast(unit.i.p).eq(group), unit.i.valid.eq(self.i.valid), unit.o.ready.eq(1)]
+        neurons, factors = self._neurons, self._factors(m, delay)
+        turn = delay(now, unit.LATENCY + self._lead - 2)
+        late = delay(turn, 7)
+        for lane, source in enumerate(unit.o.p):
+            own = range(lane, len(neurons.g_e), self._lanes)
             current = shunted(
-                *(source.bal, source.r, source.e),
-                g_e=int(neurons.g_e[k]),
-                b_e=int(neurons.b_e[k]),
-                shift=neurons.shift,
+                delay(source.bal, self._lead),
+                delay(_chosen([factors[k] for k in own], turn), 2),
+                delay(source.e, self._lead + 2),
+                by=neurons.shift,
+                b_e=_chosen([int(neurons.b_e[k]) for k in own], late),
                 product=self._product,
                 membrane=neurons.membrane,
                 delay=delay,
             )
-            m.d.comb += result.current.eq(current)
+            for k in reversed(range(lane, self._lanes * self._interval, self._lanes)):  # the last turn's comes last
+                if k in own:
+                    m.d.comb += self.o.p[k].current.eq(current)
+                current = delay(current)
+
+
+def _chosen(values: Sequence[Value | int], turn: Value) -> Value | int:
+    """The value of a turn, or the last; the only one without a choice."""
+    chosen = values[-1]
+    for k in range(len(values) - 2, -1, -1):
+        chosen = Mux(turn == k, values[k], chosen)
+    return chosen
 
 
 class SpatialScaling(_Stage):
