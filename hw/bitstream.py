@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hw.boards import BoardTop, find_board, timing_of
+from hw.boards import BoardTop, clocking_of, find_board
 from hw.devices import PINS_FILE
 from hw.folding import Foldings
 from hw.protocol import BAUD
@@ -110,14 +110,14 @@ def make_bitstream(
         folder cannot be written.
     """
     chosen = find_board(board)
-    timing = timing_of(chosen, clock or chosen.clock, baud)
+    clocking = clocking_of(chosen, clock or chosen.clock, baud)
     platform = chosen.make_platform()
     yosys, router = find_tool("yosys"), find_tool(chosen.device.route[0])
     packer = find_companion(chosen.packer[0], router, "board")
     with replacing_directory(directory, _OWN) as folder, Runner() as runner:
         manifest = write_rtl(network, folder, foldings=foldings, loadable=loadable)
         check_memory(network.name, manifest, chosen.device)
-        plan = platform.prepare(BoardTop(manifest, chosen, timing), TOP)
+        plan = platform.prepare(BoardTop(manifest, chosen, clocking), TOP)
         (folder / f"{TOP}.il").write_text(plan.files[f"{TOP}.il"])
         (folder / PINS_FILE).write_text(_pins(plan.files))
         reads = f"read_verilog {manifest.top}.v; read_rtlil {TOP}.il"
@@ -126,14 +126,14 @@ def make_bitstream(
         for seed in seeds:
             option, suffix = chosen.routed
             resources, routed = run_router(
-                *(runner, router, chosen.device, board, TOP, folder, seed, timing.clock, progress),
+                *(runner, router, chosen.device, board, TOP, folder, seed, clocking.clock, progress),
                 options=(option, f"{TOP}{suffix}"),
             )
             tried.append(routed)
-            if routed.clock >= timing.clock:
+            if routed.clock >= clocking.clock:
                 break
         else:
-            raise ChandelierError(_too_slow(tried, timing.clock))
+            raise ChandelierError(_too_slow(tried, clocking.clock))
         image = _pack(runner, packer, chosen.packer[1:], f"{TOP}{suffix}", f"{TOP}{chosen.image}", folder)
         for name in (f"{TOP}.json", f"{TOP}{suffix}"):  # large, and made again in a minute
             (folder / name).unlink()
@@ -147,8 +147,8 @@ def make_bitstream(
             resources=resources,
             image=image.name,
             size=image.stat().st_size,
-            clock=timing.clock,
-            baud=timing.baud,
+            clock=clocking.clock,
+            baud=clocking.baud,
             routed=routed,
             loader=chosen.loader.format(image=directory / image.name),
             serial=chosen.serial,

@@ -18,7 +18,7 @@ from hw.serial_shell import SerialDesign
 from hw.uart import SMALLEST_DIVISOR
 from quant.errors import ChandelierError
 
-__all__ = ["BOARDS", "BoardKind", "BoardTop", "StartUp", "Timing", "find_board", "timing_of"]
+__all__ = ["BOARDS", "BoardKind", "BoardTop", "Clocking", "StartUp", "clocking_of", "find_board"]
 
 #: How far a bit may be from the time that both sides agree on, where a receiver takes eight cycles for it, or fewer.
 _BAUD_TOLERANCE, _FEW_CYCLES_TOLERANCE = 0.02, 0.007
@@ -168,7 +168,7 @@ def find_board(name: str) -> BoardKind:
 
 
 @dataclass(frozen=True)
-class Timing:
+class Clocking:
     """Clock and serial port of a board's design.
 
     Parameters
@@ -191,7 +191,7 @@ class Timing:
         return self.clock * 1e6 / self.divisor
 
 
-def timing_of(board: BoardKind, clock: float, baud: int) -> Timing:
+def clocking_of(board: BoardKind, clock: float, baud: int) -> Clocking:
     """The nearest that the board's PLL and a divisor come to ``clock``, MHz, and ``baud``.
 
     Raises
@@ -200,20 +200,21 @@ def timing_of(board: BoardKind, clock: float, baud: int) -> Timing:
         If that is not near enough.
     """
     pll = None if clock == board.oscillator else board.pll(board.oscillator, clock)
-    timing = Timing(pll.clock if pll else clock, pll, max(1, round((pll.clock if pll else clock) * 1e6 / baud)))
-    tolerance = _BAUD_TOLERANCE if timing.divisor >= 8 else _FEW_CYCLES_TOLERANCE
-    most = timing.clock * 1e6 / SMALLEST_DIVISOR
-    if timing.divisor < SMALLEST_DIVISOR:
+    clocking = Clocking(pll.clock if pll else clock, pll, max(1, round((pll.clock if pll else clock) * 1e6 / baud)))
+    tolerance = _BAUD_TOLERANCE if clocking.divisor >= 8 else _FEW_CYCLES_TOLERANCE
+    most = clocking.clock * 1e6 / SMALLEST_DIVISOR
+    if clocking.divisor < SMALLEST_DIVISOR:
         raise ChandelierError(
-            f"--baud {baud} is too fast for a clock of {timing.clock:g} MHz: at most {most:.0f}, {SMALLEST_DIVISOR} "
+            f"--baud {baud} is too fast for a clock of {clocking.clock:g} MHz: at most {most:.0f}, {SMALLEST_DIVISOR} "
             "cycles a bit"
         )
-    if abs(timing.baud / baud - 1) > tolerance:
-        near = [timing.clock * 1e6 / (timing.divisor + k) for k in (0, 1)]
+    if abs(clocking.baud / baud - 1) > tolerance:
+        near = [clocking.clock * 1e6 / (clocking.divisor + k) for k in (0, 1)]
         raise ChandelierError(
-            f"--baud {baud} does not come of a clock of {timing.clock:g} MHz: near are {near[0]:.0f} and {near[1]:.0f}"
+            f"--baud {baud} does not come of a clock of {clocking.clock:g} MHz: near are {near[0]:.0f} and "
+            f"{near[1]:.0f}"
         )
-    return timing
+    return clocking
 
 
 class StartUp(wiring.Component):
@@ -246,9 +247,9 @@ class BoardTop(wiring.Component):
     Elaborated with the board's platform.
     """
 
-    def __init__(self, manifest: Manifest, board: BoardKind, timing: Timing) -> None:
-        self._board, self._timing = board, timing
-        self._design = SerialDesign(manifest, divisor=timing.divisor)
+    def __init__(self, manifest: Manifest, board: BoardKind, clocking: Clocking) -> None:
+        self._board, self._clocking = board, clocking
+        self._design = SerialDesign(manifest, divisor=clocking.divisor)
         super().__init__({})
 
     def elaborate(self, platform: Any) -> Module:
@@ -275,11 +276,11 @@ class BoardTop(wiring.Component):
         )
         m.domains.sync, m.domains.power = ClockDomain("sync"), ClockDomain("power", reset_less=True)
         clock, locked = Signal(), Signal()
-        if self._timing.pll is None:
+        if self._clocking.pll is None:
             m.d.comb += [clock.eq(oscillator.i), locked.eq(1)]
         else:
-            m.submodules.pll = self._timing.pll.instance(oscillator.i, clock, locked)
-        starting = StartUp(cycles=ceil(_STARTING * self._timing.clock))
+            m.submodules.pll = self._clocking.pll.instance(oscillator.i, clock, locked)
+        starting = StartUp(cycles=ceil(_STARTING * self._clocking.clock))
         m.submodules.starting = DomainRenamer("power")(starting)
         m.d.comb += [ClockSignal("sync").eq(clock), ClockSignal("power").eq(clock)]
         m.d.comb += [starting.locked.eq(locked), ResetSignal("sync").eq(starting.rst)]

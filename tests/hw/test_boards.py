@@ -12,7 +12,7 @@ from amaranth.sim import Simulator
 
 import hw.bitstream
 from hw.bitstream import dfu_suffix, make_bitstream
-from hw.boards import BOARDS, BoardTop, StartUp, find_board, timing_of
+from hw.boards import BOARDS, BoardTop, StartUp, clocking_of, find_board
 from hw.folding import Folding, default_foldings
 from hw.manifest import Manifest
 from hw.rtl import write_rtl
@@ -44,8 +44,8 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 @pytest.mark.parametrize("pll", [False, True])
 def test_pins_and_clock(name: str, pll: bool, manifest: Manifest) -> None:
     board = BOARDS[name]
-    timing = timing_of(board, board.oscillator * (2 if pll else 1), 1_000_000)
-    files = board.make_platform().prepare(BoardTop(manifest, board, timing), "b").files
+    clocking = clocking_of(board, board.oscillator * (2 if pll else 1), 1_000_000)
+    files = board.make_platform().prepare(BoardTop(manifest, board, clocking), "b").files
     constraints = hw.bitstream._pins(files)
     found = re.findall(r'(?:COMP "|IO_LOC "|set_io )([\w.\[\]]+)"? (?:SITE )?"?(\w+)"?', constraints)
     located = {port.removesuffix("[0]"): pin for port, pin in found}
@@ -63,8 +63,8 @@ def test_pins_and_clock(name: str, pll: bool, manifest: Manifest) -> None:
 
 def test_the_port_of_loadable_weights_is_connected(tmp_path: Path) -> None:
     board, loadable = BOARDS["icebreaker"], write_rtl(NETWORK, tmp_path / "rtl", loadable=True)
-    timing = timing_of(board, board.oscillator, 1_000_000)
-    text = board.make_platform().prepare(BoardTop(loadable, board, timing), "b").files["b.il"]
+    clocking = clocking_of(board, board.oscillator, 1_000_000)
+    text = board.make_platform().prepare(BoardTop(loadable, board, clocking), "b").files["b.il"]
     connected = set(re.findall(r"connect \\(\w+) ", text[text.index("cell \\chandelier_top ") :]))
     assert {"c__valid", "c__payload", "c__ready", "status", "i__valid", "o__valid"} <= connected
 
@@ -90,19 +90,19 @@ def test_reset_ends_after_the_clock_has_been_steady() -> None:
 
 def test_clock_and_baud_of_a_board() -> None:
     board = BOARDS["ulx3s-85f"]
-    timing = timing_of(board, 25.0, 1_000_000)
-    assert (timing.clock, timing.pll, timing.divisor, timing.baud) == (25.0, None, 25, 1e6)
-    timing = timing_of(board, 60.0, 3_000_000)
-    assert timing.pll is not None
-    assert (timing.clock, timing.divisor) == (60.0, 20)
-    assert timing_of(BOARDS["orangecrab-25f"], 48.0, 12_000_000).divisor == SMALLEST_DIVISOR
+    clocking = clocking_of(board, 25.0, 1_000_000)
+    assert (clocking.clock, clocking.pll, clocking.divisor, clocking.baud) == (25.0, None, 25, 1e6)
+    clocking = clocking_of(board, 60.0, 3_000_000)
+    assert clocking.pll is not None
+    assert (clocking.clock, clocking.divisor) == (60.0, 20)
+    assert clocking_of(BOARDS["orangecrab-25f"], 48.0, 12_000_000).divisor == SMALLEST_DIVISOR
     for clock, baud, most in ((25.0, 10_000_000, 6_250_000), (12.5, 3_700_000, 3_125_000)):
         complaint = rf"^--baud {baud} is too fast for a clock of {clock:g} MHz: at most {most}, 4 cycles a bit$"
         with pytest.raises(ChandelierError, match=complaint):
-            timing_of(board, clock, baud)
+            clocking_of(board, clock, baud)
     for clock, baud in ((25.0, 6_000_000), (25.0, 2_600_000), (12.5, 1_800_000)):
         with pytest.raises(ChandelierError, match=rf"^--baud {baud} does not come of a clock of {clock:g} MHz: near "):
-            timing_of(board, clock, baud)
+            clocking_of(board, clock, baud)
 
 
 def test_unknown_board() -> None:
