@@ -10,10 +10,11 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from sw.batches import input_of
 from sw.config import Config, load_config
 from sw.console import exit_on_error, progress_bars
 from sw.data import get, is_available, load
-from sw.training import train
+from sw.training import accuracy, load_run_network, train
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "runs" / "figures"
@@ -173,6 +174,23 @@ def together() -> Iterator[str]:
         yield f"| {scheme} | {' | '.join(cells)} |"
 
 
+def after() -> Iterator[str]:
+    """Quantised after training, without training any more: synapses of few and many bits, the other tensors of many."""
+    bits = (2, 3, 4, 6, 8)
+    yield f"| | float, % | {' | '.join(f'{b} bits' for b in bits)} |\n| --- |{' --- |' * (1 + len(bits))}"
+    for name in ("mnist-128", "mnist-128-global", "mnist-mlp"):
+        config = load_config(ROOT / "configs" / f"{name}.toml")
+        config = variant(config, f"after-{name}", data={"augment": "none"}, quantisation={"epochs": 0})
+        floating, dataset = result(config).floating, load(config.data.name)
+        codes, cells = input_of(config, dataset).encode(dataset.x_test), [cell(floating)]
+        for b in bits:
+            network = load_run_network(config, dataset, RUNS / config.name, "float")
+            wide = {"synapse_bits": b, "inhibition_bits": 8, "gain_i_bits": 8, "gain_e_bits": 12}
+            network.quantise(config.quantisation.model_copy(update=wide).scheme())
+            cells.append(cell(100 * accuracy(network, codes, dataset.y_test)))
+        yield f"| {name} | {' | '.join(cells)} |"
+
+
 def cnn() -> Iterator[str]:
     """The convolutional networks of the configurations, with both stabilisers."""
     yield HEAD
@@ -230,7 +248,7 @@ def why() -> Iterator[str]:
 
 
 TABLES = {"digits": digits, "mnist": mnist, "ablations": ablations, "bits": bits, "together": together}
-TABLES |= {"cnn": cnn, "twins": twins, "why": why}
+TABLES |= {"after": after, "cnn": cnn, "twins": twins, "why": why}
 
 if __name__ == "__main__":
     with exit_on_error():

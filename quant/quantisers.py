@@ -39,6 +39,9 @@ def straight_through(surrogate: Tensor, value: Tensor) -> Tensor:
 #: Largest code of signed synapses over their mean magnitude, by bits: least square error for a normal distribution
 #: (J. Max, Quantizing for Minimum Distortion, 1960, table of uniform quantisers).
 _SIGNED_SPREAD = {2: 1.53, 3: 2.45, 4: 3.1, 5: 3.5, 6: 4.05, 7: 4.5, 8: 4.9}
+#: Largest code of unsigned synapses over their mean, by bits. Training leaves a few synapses far above the others: with
+#: more bits, what cutting those off costs outweighs the rounding of the small ones (docs/results.md, "After training").
+_UNSIGNED_SPREAD = {1: 5, 2: 5, 3: 10, 4: 14, 5: 17, 6: 20, 7: 22, 8: 24}
 _RECIPROCAL = Reciprocal(4, 8)
 _MEMBRANE = Format(10, 6, signed=True)
 
@@ -59,8 +62,8 @@ class Scheme:
     membrane : Format, signed, 4..24 bits
         Of membrane potential, current and bias.
     step : "calibrated" or "learned"
-        The step of the synapses: five times their mean over the largest code, or a trained parameter that
-        starts there (LSQ, Esser et al., ICLR 2020).
+        The step of the synapses: so many times their mean over the largest code as suits the bits, 5 (of one and two)
+        to 24 (of eight), or a trained parameter that starts there (LSQ, Esser et al., ICLR 2020).
 
     Raises
     ------
@@ -159,7 +162,8 @@ class LayerQuantiser(nn.Module):
     def _calibrated_step(self, mean: Tensor) -> Tensor:
         if not 0 < mean.item() < math.inf:
             raise ChandelierError(f"w_ee and w_ie have the mean {mean}: there is nothing to quantise")
-        return 5 * mean / ((1 << self.scheme.synapse_bits) - 1)
+        bits = self.scheme.synapse_bits
+        return _UNSIGNED_SPREAD[bits] * mean / ((1 << bits) - 1)
 
     def _step(self, mean: Tensor, weights: int) -> Tensor:
         """The step of so many synapses of that mean, a scalar."""
