@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from quant.quantisers import Scheme
 from sw.batches import input_of
 from sw.config import Config, load_config
 from sw.console import exit_on_error, progress_bars
@@ -185,8 +186,8 @@ def after() -> Iterator[str]:
         codes, cells = input_of(config, dataset).encode(dataset.x_test), [cell(floating)]
         for b in bits:
             network = load_run_network(config, dataset, RUNS / config.name, "float")
-            wide = {"synapse_bits": b, "inhibition_bits": 8, "gain_i_bits": 8, "gain_e_bits": 12}
-            network.quantise(config.quantisation.model_copy(update=wide).scheme())
+            scheme = Scheme(synapse_bits=b, inhibition_bits=8, gain_i_bits=8, gain_e_bits=12, step="wide")
+            network.quantise(scheme)
             cells.append(cell(100 * accuracy(network, codes, dataset.y_test)))
         yield f"| {name} | {' | '.join(cells)} |"
 

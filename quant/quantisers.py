@@ -39,9 +39,11 @@ def straight_through(surrogate: Tensor, value: Tensor) -> Tensor:
 #: Largest code of signed synapses over their mean magnitude, by bits: least square error for a normal distribution
 #: (J. Max, Quantizing for Minimum Distortion, 1960, table of uniform quantisers).
 _SIGNED_SPREAD = {2: 1.53, 3: 2.45, 4: 3.1, 5: 3.5, 6: 4.05, 7: 4.5, 8: 4.9}
-#: Largest code of unsigned synapses over their mean, by bits. Training leaves a few synapses far above the others: with
-#: more bits, what cutting those off costs outweighs the rounding of the small ones (docs/results.md, "After training").
-_UNSIGNED_SPREAD = {1: 5, 2: 5, 3: 10, 4: 14, 5: 17, 6: 20, 7: 22, 8: 24}
+#: Largest code of unsigned synapses over their mean; and, by bits, of those that were trained without bits. That leaves
+#: a few far above the others: with more bits, cutting them off costs more than rounding the small ones
+#: (docs/results.md, "After training").
+_SPREAD = 5
+_WIDE_SPREAD = {1: 5, 2: 5, 3: 10, 4: 14, 5: 17, 6: 20, 7: 22, 8: 24}
 _RECIPROCAL = Reciprocal(4, 8)
 _MEMBRANE = Format(10, 6, signed=True)
 
@@ -61,9 +63,10 @@ class Scheme:
     reciprocal : Reciprocal
     membrane : Format, signed, 4..24 bits
         Of membrane potential, current and bias.
-    step : "calibrated" or "learned"
-        The step of the synapses: so many times their mean over the largest code as suits the bits, 5 (of one and two)
-        to 24 (of eight), or a trained parameter that starts there (LSQ, Esser et al., ICLR 2020).
+    step : "calibrated", "learned" or "wide"
+        The step of the synapses: five times their mean over the largest code; or a trained parameter that starts there
+        (LSQ, Esser et al., ICLR 2020); or, for synapses that were trained without bits, 5 (of one and two) to 24 times
+        (of eight).
 
     Raises
     ------
@@ -77,7 +80,7 @@ class Scheme:
     gain_e_bits: int = 8
     reciprocal: Reciprocal = _RECIPROCAL
     membrane: Format = _MEMBRANE
-    step: Literal["calibrated", "learned"] = "calibrated"
+    step: Literal["calibrated", "learned", "wide"] = "calibrated"
 
     def __post_init__(self) -> None:
         limits = {"synapse_bits": 8, "inhibition_bits": 8, "gain_i_bits": 8, "gain_e_bits": 16}
@@ -163,7 +166,8 @@ class LayerQuantiser(nn.Module):
         if not 0 < mean.item() < math.inf:
             raise ChandelierError(f"w_ee and w_ie have the mean {mean}: there is nothing to quantise")
         bits = self.scheme.synapse_bits
-        return _UNSIGNED_SPREAD[bits] * mean / ((1 << bits) - 1)
+        spread = _WIDE_SPREAD[bits] if self.scheme.step == "wide" else _SPREAD
+        return spread * mean / ((1 << bits) - 1)
 
     def _step(self, mean: Tensor, weights: int) -> Tensor:
         """The step of so many synapses of that mean, a scalar."""

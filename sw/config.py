@@ -123,7 +123,7 @@ class QuantisationConfig(_Section):
     reciprocal_bits: int = Field(default=8, ge=2, le=24)
     #: Format of membrane potential, current and bias.
     membrane: FormatName = Field(default="s10.6", validate_default=True)
-    step: Literal["calibrated", "learned"] = "calibrated"
+    step: Literal["calibrated", "learned", "wide"] = "calibrated"
 
     @model_validator(mode="after")
     def _fits(self) -> "QuantisationConfig":

@@ -1,6 +1,6 @@
 """From the folder of a training run to its integer network, checked on the whole test set."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +82,7 @@ def quantise_run(run: Path, path: Path | None, *, post_training: bool = False) -
     phase = "float" if post_training or untrained or config.quantisation.epochs == 0 else "quantised"
     network = load_run_network(config, dataset, run, phase)
     if phase == "float":
-        network.quantise(config.quantisation.scheme())
+        network.quantise(replace(config.quantisation.scheme(), step="wide"))
     integers = network.integer_network(config.name)
     codes = integers.input.encode(dataset.x_test)
     right = float((_integer_classes(network, integers, codes) == dataset.y_test).mean())

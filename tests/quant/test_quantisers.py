@@ -44,11 +44,18 @@ def test_the_limits_of_a_scheme_are_taken() -> None:
 def test_synapses_have_the_calibrated_step() -> None:
     w_ee, w_ie = torch.tensor([[0.0, 1.0], [2.0, 9.0]], requires_grad=True), torch.tensor([[3.0, 3.0]])
     codes, inhibitory, step, i_max = LayerQuantiser(SCHEME).synapses(w_ee, w_ie, x_max=7)
-    assert step.item() == pytest.approx(5 * 3 / 3)  # of two bits, five times the mean over the largest code
+    assert step.item() == pytest.approx(5 * 3 / 3)  # five times the mean over the largest code
     assert codes.tolist() == [[0, 0], [0, 2]] and inhibitory.tolist() == [[1, 1]]
     assert i_max == 2 * 7 * 3 and codes.dtype == torch.float32
     codes.sum().backward()
     assert w_ee.grad is not None and w_ee.grad.tolist() == pytest.approx(np.full((2, 2), 0.2))
+
+
+@pytest.mark.parametrize(("bits", "spread"), [(2, 5), (4, 14), (8, 24)])
+def test_synapses_that_were_trained_without_bits_have_a_wide_step(bits: int, spread: int) -> None:
+    w = torch.tensor([[1.0, 3.0]])
+    step = LayerQuantiser(replace(SCHEME, synapse_bits=bits, step="wide")).synapses(w, w, x_max=1)[2]
+    assert step.item() == pytest.approx(spread * 2 / (2**bits - 1))
 
 
 def test_currents_that_float32_cannot_hold_are_float64() -> None:
