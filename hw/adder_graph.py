@@ -15,7 +15,7 @@ from quant.formats import Format
 __all__ = ["LEVELS", "AdderGraph"]
 
 #: Adders between two registers.
-LEVELS = 2
+LEVELS = 3
 
 
 @dataclass(frozen=True)

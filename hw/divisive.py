@@ -19,10 +19,10 @@ from quant.arithmetic import round_shift, saturate
 from quant.formats import Format
 from quant.reciprocal import Reciprocal
 
-__all__ = ["SHUNTED", "DivisiveInhibition", "shunted"]
+__all__ = ["SHUNTED", "SHUNTED_EXTRA", "DivisiveInhibition", "shunted"]
 
-#: Cycles of :func:`shunted`.
-SHUNTED = 7
+#: Cycles of :func:`shunted`, and how many of them can be left out where a clock is slow.
+SHUNTED, SHUNTED_EXTRA = 7, 4
 #: Bits of ``bal`` that the multiplier of a device (18 by 18, signed) takes at once.
 PART = 17
 
@@ -138,6 +138,7 @@ class DivisiveInhibition(wiring.Component):
                 product=self._product,
                 membrane=self._membrane,
                 delay=delay,
+                extra=delay,
             )
             m.d.comb += result.current.eq(current)
         return m
@@ -153,18 +154,20 @@ def shunted(
     product: Format,
     membrane: Format,
     delay: Delay,
+    extra: Delay,
 ) -> Value:
     """The current of a neuron, ``SHUNTED`` cycles after ``bal`` and ``factor``, which is ``g_e * R``.
 
     The product is shifted by the constant ``by`` and by ``places``, which come 2 cycles after them; ``b_e`` comes 5.
-    ``R`` is 0 where ``d`` is, and so is the product: what is left is ``b_e``.
+    ``R`` is 0 where ``d`` is, and so is the product: what is left is ``b_e``. Four of the registers are those of
+    ``extra``: where it makes none, the current comes that much sooner, ``places`` 1 cycle and ``b_e`` 2 after ``bal``.
     """
     parts = [bal] if len(bal) <= PART + 1 else [bal[:PART], bal >> PART]
-    whole = delay(tree([delay(factor * part) << PART * k for k, part in enumerate(parts)], add))
+    whole = extra(tree([delay(factor * part) << PART * k for k, part in enumerate(parts)], add))
     # Rounding by many bits is a plain shift by all but one, in two steps here, and rounding by that one.
-    coarse = delay(_fitted(whole, product) << 1 >> by >> (places[3:] << 3))
-    rounded = delay(round_shift(delay(coarse >> delay(places[:3])), 1))
-    return delay(saturate(delay(rounded + b_e), membrane, Mux))
+    coarse = extra(_fitted(whole, product) << 1 >> by >> (places[3:] << 3))
+    rounded = extra(round_shift(delay(coarse >> extra(places[:3])), 1))
+    return delay(saturate(extra(rounded + b_e), membrane, Mux))
 
 
 def _fitted(value: Value, fmt: Format) -> Value:

@@ -114,10 +114,10 @@ class Readout(wiring.Component):
         return largest(found, delay)
 
 
-def largest(values: Sequence[tuple[Value, Value]], delay: Delay) -> tuple[Value, Value]:
-    """Of (value, class) the one with the largest value, of equal ones the first; a cycle for each level of the tree."""
+def largest(values: Sequence[tuple[Value, Value]], delay: Delay, levels: int = 1) -> tuple[Value, Value]:
+    """Of (value, class) the one with the largest value, of equal ones the first; so many levels of the tree a cycle."""
     while len(values) > 1:
-        values = [(delay(value), delay(place)) for value, place in reduce_levels(values, _larger, 1)]
+        values = [(delay(value), delay(place)) for value, place in reduce_levels(values, _larger, levels)]
     return values[0]
 
 

@@ -9,7 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.adder_graph import AdderGraph
-from hw.divisive import SHUNTED, shunted
+from hw.divisive import SHUNTED, SHUNTED_EXTRA, shunted
 from hw.global_inhibition import is_global
 from hw.layouts import accumulator_layout, frame_layout, index_of, result_layout, shape_of
 from hw.packing import ceil_div
@@ -32,6 +32,10 @@ __all__ = [
     "SpatialSynapses",
     "steady",
 ]
+
+#: Cycles of the normaliser of a denominator, and levels of the tree of logits in a cycle: a clock of 60 MHz has time
+#: for more than one of 100, which designs with lanes are made for.
+_TURNS, _LEVELS = 2, 2
 
 
 def steady(shape: Any) -> stream.Signature:
@@ -147,24 +151,29 @@ class SpatialDivision(_Stage):
         self._neurons, self._product, self._interval = neurons, widths.product, interval
         self._lanes = ceil_div(layer.n_e, interval)
         self._unit = unit = ReciprocalUnit(
-            lanes=self._lanes, bal=widths.bal, d=widths.d, reciprocal=neurons.reciprocal, alike=is_global(layer)
+            lanes=self._lanes,
+            bal=widths.bal,
+            d=widths.d,
+            reciprocal=neurons.reciprocal,
+            alike=is_global(layer),
+            turns=_TURNS,
         )
         gains = neurons.g_e.astype(np.int64).reshape(-1, 1)
         #: Of the one reciprocal that all neurons share, the products with their gains.
         self._gains = AdderGraph(gains, unit.r) if is_global(layer) else None
         #: Cycles from a reciprocal to its multiplication with a balance.
-        self._lead = 3 + (self._gains.latency if self._gains else 1)
+        self._lead = 1 + (self._gains.latency if self._gains else 1)
         super().__init__(
             frame_layout(layer.n_e, bal=widths.bal, d=widths.d),
             frame_layout(layer.n_e, current=neurons.membrane),
-            unit.LATENCY + self._lead + SHUNTED + interval - 1,
+            unit.latency + self._lead + SHUNTED - SHUNTED_EXTRA + interval - 1,
         )
 
     def _factors(self, m: Module, delay: Delay) -> list[Value]:
-        """``g_e * R`` of all neurons; of those of one turn, in that turn. ``_lead - 2`` cycles after ``R``."""
+        """``g_e * R`` of all neurons; of those of one turn, in that turn. ``_lead - 1`` cycles after ``R``."""
         if self._gains:
-            return self._gains.elaborate(m, [delay(self._unit.o.p[0].r)], delay)
-        reciprocals = [delay(source.r) for source in self._unit.o.p] * self._interval
+            return self._gains.elaborate(m, [self._unit.o.p[0].r], delay)
+        reciprocals = [source.r for source in self._unit.o.p] * self._interval
         return [delay(multiple(r, int(g_e))) for r, g_e in zip(reciprocals, self._neurons.g_e, strict=False)]
 
     def _in_turns(self, m: Module) -> tuple[Value, Value]:
@@ -183,19 +192,20 @@ class SpatialDivision(_Stage):
         group, now = self._in_turns(m)
         m.d.comb += [Value.cast(unit.i.p).eq(group), unit.i.valid.eq(self.i.valid), unit.o.ready.eq(1)]
         neurons, factors = self._neurons, self._factors(m, delay)
-        turn = delay(now, unit.LATENCY + self._lead - 2)
-        late = delay(turn, 7)
+        turn = delay(now, unit.latency + self._lead - 1)
+        late = delay(turn, 3)
         for lane, source in enumerate(unit.o.p):
             own = range(lane, len(neurons.g_e), self._lanes)
             current = shunted(
                 delay(source.bal, self._lead),
-                delay(_chosen([factors[k] for k in own], turn), 2),
-                delay(source.e, self._lead + 2),
+                delay(_chosen([factors[k] for k in own], turn)),
+                delay(source.e, self._lead + 1),
                 by=neurons.shift,
                 b_e=_chosen([int(neurons.b_e[k]) for k in own], late),
                 product=self._product,
                 membrane=neurons.membrane,
                 delay=delay,
+                extra=lambda value: value,
             )
             for k in reversed(range(lane, self._lanes * self._interval, self._lanes)):  # the last turn's comes last
                 if k in own:
@@ -300,9 +310,9 @@ class SpatialReadout(wiring.Component):
 
     def __init__(self, *, classes: int, steps: int, bal: Format, logit: Format) -> None:
         self._steps, self._logit = steps, logit
-        self._levels = (classes - 1).bit_length()
+        self._cycles = ceil_div((classes - 1).bit_length(), _LEVELS)
         #: Cycles from the last time step of a sample to its result.
-        self.latency = 1 + self._levels
+        self.latency = 1 + self._cycles
         super().__init__(
             {
                 "i": In(steady(frame_layout(classes, bal=bal))),
@@ -322,10 +332,11 @@ class SpatialReadout(wiring.Component):
                 logit.eq(Mux(step == 0, 0, logit) + source.bal) for logit, source in zip(logits, self.i.p, strict=True)
             ]
         result: Any = self.o.p
-        _, place = largest([(logit, Const(k, result["class"].shape())) for k, logit in enumerate(logits)], delay)
+        named = [(logit, Const(k, result["class"].shape())) for k, logit in enumerate(logits)]
+        _, place = largest(named, delay, levels=_LEVELS)
         m.d.comb += [
             self.o.valid.eq(delay(self.i.valid & last, self.latency, reset=True)),
             result["class"].eq(place),
-            *(mine.eq(delay(logit, self._levels)) for mine, logit in zip(result.logits, logits, strict=True)),
+            *(mine.eq(delay(logit, self._cycles)) for mine, logit in zip(result.logits, logits, strict=True)),
         ]
         return m

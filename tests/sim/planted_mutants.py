@@ -72,7 +72,7 @@ PLANTED = (
     ),
     Planted("ReciprocalUnit", "exponent", "reciprocal", "dense7", "delay(place)\n\n", "delay(place) ^ 1\n\n"),
     Planted(
-        "ReciprocalUnit", "pipeline", "reciprocal", "dense7", "source.bal, self.LATENCY", "source.bal, self.LATENCY - 1"
+        "ReciprocalUnit", "pipeline", "reciprocal", "dense7", "source.bal, self.latency", "source.bal, self.latency - 1"
     ),
     Planted("DivisiveInhibition", "rounding", "divisive", "dense7", f"round_shift({_SHIFTED}, 1)", f"{_SHIFTED} >> 1"),
     Planted(
