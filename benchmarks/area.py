@@ -8,7 +8,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from pprint import pprint
@@ -17,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.linear_model import LinearRegression
 
-from hw.area import Coefficients, Stage, stages, total
+from hw.area import Coefficients, stages, total
 from hw.folding import Folding, check_foldings, cycles_range, foldings_for, most_events, row_synapses
 from hw.netlist import cells_by_stage, stage_of
 from hw.synthesis import SHELL, packed_usage
@@ -34,7 +35,7 @@ DEVICE = "ecp5-85f"
 #: Bits of all currents, and products of the population units: larger designs would take yosys minutes.
 MOST_BITS, MOST_PRODUCTS = 4000, 64
 #: How strongly coefficients are held near one, by the size of what they multiply.
-PRIOR = 0.1
+PRIOR = 0.3
 #: Designs for a rate are at most so many times as slow as the fastest one.
 FASTEST = 10
 
@@ -164,36 +165,64 @@ def measure(seed: int) -> None:
     print(f"design {seed}: {found}, {time.monotonic() - began:.0f} s", flush=True)
 
 
-def _rows(seeds: Sequence[int]) -> Iterator[tuple[Stage, float, int, int]]:
-    """Each stage of the designs, what its errors weigh, and its look-up tables, but for memories, and flip-flops."""
-    for seed in seeds:
-        measured = json.loads((RUNS / f"{seed}.json").read_text(encoding="utf-8"))
-        weight = 1000 / measured["usage"]["LUT"]
-        for stage in stages(*design(seed)):
-            cells = measured["stages"].get(stage.name, {})
-            luts = cells.get("LUT4", 0) + 2 * cells.get("CCU2C", 0) + 2 * cells.get("carry ends", 0)
-            yield stage, weight, luts, cells.get("TRELLIS_FF", 0)
+#: Of a coefficient: the kind of stage, and what it multiplies.
+_Name = tuple[str, str]
+#: Kinds of stages whose cells yosys mixes up: it leaves some of the accumulator's without its name.
+_MIXED = ("accumulator", "shell")
+
+
+@dataclass
+class _Row:
+    """One or more stages of a design: features by kind and name, and what was counted, relative to the design."""
+
+    luts: Counter[_Name] = field(default_factory=Counter)
+    ffs: Counter[_Name] = field(default_factory=Counter)
+    counted_luts: float = 0.0
+    counted_ffs: float = 0.0
+
+
+def _rows(seed: int) -> dict[tuple[str, ...], list[_Row]]:
+    """The rows of a design, by the kinds of stages that they are of; without memories in look-up tables."""
+    measured = json.loads((RUNS / f"{seed}.json").read_text(encoding="utf-8"))
+    weights = 1000 / measured["usage"]["LUT"], 1000 / measured["usage"]["FF"]
+    mixed, rows = _Row(), dict[tuple[str, ...], list[_Row]]()
+    for stage in stages(*design(seed)):
+        row = mixed if stage.kind in _MIXED else _Row()
+        rows.setdefault(_MIXED if row is mixed else (stage.kind,), []).append(row)
+        cells = measured["stages"].get(stage.name, {})
+        luts = cells.get("LUT4", 0) + 2 * cells.get("CCU2C", 0) + 2 * cells.get("carry ends", 0)
+        row.luts.update({(stage.kind, name): weights[0] * bits for name, bits in stage.luts.items()})
+        row.ffs.update({(stage.kind, name): weights[1] * bits for name, bits in stage.ffs.items()})
+        row.counted_luts += weights[0] * luts
+        row.counted_ffs += weights[1] * cells.get("TRELLIS_FF", 0)
+    return rows | {_MIXED: [mixed]}
+
+
+def _solved(
+    features: Sequence[Mapping[tuple[str, str], float]], counts: Sequence[float]
+) -> dict[tuple[str, str], float]:
+    """Coefficients, none negative, with the least squared errors."""
+    names = list(dict.fromkeys(name for one in features for name in one))
+    matrix = np.array([[one.get(name, 0.0) for name in names] for one in features])
+    # Features are counted in cells: what the designs say little about stays near one.
+    prior = np.diag(PRIOR * np.linalg.norm(matrix, axis=0))
+    wanted = np.concatenate([counts, prior.sum(axis=0)])
+    model = LinearRegression(positive=True, fit_intercept=False).fit(np.concatenate([matrix, prior]), wanted)
+    return {name: round(float(c), 2) for name, c in zip(names, model.coef_, strict=True)}
 
 
 def _fitted(seeds: Sequence[int]) -> tuple[Coefficients, Coefficients]:
-    """The coefficients, none negative, with the least squared error relative to the size of each design."""
-    kinds: dict[str, list[tuple[Stage, float, int, int]]] = {}
-    for row in _rows(seeds):
-        kinds.setdefault(row[0].kind, []).append(row)
+    """The coefficients for look-up tables and for flip-flops."""
+    rows: dict[tuple[str, ...], list[_Row]] = {}
+    for seed in seeds:
+        for kinds, own in _rows(seed).items():
+            rows.setdefault(kinds, []).extend(own)
     luts, ffs = dict[str, dict[str, float]](), dict[str, dict[str, float]]()
-    for kind, rows in kinds.items():
-        weights = np.array([weight for _, weight, _, _ in rows])
-        for table, features, counts in (
-            (luts, [stage.luts for stage, *_ in rows], [count for _, _, count, _ in rows]),
-            (ffs, [stage.ffs for stage, *_ in rows], [count for *_, count in rows]),
-        ):
-            names = list(dict.fromkeys(name for one in features for name in one))
-            matrix = np.array([[one.get(name, 0.0) for name in names] for one in features]) * weights[:, None]
-            # Features are counted in cells: what the designs say little about stays near one.
-            prior = np.diag(PRIOR * np.linalg.norm(matrix, axis=0))
-            wanted = np.concatenate([counts * weights, prior.sum(axis=0)])
-            model = LinearRegression(positive=True, fit_intercept=False).fit(np.concatenate([matrix, prior]), wanted)
-            table[kind] = {name: round(float(c), 3) for name, c in zip(names, model.coef_, strict=True)}
+    for own in rows.values():
+        for (kind, name), c in _solved([r.luts for r in own], [r.counted_luts for r in own]).items():
+            luts.setdefault(kind, {})[name] = c
+        for (kind, name), c in _solved([r.ffs for r in own], [r.counted_ffs for r in own]).items():
+            ffs.setdefault(kind, {})[name] = c
     return luts, ffs
 
 

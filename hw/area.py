@@ -40,94 +40,76 @@ _FACTOR = 18
 
 # fitted
 LUTS: Coefficients = {
-    "accumulator": {
-        "one": 88.597,
-        "deep reads": 0.0,
-        "products 4": 2.447,
-        "adders": 0.987,
-        "gates": 0.0,
-        "constants": 0.154,
-        "products 2": 0.381,
-        "products 1": 0.203,
-    },
-    "serialiser": {"one": 40.116, "shadows": 1.024},
-    "scaling": {"one": 142.156, "constants": 0.0, "adders": 0.0, "saturated": 0.0},
-    "replay": {"one": 26.336, "deep reads": 0.0, "choices": 0.0, "bypass": 1.926},
-    "lif": {"one": 42.424, "deep reads": 1.882, "adders": 0.887, "choices": 1.639, "bypass": 2.505},
-    "encoder": {"one": 1.428, "adders": 0.932, "lowest": 7.544},
-    "readout": {"one": 0.0, "adders": 1.409, "choices": 2.863},
-    "shell": {"one": 396.289, "ports": 0.0},
+    "accumulator": {"one": 16.78, "deep reads": 0.0, "products": 1.11, "adders": 0.99, "gates": 0.0, "constants": 0.6},
+    "shell": {"one": 76.54, "ports": 1.61},
+    "serialiser": {"one": 20.6, "shadows": 1.19},
+    "scaling": {"one": 0.0, "constants": 0.0, "adders": 1.85, "saturated": 2.09},
+    "replay": {"one": 20.23, "deep reads": 0.0, "choices": 0.22, "bypass": 1.81},
+    "lif": {"one": 36.29, "deep reads": 1.93, "adders": 1.01, "choices": 1.17, "bypass": 2.55},
+    "encoder": {"one": 0.0, "adders": 0.96, "lowest": 8.75},
+    "readout": {"one": 7.95, "adders": 1.42, "choices": 2.17},
     "population": {
-        "one": 32.305,
-        "shadows": 0.997,
-        "constants": 0.493,
+        "one": 28.81,
+        "shadows": 1.07,
+        "constants": 0.55,
         "deep reads": 0.0,
-        "adders": 1.171,
-        "products 4": 2.174,
-        "totals": 2.395,
-        "products 3": 3.717,
+        "adders": 1.08,
+        "products": 0.66,
+        "totals": 0.26,
         "nobody": 0.0,
-        "products 2": 1.272,
-        "products 1": 0.07,
     },
     "divisive": {
-        "one": 117.478,
-        "constants": 1.315,
-        "deep reads": 0.757,
-        "normalisers": 0.297,
-        "tables": 3.143,
-        "adders": 2.214,
-        "shifts": 2.446,
-        "saturated": 0.757,
+        "one": 85.4,
+        "constants": 1.23,
+        "deep reads": 0.65,
+        "normalisers": 0.96,
+        "tables": 1.68,
+        "adders": 1.07,
+        "shifts": 1.01,
+        "saturated": 0.65,
     },
-    "stabiliser": {
-        "one": 105.958,
-        "bypass": 1.99,
-        "deep reads": 0.0,
-        "adders": 0.282,
-        "choices": 0.65,
-        "present": 0.311,
-    },
+    "stabiliser": {"one": 82.48, "bypass": 1.92, "deep reads": 0.0, "adders": 0.57, "choices": 0.73, "present": 0.44},
 }
 FFS: Coefficients = {
     "accumulator": {
-        "one": 0.0,
-        "read": 0.881,
-        "rings": 1.014,
-        "weights": 0.0,
-        "products": 0.0,
-        "copies": 0.0,
-        "sums": 2.482,
+        "one": 10.01,
+        "read": 1.07,
+        "addresses": 1.75,
+        "rings": 1.02,
+        "weights": 1.19,
+        "products": 0.98,
+        "copies": 0.71,
+        "sums": 0.58,
     },
-    "serialiser": {"one": 49.905, "shadows": 0.908, "results": 1.285},
-    "scaling": {"one": 32.18, "read": 0.124, "results": 0.58},
-    "replay": {"one": 12.003, "read": 0.0, "bypass": 0.917},
-    "lif": {"one": 28.409, "read": 0.0, "potentials": 0.728, "bypass": 1.512},
-    "encoder": {"one": 0.0, "spikes": 1.517, "indices": 0.833},
-    "readout": {"one": 11.039, "logits": 0.892, "largest": 3.392},
-    "shell": {"one": 438.885, "ports": 0.0},
+    "shell": {"one": 6.01, "ports": 1.06},
+    "serialiser": {"one": 43.9, "shadows": 0.95, "results": 0.0},
+    "scaling": {"one": 0.0, "read": 0.71, "results": 0.83},
+    "replay": {"one": 3.47, "read": 0.35, "bypass": 1.14},
+    "lif": {"one": 18.23, "read": 0.01, "potentials": 0.79, "bypass": 1.45},
+    "encoder": {"one": 0.37, "spikes": 1.04, "indices": 0.98},
+    "readout": {"one": 10.4, "logits": 1.08, "largest": 2.18},
     "population": {
-        "one": 40.154,
-        "shadows": 1.026,
-        "read": 0.521,
-        "weights": 1.262,
-        "currents": 0.885,
-        "multiples": 0.851,
-        "products": 1.124,
-        "fours": 1.895,
-        "sums": 0.108,
-        "totals": 0.505,
+        "one": 44.41,
+        "shadows": 1.02,
+        "read": 0.52,
+        "weights": 0.96,
+        "currents": 0.76,
+        "multiples": 1.17,
+        "products": 1.35,
+        "fours": 0.96,
+        "sums": 0.32,
+        "totals": 0.61,
     },
     "divisive": {
-        "one": 44.431,
-        "read": 0.0,
-        "normalisers": 0.909,
-        "balances": 1.032,
-        "factors": 1.632,
-        "biases": 0.905,
-        "shifted": 0.84,
+        "one": 31.99,
+        "read": 0.61,
+        "normalisers": 0.94,
+        "balances": 0.97,
+        "factors": 0.99,
+        "biases": 0.93,
+        "shifted": 0.94,
     },
-    "stabiliser": {"one": 0.0, "bypass": 2.047, "read": 0.707, "leaving": 1.157, "keys": 1.076},
+    "stabiliser": {"one": 4.99, "bypass": 2.05, "read": 0.7, "leaving": 1.08, "keys": 1.12},
 }
 
 
@@ -167,13 +149,23 @@ class Stage:
 
     def add_memory(self, width: int, depth: int, *, constant: bool = False) -> None:
         """A memory of so many words; in the cheapest of block memories, small ones and, if constant, logic."""
-        blocks = min(ceil_div(width, w) * ceil_div(depth, d) for w, d in _BLOCKS.items())
         rows = ceil_div(depth, 16)
         smalls = ceil_div(width, 4) * rows
-        if constant and blocks * _BLOCK_COST > width * depth * _CONSTANT_COST:
+        small = smalls * _SMALL_COST + (rows - 1) * width * _CHOICE_COST
+        # Words beyond the depth of a block may stand beside the others, if nothing is written.
+        blocks, block = min(
+            (
+                ceil_div(width * sides, w) if constant else ceil_div(width, w) * sides,
+                (sides - 1) * width * _CHOICE_COST,
+            )
+            for w, d in _BLOCKS.items()
+            if (sides := ceil_div(depth, d))
+        )
+        block += blocks * _BLOCK_COST
+        if constant and block > width * depth * _CONSTANT_COST:
             self.add_logic("constants", width * rows)
             self.add_registers("read", width)
-        elif constant or blocks * _BLOCK_COST < smalls * _SMALL_COST + width * (rows - 1) * _CHOICE_COST:
+        elif constant or block < small:
             self.brams += blocks
             if not constant:  # what is written while it is read goes around the memory
                 self.add_logic("bypass", width)
@@ -185,13 +177,14 @@ class Stage:
 
     def add_products(self, count: int, code: Format, value: int) -> None:
         """So many ``hw.product.narrow_product`` of a code and a value of so many bits."""
-        bits = 1 if code.width == 1 == value else code.width * (value == 1) + (code.width + value) * (value > 1)
         if code.width > NARROW:
             self.dsps += count * (value > 1)
         elif value > 1:
-            self.add_logic(f"products {code.width}", count * bits)
+            bits, digits = code.width + value * (value > 1), ceil_div(code.width, 2)
+            self.add_logic("products", count * bits * code.width)
+            self.add_adders(count * (digits - 1), bits)
         else:
-            self.add_logic("gates", count * bits)
+            self.add_logic("gates", count * code.width)
 
     def add_adders(self, count: float, bits: int) -> None:
         """So many carry chains, of two bits a cell, with what brings carries in and out."""
@@ -229,6 +222,7 @@ def _accumulator(stage: Stage, layer: Layer, widths: LayerWidths, folding: Foldi
     if events > 1:
         stage.add_adders((events - 1) * lanes, product + 2)
         stage.add_registers("sums", lanes * (product + (events - 1).bit_length()))
+    stage.add_registers("addresses", events * ((ceil_div(layer.d, events) * words - 1).bit_length() + value))
     stage.add_registers("rings", words * sum(heads))
     stage.add_registers("weights", events * lanes * code.width)
     stage.add_registers("products", events * lanes * product)
@@ -325,7 +319,7 @@ def _divisive(stage: Stage, layer: Layer, widths: LayerWidths, folding: Folding)
     place = (d - 1).bit_length()
     _parameters(stage, neurons, folding, layer)
     stage.add_queue(lanes * current, DivisiveInhibition.ROOM)
-    stage.add_logic("normalisers", tables * d * place)
+    stage.add_logic("normalisers", tables * (1 << place) * (place + 1))
     stage.add_logic("tables", tables * ceil_div(entries, 16) * r)
     stage.add_registers("normalisers", tables * (5 * (1 << place) + 13 * place + 3 * r))
     stage.add_registers("balances", lanes * 10 * bal)
@@ -336,7 +330,7 @@ def _divisive(stage: Stage, layer: Layer, widths: LayerWidths, folding: Folding)
     stage.add_adders(lanes * (len(parts) - 1), product)
     shifted = product - min(neurons.shift, product - 1)
     stage.add_registers("shifted", lanes * (product + 4 * shifted))
-    stage.add_logic("shifts", lanes * shifted)
+    stage.add_logic("shifts", lanes * shifted * place)
     stage.add_adders(2 * lanes, shifted)
     stage.add_logic("saturated", lanes * current)
 
