@@ -1,6 +1,7 @@
 """The coefficients of the area model (hw/area.py): synthesises random designs, fits on half of them, tries the others.
 
-``area.py 90`` makes what is missing of the designs 0..89 in runs/area, a file each, and may be interrupted.
+``area.py 40`` makes what is missing of the designs 0..39 in runs/area, a file each, and may be interrupted. What it
+prints at first belongs into hw/area.py.
 """
 
 import json
@@ -12,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from pprint import pprint
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +28,7 @@ from quant.formats import Format
 from quant.network import Input, IntegerNetwork, Layer, Neurons, signed_tensors
 from quant.reciprocal import Reciprocal
 from quant.widths import network_widths
+from sw.console import exit_on_error
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "runs" / "area"
@@ -198,9 +199,7 @@ def _rows(seed: int) -> dict[tuple[str, ...], list[_Row]]:
     return rows | {_MIXED: [mixed]}
 
 
-def _solved(
-    features: Sequence[Mapping[tuple[str, str], float]], counts: Sequence[float]
-) -> dict[tuple[str, str], float]:
+def _solved(features: Sequence[Mapping[_Name, float]], counts: Sequence[float]) -> dict[_Name, float]:
     """Coefficients, none negative, with the least squared errors."""
     names = list(dict.fromkeys(name for one in features for name in one))
     matrix = np.array([[one.get(name, 0.0) for name in names] for one in features])
@@ -227,7 +226,7 @@ def _fitted(seeds: Sequence[int]) -> tuple[Coefficients, Coefficients]:
 
 
 def _errors(seeds: Sequence[int], luts: Coefficients, ffs: Coefficients) -> dict[str, np.ndarray]:
-    """Relative errors of each design; of block memories and multipliers as differences."""
+    """Relative errors of each design, negative where the estimate is too small."""
     errors: dict[str, list[float]] = {kind: [] for kind in ("LUT", "FF", "BRAM", "DSP")}
     for seed in seeds:
         usage = json.loads((RUNS / f"{seed}.json").read_text(encoding="utf-8"))["usage"]
@@ -244,15 +243,17 @@ def main() -> None:
     for seed in range(count):
         if not (RUNS / f"{seed}.json").exists():
             measure(seed)
-    fitted = _fitted(range(0, count, 2))
-    pprint(fitted, width=120, compact=True, sort_dicts=False)
+    luts, ffs = _fitted(range(0, count, 2))
+    print(f"LUTS: Coefficients = {luts}\nFFS: Coefficients = {ffs}")
     for what, seeds in (("fitted", range(0, count, 2)), ("unseen", range(1, count, 2))):
-        for kind, errors in _errors(seeds, *fitted).items():
+        print(f"\n{what}: {len(seeds)} designs\n| | mean error, % | largest, % | bias, % | exact |")
+        print("| --- | --- | --- | --- | --- |")
+        for kind, errors in _errors(seeds, luts, ffs).items():
             size = np.abs(errors)
-            print(
-                f"{what}, {len(seeds)} designs, {kind}: mean error {100 * size.mean():.1f} %, largest "
-                f"{100 * size.max():.1f} %, exact {(size == 0).sum()}, mean bias {100 * errors.mean():+.1f} %"
-            )
+            figures = " | ".join(f"{100 * error:.1f}" for error in (size.mean(), size.max(), errors.mean()))
+            print(f"| {kind} | {figures} | {(size == 0).sum()} |")
 
 
-main()
+if __name__ == "__main__":
+    with exit_on_error():
+        main()

@@ -1,12 +1,15 @@
-"""An estimate of what a design takes of an ECP5, from its geometry: no synthesis, a millisecond or two.
+"""An estimate of what a design takes of an ECP5, from its geometry, without synthesis.
 
 Block memories and multipliers follow from the geometry by the rules of yosys. Look-up tables and flip-flops are sums
 of what stages are made of (adders, multiplexers, products, registers, in bits), times coefficients, which
 ``benchmarks/area.py`` fits to real syntheses.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from hw.accumulator import LANES_A_RESET, QUEUE_DEPTH
 from hw.divisive import PART, DivisiveInhibition
@@ -33,89 +36,103 @@ _BLOCKS = {1: 16384, 2: 8192, 4: 4096, 9: 2048, 18: 1024, 36: 512}
 #: What yosys counts for a block memory, for a small one of 16 words of 4 bits, for a bit chosen between two of these,
 #: and for a constant bit in logic: it takes what costs least (its techlibs/lattice and memory_libmap.cc).
 _BLOCK_COST, _SMALL_COST, _CHOICE_COST, _CONSTANT_COST = 128, 4, 1 / 2, 1 / 16
+#: Bits that two look-up tables and what is between them make any function of.
+_TABLED = 5
 #: Look-up tables of such a small memory: four that hold it, and two that write.
 _SMALL_LUTS = 6
-#: Bits that a multiplier takes of each factor.
-_FACTOR = 18
 
-# fitted
+#: Look-up tables, and flip-flops, of each of the cells that a stage is reckoned to have, and, as ``one``, of a stage
+#: itself: what ``make area`` prints. Close to 1 where the reckoning is right.
 LUTS: Coefficients = {
-    "accumulator": {"one": 16.78, "deep reads": 0.0, "products": 1.11, "adders": 0.99, "gates": 0.0, "constants": 0.6},
-    "shell": {"one": 76.54, "ports": 1.61},
-    "serialiser": {"one": 20.6, "shadows": 1.19},
-    "scaling": {"one": 0.0, "constants": 0.0, "adders": 1.85, "saturated": 2.09},
-    "replay": {"one": 20.23, "deep reads": 0.0, "choices": 0.22, "bypass": 1.81},
-    "lif": {"one": 36.29, "deep reads": 1.93, "adders": 1.01, "choices": 1.17, "bypass": 2.55},
-    "encoder": {"one": 0.0, "adders": 0.96, "lowest": 8.75},
-    "readout": {"one": 7.95, "adders": 1.42, "choices": 2.17},
-    "population": {
-        "one": 28.81,
-        "shadows": 1.07,
-        "constants": 0.55,
+    "accumulator": {
+        "one": 27.01,
         "deep reads": 0.0,
-        "adders": 1.08,
-        "products": 0.66,
-        "totals": 0.26,
+        "products": 0.73,
+        "adders": 0.95,
+        "signs": 1.07,
+        "gates": 0.26,
+        "constants": 1.21,
+    },
+    "shell": {"one": 29.99, "ports": 1.5},
+    "serialiser": {"one": 128.42, "shadows": 1.14},
+    "scaling": {"one": 52.19, "constants": 0.0, "adders": 0.0, "saturated": 3.19},
+    "replay": {"one": 12.95, "deep reads": 0.0, "choices": 0.67, "bypass": 0.28},
+    "lif": {"one": 36.44, "deep reads": 1.51, "adders": 1.03, "choices": 1.26, "bypass": 1.9},
+    "encoder": {"one": 0.0, "adders": 0.95, "lowest": 8.43},
+    "readout": {"one": 10.26, "adders": 1.44, "choices": 2.33},
+    "population": {
+        "one": 62.01,
+        "shadows": 1.06,
+        "constants": 2.18,
+        "deep reads": 0.0,
+        "adders": 0.87,
+        "products": 0.56,
+        "totals": 1.22,
         "nobody": 0.0,
     },
     "divisive": {
-        "one": 85.4,
-        "constants": 1.23,
-        "deep reads": 0.65,
-        "normalisers": 0.96,
-        "tables": 1.68,
-        "adders": 1.07,
-        "shifts": 1.01,
-        "saturated": 0.65,
+        "one": 70.19,
+        "constants": 1.56,
+        "deep reads": 0.98,
+        "normalisers": 0.8,
+        "tables": 2.99,
+        "adders": 0.77,
+        "shifts": 0.85,
+        "saturated": 0.98,
     },
-    "stabiliser": {"one": 82.48, "bypass": 1.92, "deep reads": 0.0, "adders": 0.57, "choices": 0.73, "present": 0.44},
+    "stabiliser": {"one": 16.08, "deep reads": 0.0, "adders": 0.89, "choices": 0.92, "present": 0.84, "bypass": 3.6},
+    "floor": {"one": 0.0, "choices": 1.31},
 }
 FFS: Coefficients = {
     "accumulator": {
-        "one": 10.01,
-        "read": 1.07,
-        "addresses": 1.75,
-        "rings": 1.02,
-        "weights": 1.19,
-        "products": 0.98,
-        "copies": 0.71,
-        "sums": 0.58,
+        "one": 6.25,
+        "read": 0.22,
+        "addresses": 1.2,
+        "rings": 1.01,
+        "weights": 0.34,
+        "products": 1.11,
+        "copies": 1.22,
+        "sums": 0.53,
     },
-    "shell": {"one": 6.01, "ports": 1.06},
-    "serialiser": {"one": 43.9, "shadows": 0.95, "results": 0.0},
-    "scaling": {"one": 0.0, "read": 0.71, "results": 0.83},
-    "replay": {"one": 3.47, "read": 0.35, "bypass": 1.14},
-    "lif": {"one": 18.23, "read": 0.01, "potentials": 0.79, "bypass": 1.45},
-    "encoder": {"one": 0.37, "spikes": 1.04, "indices": 0.98},
-    "readout": {"one": 10.4, "logits": 1.08, "largest": 2.18},
+    "shell": {"one": 29.98, "ports": 1.47},
+    "serialiser": {"one": 42.85, "shadows": 0.92, "results": 2.3},
+    "scaling": {"one": 4.08, "read": 0.35, "results": 0.68},
+    "replay": {"one": 2.89, "read": 0.33, "bypass": 1.49},
+    "lif": {"one": 16.99, "read": 0.29, "potentials": 0.83, "bypass": 1.71},
+    "encoder": {"one": 0.0, "spikes": 1.29, "indices": 0.98},
+    "readout": {"one": 11.61, "logits": 1.1, "largest": 1.8},
     "population": {
-        "one": 44.41,
-        "shadows": 1.02,
-        "read": 0.52,
-        "weights": 0.96,
-        "currents": 0.76,
-        "multiples": 1.17,
-        "products": 1.35,
-        "fours": 0.96,
-        "sums": 0.32,
-        "totals": 0.61,
+        "one": 39.39,
+        "shadows": 1.01,
+        "read": 0.84,
+        "weights": 0.46,
+        "currents": 0.97,
+        "multiples": 1.18,
+        "products": 1.18,
+        "fours": 0.37,
+        "sums": 0.62,
+        "totals": 0.85,
     },
     "divisive": {
-        "one": 31.99,
-        "read": 0.61,
-        "normalisers": 0.94,
-        "balances": 0.97,
-        "factors": 0.99,
-        "biases": 0.93,
-        "shifted": 0.94,
+        "one": 42.29,
+        "read": 1.14,
+        "normalisers": 0.95,
+        "balances": 0.95,
+        "factors": 0.97,
+        "biases": 1.14,
+        "shifted": 0.95,
     },
-    "stabiliser": {"one": 4.99, "bypass": 2.05, "read": 0.7, "leaving": 1.08, "keys": 1.12},
+    "stabiliser": {"one": 0.0, "read": 0.85, "leaving": 1.01, "keys": 0.92, "bypass": 2.99},
+    "floor": {"one": 0.0, "beat": 0.83},
 }
 
 
 @dataclass(frozen=True)
 class Area:
-    """Cells of an ECP5 that a design takes, with the shell that it is synthesised in (``hw.shell``)."""
+    """Cells of an ECP5 that a design takes, with the shell that it is synthesised in (``hw.shell``).
+
+    They are those that ``hw.synthesis`` counts as LUT, FF, BRAM and DSP.
+    """
 
     luts: int
     ffs: int
@@ -177,14 +194,17 @@ class Stage:
 
     def add_products(self, count: int, code: Format, value: int) -> None:
         """So many ``hw.product.narrow_product`` of a code and a value of so many bits."""
-        if code.width > NARROW:
-            self.dsps += count * (value > 1)
-        elif value > 1:
-            bits, digits = code.width + value * (value > 1), ceil_div(code.width, 2)
-            self.add_logic("products", count * bits * code.width)
-            self.add_adders(count * (digits - 1), bits)
-        else:
+        if value == 1:
             self.add_logic("gates", count * code.width)
+        elif code.width > NARROW:
+            self.dsps += count
+        else:
+            magnitude, bits = code.width - code.signed, code.width + value
+            tabled = bits <= _TABLED  # each bit is a function of so few
+            self.add_logic("products", count * bits * (2 if tabled else magnitude))
+            self.add_adders(0 if tabled else count * (ceil_div(magnitude, 2) - 1), bits)
+            if code.signed:
+                self.add_logic("signs", count * (bits + 4))
 
     def add_adders(self, count: float, bits: int) -> None:
         """So many carry chains, of two bits a cell, with what brings carries in and out."""
@@ -231,22 +251,23 @@ def _accumulator(stage: Stage, layer: Layer, widths: LayerWidths, folding: Foldi
 
 
 def _shadow(stage: Stage, width: int, words: int) -> None:
+    """Registers that are filled at once, and move up by a word (``hw.shadow``)."""
     stage.add_registers("shadows", width * words)
     stage.add_logic("shadows", width * (words - 1))
 
 
 def _population(stage: Stage, layer: Layer, widths: LayerWidths, folding: Folding) -> None:
     lanes, neurons, alike = folding.population_lanes, folding.neuron_lanes, is_global(layer)
-    groups, chunks, i_ee, i_ie, bal = (
-        folding.groups(layer), folding.chunks(layer), widths.i_ee.width, widths.i_ie.width, widths.bal.width,
-    )  # fmt: skip
+    groups, chunks = folding.groups(layer), folding.chunks(layer)
+    i_ee, i_ie, bal = widths.i_ee.width, widths.i_ie.width, widths.bal.width
     d = widths.d.width if widths.d else 0
     rows, code = 1 if alike else neurons, Format(layer.inhibition_bits)
     gains = layer.neurons.gain_i_bits if layer.neurons and equal_gain(layer.neurons.g_i) is None else 0
     _shadow(stage, neurons * i_ee, groups)
     _shadow(stage, lanes * i_ie, chunks)
     stage.add_memory(rows * lanes * code.width, chunks * (1 if alike else groups), constant=True)
-    stage.add_queue((bal + d) * neurons if not alike else bal * neurons + d + 1, ROOM)
+    filled = bool(layer.n_e % neurons)
+    stage.add_queue(bal * neurons + d + (filled or d > 0) if alike else (bal + d) * neurons, ROOM)
     stage.add_registers("weights", 2 * rows * lanes * code.width)
     values = [i_ie]
     if gains:
@@ -270,7 +291,7 @@ def _population(stage: Stage, layer: Layer, widths: LayerWidths, folding: Foldin
     stage.add_adders(rows * (d > 0), d)
     stage.add_registers("currents", neurons * (i_ee * (not alike) + multiplied * (1 if alike else 5)))
     stage.add_registers("totals", rows * (bal + d) + neurons * bal * alike)
-    if alike and layer.n_e % neurons:
+    if alike and filled:
         stage.add_logic("nobody", neurons * (bal + d))
 
 
@@ -282,8 +303,8 @@ def _serialiser(stage: Stage, layer: Layer, widths: LayerWidths, folding: Foldin
 
 
 def _multipliers(a: int, b: int) -> int:
-    """Multipliers of the device in a product of factors of so many bits."""
-    return ceil_div(a, _FACTOR) * ceil_div(b, _FACTOR)
+    """Multipliers of the device in a product of factors of so many bits; one or two bits more are left to logic."""
+    return math.prod(1 if bits <= PART + 2 else ceil_div(bits - 2, PART) for bits in (a, b))
 
 
 def _stabiliser(stage: Stage, layer: Layer, widths: LayerWidths, folding: Folding) -> None:
@@ -305,9 +326,25 @@ def _floor(stage: Stage, layer: Layer, widths: LayerWidths, folding: Folding) ->
     stage.add_logic("choices", folding.neuron_lanes * widths.d.width)
 
 
-def _parameters(stage: Stage, neurons: Neurons, folding: Folding, layer: Layer) -> None:
-    width = neurons.gain_e_bits + neurons.membrane.width
-    stage.add_memory(folding.neuron_lanes * width, folding.groups(layer), constant=True)
+def _parameters(stage: Stage, neurons: Neurons, folding: Folding, layer: Layer) -> tuple[int, int]:
+    """The memory of gains and biases; how many bits of each differ: what is alike in logic is there once."""
+    lanes, depth = folding.neuron_lanes, folding.groups(layer)
+    widths = neurons.gain_e_bits, neurons.membrane.width
+    brams = stage.brams
+    stage.add_memory(lanes * sum(widths), depth, constant=True)
+    if stage.brams > brams:
+        return lanes * widths[0], lanes * widths[1]
+    gains, biases = (
+        _columns(values, width, lanes) for values, width in zip((neurons.g_e, neurons.b_e), widths, strict=True)
+    )
+    return gains, biases
+
+
+def _columns(values: np.ndarray, width: int, lanes: int) -> int:
+    """Bits of words of ``lanes`` values that are not constant, and no two of them always the same."""
+    filled = np.pad(values.astype(np.int64), (0, -len(values) % lanes))
+    bits = (filled.reshape(-1, lanes, 1) >> np.arange(width) & 1).reshape(-1, lanes * width)
+    return np.unique(bits[:, bits.min(axis=0) < bits.max(axis=0)], axis=1).shape[1]
 
 
 def _divisive(stage: Stage, layer: Layer, widths: LayerWidths, folding: Folding) -> None:
@@ -317,16 +354,18 @@ def _divisive(stage: Stage, layer: Layer, widths: LayerWidths, folding: Folding)
     d, r, g, bal = widths.d.width, neurons.reciprocal.bits, neurons.gain_e_bits, widths.bal.width
     product, current, entries = widths.product.width, neurons.membrane.width, 1 << neurons.reciprocal.index_bits
     place = (d - 1).bit_length()
-    _parameters(stage, neurons, folding, layer)
+    gains, biases = _parameters(stage, neurons, folding, layer)
     stage.add_queue(lanes * current, DivisiveInhibition.ROOM)
     stage.add_logic("normalisers", tables * (1 << place) * (place + 1))
     stage.add_logic("tables", tables * ceil_div(entries, 16) * r)
     stage.add_registers("normalisers", tables * (5 * (1 << place) + 13 * place + 3 * r))
     stage.add_registers("balances", lanes * 10 * bal)
-    stage.add_registers("factors", lanes * (2 * (g + r) + 2 * g))
-    stage.add_registers("biases", lanes * 9 * current)
+    stage.add_registers("factors", lanes * 2 * (g + r) + 2 * gains)
+    stage.add_registers("biases", 9 * biases)
     parts = [bal] if bal <= PART + 1 else [PART, bal - PART]
-    stage.dsps += lanes * (_multipliers(g, r) + sum(_multipliers(g + r, part) for part in parts))
+    # The last part has a sign, and so the other factor gets one.
+    factors = [_multipliers(g + r + (part is parts[-1]), part) for part in parts]
+    stage.dsps += lanes * (_multipliers(g, r) + sum(factors))
     stage.add_adders(lanes * (len(parts) - 1), product)
     shifted = product - min(neurons.shift, product - 1)
     stage.add_registers("shifted", lanes * (product + 4 * shifted))
@@ -436,7 +475,9 @@ def stages(network: IntegerNetwork, foldings: Sequence[Folding]) -> list[Stage]:
 
 
 def estimate(network: IntegerNetwork, foldings: Foldings) -> Area:
-    """What a design takes of an ECP5, as ``chandelier synth`` would report it, shell included.
+    """What a design with fixed weights takes of an ECP5, as ``chandelier synth`` would report it.
+
+    A few milliseconds, and the proof of the widths (``quant.widths``), which may take a hundred.
 
     Raises
     ------
@@ -466,4 +507,5 @@ def total(known: Sequence[Stage], luts: Coefficients, ffs: Coefficients) -> Area
 
 
 def _weighted(coefficients: Mapping[str, float], features: Mapping[str, float]) -> float:
+    """Features that no design had when the coefficients were fitted count as they are."""
     return sum(coefficients.get(name, 1.0) * bits for name, bits in features.items())
