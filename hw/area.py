@@ -36,8 +36,8 @@ _BLOCKS = {1: 16384, 2: 8192, 4: 4096, 9: 2048, 18: 1024, 36: 512}
 #: What yosys counts for a block memory, for a small one of 16 words of 4 bits, for a bit chosen between two of these,
 #: and for a constant bit in logic: it takes what costs least (its techlibs/lattice and memory_libmap.cc).
 _BLOCK_COST, _SMALL_COST, _CHOICE_COST, _CONSTANT_COST = 128, 4, 1 / 2, 1 / 16
-#: Bits that two look-up tables and what is between them make any function of.
-_TABLED = 5
+#: Products of so many bits of both factors together are look-up tables alone.
+_TABLED = 6
 #: Look-up tables of such a small memory: four that hold it, and two that write.
 _SMALL_LUTS = 6
 
@@ -45,84 +45,86 @@ _SMALL_LUTS = 6
 #: itself: what ``make area`` prints. Close to 1 where the reckoning is right.
 LUTS: Coefficients = {
     "accumulator": {
-        "one": 27.01,
+        "one": 22.12,
         "deep reads": 0.0,
-        "products": 0.73,
-        "adders": 0.95,
-        "signs": 1.07,
-        "gates": 0.26,
-        "constants": 1.21,
+        "products": 0.61,
+        "adders": 0.82,
+        "compressors": 1.05,
+        "signs": 1.58,
+        "gates": 0.0,
+        "constants": 1.24,
     },
-    "shell": {"one": 29.99, "ports": 1.5},
+    "shell": {"one": 46.34, "ports": 1.76},
     "serialiser": {"one": 128.42, "shadows": 1.14},
     "scaling": {"one": 52.19, "constants": 0.0, "adders": 0.0, "saturated": 3.19},
     "replay": {"one": 12.95, "deep reads": 0.0, "choices": 0.67, "bypass": 0.28},
-    "lif": {"one": 36.44, "deep reads": 1.51, "adders": 1.03, "choices": 1.26, "bypass": 1.9},
-    "encoder": {"one": 0.0, "adders": 0.95, "lowest": 8.43},
-    "readout": {"one": 10.26, "adders": 1.44, "choices": 2.33},
+    "lif": {"one": 37.33, "deep reads": 1.49, "adders": 1.03, "choices": 1.23, "bypass": 1.92},
+    "encoder": {"one": 0.0, "adders": 0.96, "lowest": 8.25},
+    "readout": {"one": 9.89, "adders": 1.44, "choices": 2.33},
     "population": {
-        "one": 62.01,
-        "shadows": 1.06,
-        "constants": 2.18,
+        "one": 76.35,
+        "shadows": 1.07,
+        "constants": 1.13,
         "deep reads": 0.0,
-        "adders": 0.87,
-        "products": 0.56,
-        "totals": 1.22,
+        "adders": 0.65,
+        "products": 0.52,
+        "compressors": 1.35,
+        "totals": 1.55,
         "nobody": 0.0,
     },
     "divisive": {
-        "one": 70.19,
-        "constants": 1.56,
-        "deep reads": 0.98,
-        "normalisers": 0.8,
-        "tables": 2.99,
-        "adders": 0.77,
-        "shifts": 0.85,
-        "saturated": 0.98,
+        "one": 69.55,
+        "constants": 1.57,
+        "deep reads": 1.05,
+        "normalisers": 0.79,
+        "tables": 2.9,
+        "adders": 0.79,
+        "shifts": 0.84,
+        "saturated": 1.05,
     },
-    "stabiliser": {"one": 16.08, "deep reads": 0.0, "adders": 0.89, "choices": 0.92, "present": 0.84, "bypass": 3.6},
+    "stabiliser": {"one": 34.71, "deep reads": 0.0, "adders": 0.69, "choices": 0.87, "present": 0.75, "bypass": 2.66},
     "floor": {"one": 0.0, "choices": 1.31},
 }
 FFS: Coefficients = {
     "accumulator": {
-        "one": 6.25,
-        "read": 0.22,
+        "one": 6.39,
+        "read": 0.3,
         "addresses": 1.2,
         "rings": 1.01,
-        "weights": 0.34,
-        "products": 1.11,
-        "copies": 1.22,
-        "sums": 0.53,
+        "weights": 0.44,
+        "products": 1.1,
+        "copies": 1.23,
+        "sums": 0.48,
     },
-    "shell": {"one": 29.98, "ports": 1.47},
+    "shell": {"one": 25.16, "ports": 1.44},
     "serialiser": {"one": 42.85, "shadows": 0.92, "results": 2.3},
     "scaling": {"one": 4.08, "read": 0.35, "results": 0.68},
     "replay": {"one": 2.89, "read": 0.33, "bypass": 1.49},
-    "lif": {"one": 16.99, "read": 0.29, "potentials": 0.83, "bypass": 1.71},
-    "encoder": {"one": 0.0, "spikes": 1.29, "indices": 0.98},
-    "readout": {"one": 11.61, "logits": 1.1, "largest": 1.8},
+    "lif": {"one": 17.22, "read": 0.28, "potentials": 0.83, "bypass": 1.71},
+    "encoder": {"one": 0.0, "spikes": 1.28, "indices": 0.98},
+    "readout": {"one": 11.66, "logits": 1.1, "largest": 1.8},
     "population": {
-        "one": 39.39,
-        "shadows": 1.01,
-        "read": 0.84,
-        "weights": 0.46,
-        "currents": 0.97,
-        "multiples": 1.18,
-        "products": 1.18,
-        "fours": 0.37,
-        "sums": 0.62,
-        "totals": 0.85,
+        "one": 38.95,
+        "shadows": 1.02,
+        "read": 0.87,
+        "weights": 0.92,
+        "currents": 0.96,
+        "multiples": 1.19,
+        "products": 1.14,
+        "fours": 0.36,
+        "sums": 0.43,
+        "totals": 0.83,
     },
     "divisive": {
-        "one": 42.29,
-        "read": 1.14,
+        "one": 38.25,
+        "read": 1.18,
         "normalisers": 0.95,
-        "balances": 0.95,
-        "factors": 0.97,
-        "biases": 1.14,
+        "balances": 0.93,
+        "factors": 1.09,
+        "biases": 1.18,
         "shifted": 0.95,
     },
-    "stabiliser": {"one": 0.0, "read": 0.85, "leaving": 1.01, "keys": 0.92, "bypass": 2.99},
+    "stabiliser": {"one": 0.0, "read": 0.79, "leaving": 0.97, "keys": 1.02, "bypass": 2.45},
     "floor": {"one": 0.0, "beat": 0.83},
 }
 
@@ -200,15 +202,20 @@ class Stage:
             self.dsps += count
         else:
             magnitude, bits = code.width - code.signed, code.width + value
-            tabled = bits <= _TABLED  # each bit is a function of so few
-            self.add_logic("products", count * bits * (2 if tabled else magnitude))
-            self.add_adders(0 if tabled else count * (ceil_div(magnitude, 2) - 1), bits)
+            digits = ceil_div(magnitude, 2) if bits > _TABLED else 1  # without sums, if a bit is a function of few
+            self.add_logic("products", count * bits * min(2, magnitude) * digits)
+            self.add_sums(count, digits, bits)
             if code.signed:
                 self.add_logic("signs", count * (bits + 4))
 
     def add_adders(self, count: float, bits: int) -> None:
         """So many carry chains, of two bits a cell, with what brings carries in and out."""
         self.add_logic("adders", count * (2 * ceil_div(bits, 2) + 4))
+
+    def add_sums(self, count: float, terms: int, bits: int) -> None:
+        """So many sums of so many terms: logic makes two of them, bit by bit, and a carry chain adds these."""
+        self.add_adders(count * (terms > 1), bits)
+        self.add_logic("compressors", count * max(0, terms - 2) * bits * 2)
 
     def add_queue(self, width: int, depth: int) -> None:
         """A buffered FIFO, whose last word is in registers."""
@@ -240,7 +247,7 @@ def _accumulator(stage: Stage, layer: Layer, widths: LayerWidths, folding: Foldi
     for width in heads:
         stage.add_adders(1, width)
     if events > 1:
-        stage.add_adders((events - 1) * lanes, product + 2)
+        stage.add_sums(lanes, events, product + 2)
         stage.add_registers("sums", lanes * (product + (events - 1).bit_length()))
     stage.add_registers("addresses", events * ((ceil_div(layer.d, events) * words - 1).bit_length() + value))
     stage.add_registers("rings", words * sum(heads))
@@ -283,7 +290,8 @@ def _population(stage: Stage, layer: Layer, widths: LayerWidths, folding: Foldin
         stage.add_registers("products", rows * lanes * product)
         stage.add_registers("fours", rows * ceil_div(lanes, 4) * (product + 2))
         stage.add_registers("sums", rows * (product + (lanes - 1).bit_length()))
-        stage.add_adders(rows * (lanes - 1), product + 1)
+        stage.add_sums(rows * ceil_div(lanes, 4), min(lanes, 4), product + 2)
+        stage.add_sums(rows, ceil_div(lanes, 4), product + 4)
     multiplied = min(bal, i_ee + layer.a.bit_length())
     stage.add_adders(neurons * (layer.a.bit_count() - 1), multiplied)
     stage.add_adders(neurons + alike, bal)
