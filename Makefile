@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint types unit test-slow format cosim-random cycles-random cosim-mnist board-faults bitstreams \
-  axi-random fuzz determinism mutants mutants-python coverage proofs verify nir-check figures depth speed soft-errors docs \
+  axi-random fuzz determinism mutants mutants-python coverage proofs verify nir-check figures depth area speed soft-errors docs \
   notebooks wheel-check clean
 
 help: ## list the targets
@@ -100,6 +100,9 @@ figures: setup ## slow: every accuracy in docs/results.md
 
 depth: setup ## slow: MLP-2 to MLP-16 on MNIST, with and without E-I Init and each part of E-I Prop
 	$(BIN)/python -m benchmarks.depth
+
+area: setup ## slow: the area model's coefficients and errors, from 40 random designs, synthesised where they are not in runs/area
+	$(BIN)/python -m benchmarks.area 40
 
 speed: setup ## training against the paper's formulation, the golden model against the float model
 	$(BIN)/python -m benchmarks.speed

@@ -110,7 +110,9 @@ class FoldingEntry(Strict):
 class LayerEntry(Strict):
     """Shape, folding, cycle model and memory of a layer.
 
-    ``cycles`` holds the closed-form terms of ``hw.cycles.LayerCycles``; ``memory_bits`` the bits of each memory.
+    ``cycles`` holds the closed-form terms of ``hw.cycles.LayerCycles``; ``memory_bits`` the bits of each memory;
+    ``events`` the fields of the stream of events that ``encoder`` in it sends: like those of the input, and none where
+    there is no such stream.
     """
 
     n_e: PositiveInt
@@ -119,6 +121,7 @@ class LayerEntry(Strict):
     folding: FoldingEntry
     cycles: dict[str, _Count]
     memory_bits: dict[str, _Count]
+    events: list[PayloadField] = Field(default_factory=list)
 
 
 class Probe(Strict):
@@ -218,7 +221,7 @@ class Manifest(Strict):
 
     def description(self) -> bytes:
         """What a board says of its design, so that images can be made for it: the manifest, as short as it can be."""
-        layers = [layer.model_copy(update={"cycles": {}, "memory_bits": {}}) for layer in self.layers]
+        layers = [layer.model_copy(update={"cycles": {}, "memory_bits": {}, "events": []}) for layer in self.layers]
         short = self.model_copy(update={"files": {}, "probes": [], "layers": layers})
         return zlib.compress(short.model_dump_json().encode(), 9)
 

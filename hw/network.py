@@ -227,6 +227,7 @@ class Network(wiring.Component):
                     folding=FoldingEntry(**asdict(engine.folding)),
                     cycles=asdict(layer_cycles(engine.layer, engine.folding, engine.walk)),
                     memory_bits=engine.memory_bits,
+                    events=payload_fields(engine.o.p.shape()) if engine.layer.neurons else [],
                 )
                 for engine in self.engines
             ],

@@ -25,6 +25,7 @@ from quant.files import replacing_directory
 from quant.network import IntegerNetwork
 
 __all__ = [
+    "SHELL",
     "Progress",
     "Routed",
     "SynthesisReport",

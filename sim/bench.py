@@ -17,10 +17,11 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import Timer
 
-__all__ = ["JOB_VARIABLE", "DesignJob", "Job", "Status", "cosimulation"]
+__all__ = ["JOB_VARIABLE", "PERIOD", "DesignJob", "Job", "Status", "cosimulation"]
 
 JOB_VARIABLE = "CHANDELIER_JOB"
-_PERIOD = 2  # time units, the fewest a clock can have
+#: Nanoseconds of a clock cycle: the fewest that one can have.
+PERIOD = 2
 _CHUNK = 1000  # cycles between two looks
 _DRAIN = 1000  # cycles after the last result, in which nothing more should come
 
@@ -104,13 +105,13 @@ async def _run(harness: ctypes.CDLL, job: Job) -> tuple[int, bool]:
     """Runs until all results are out, or nothing moves any more: cycles, and whether it was the latter."""
     cycles = idle = activity = 0
     while any(harness.harness_results(n) < design.samples for n, design in enumerate(job.designs)):
-        await Timer(_CHUNK * _PERIOD, "ns")
+        await Timer(_CHUNK * PERIOD, "ns")
         cycles += _CHUNK
         before, activity = activity, harness.harness_activity()
         idle = idle + _CHUNK if activity == before else 0
         if idle > job.idle_limit:
             return cycles, True
-    await Timer(_DRAIN * _PERIOD, "ns")
+    await Timer(_DRAIN * PERIOD, "ns")
     return cycles + _DRAIN, False
 
 
@@ -142,8 +143,8 @@ async def cosimulation(bench: Any) -> None:
     harness = _load_harness()
     _set_up(harness, job, folder)
     bench.rst.value = 1
-    Clock(bench.clk, _PERIOD, "ns").start()
-    await Timer(4 * _PERIOD + 1, "ns")  # reset ends at a falling edge
+    Clock(bench.clk, PERIOD, "ns").start()
+    await Timer(4 * PERIOD + 1, "ns")  # reset ends at a falling edge
     bench.rst.value = 0
     start = time.monotonic()
     cycles, deadlock = await _run(harness, job)

@@ -14,13 +14,13 @@ import numpy as np
 from hw.manifest import Manifest
 from quant.errors import ChandelierError
 from quant.files import replacing
-from quant.formats import Format
 from sim.beats import tap_values
 from sim.compare import Comparison, Signals, compare
-from sim.harness import bench_verilog
+from sim.harness import BENCH, bench_verilog
 from sim.report import CosimReport, Spread
 from sim.runs import Recording, Stimulus, record
 from sim.verilator import Build, WaveFormat, build
+from sim.waves import Formats, Scope, scopes_of, view_verilog, write_views
 
 __all__ = ["Golden", "Subject", "cosimulate", "cosimulate_many", "simulated_signals"]
 
@@ -47,7 +47,7 @@ class Subject:
     folder: Path
     codes: np.ndarray
     golden: Golden
-    formats: Mapping[tuple[int, str], Format] = field(default_factory=dict)
+    formats: Formats = field(default_factory=dict)
 
 
 def cosimulate_many(
@@ -75,7 +75,7 @@ def cosimulate_many(
         Of the pauses; with the same seed they are the same on any machine.
     waves : Path, optional
         Writes waves there, of the kind that its suffix says: ``.fst`` or ``.vcd``. Meant for a few samples:
-        it takes a slower simulator, and a single process.
+        it takes a slower simulator, and a single process. Beside it are files for viewers (``sim.waves``).
     optimise : bool
         Without it the simulator builds in half the time and runs at two thirds of the speed: for a few samples.
     jobs : int, optional
@@ -96,7 +96,13 @@ def cosimulate_many(
     """
     stimuli = [Stimulus(subject.folder, Manifest.read(subject.folder), subject.codes) for subject in subjects]
     _check(stimuli, signals, stall_probability)
-    program = _program(stimuli, _wave_format(waves), optimise=optimise)
+    views: dict[str, list[Scope]] = {}
+    if waves is not None:
+        views = {
+            f"view{k}": scopes_of(stimulus.manifest, f"dut{k}", subject.formats)
+            for k, (subject, stimulus) in enumerate(zip(subjects, stimuli, strict=True))
+        }
+    program = _program(stimuli, _wave_format(waves), views, optimise=optimise)
     start = time.monotonic()
     outcomes = [_Outcome(subject, stimulus, signals) for subject, stimulus in zip(subjects, stimuli, strict=True)]
     with ExitStack() as stack:
@@ -113,6 +119,9 @@ def cosimulate_many(
                 outcome.add(recording)
             progress(shard[0].stop, len(subjects[0].codes))
     seconds = time.monotonic() - start
+    if waves is not None:
+        shown = max(outcome.finished for outcome in outcomes)
+        write_views(waves, {f"{BENCH}.{name}": scopes for name, scopes in views.items()}, shown)
     return [outcome.report(seconds, program) for outcome in outcomes]
 
 
@@ -121,7 +130,7 @@ def cosimulate(
     codes: np.ndarray,
     golden: Golden,
     *,
-    formats: Mapping[tuple[int, str], Format] | None = None,
+    formats: Formats | None = None,
     **options: Any,
 ) -> CosimReport:
     """Co-simulates one design: :func:`cosimulate_many`, whose ``options`` it takes, of a single :class:`Subject`."""
@@ -150,7 +159,7 @@ def simulated_signals(folder: Path, codes: np.ndarray) -> dict[tuple[int, str], 
     stimulus = Stimulus(folder, Manifest.read(folder), codes)
     _check([stimulus], None, 0.0)
     parts: dict[tuple[int, str], list[np.ndarray]] = {}
-    program = _program([stimulus], None)
+    program = _program([stimulus], None, {})
     recordings = record(program, [stimulus], stall_probability=0.0, seed=0, waves=None, jobs=os.cpu_count() or 1)
     with closing(recordings):
         for (recording,) in recordings:
@@ -162,10 +171,17 @@ def simulated_signals(folder: Path, codes: np.ndarray) -> dict[tuple[int, str], 
     return {key: np.concatenate(shards) for key, shards in parts.items()}
 
 
-def _program(stimuli: Sequence[Stimulus], waves: WaveFormat | None, *, optimise: bool = True) -> Build:
+def _program(
+    stimuli: Sequence[Stimulus],
+    waves: WaveFormat | None,
+    views: Mapping[str, Sequence[Scope]],
+    *,
+    optimise: bool = True,
+) -> Build:
     """The simulator of the designs side by side."""
     verilog = [s.folder / file for s in stimuli for file in s.manifest.files if file.endswith(".v")]
-    return build(verilog, bench_verilog([s.manifest for s in stimuli]), waves, optimise=optimise)
+    blocks = [view_verilog(name, scopes) for name, scopes in views.items()]
+    return build(verilog, bench_verilog([s.manifest for s in stimuli], blocks), waves, optimise=optimise)
 
 
 class _Outcome:
@@ -178,6 +194,8 @@ class _Outcome:
         self._latencies: list[np.ndarray] = []
         self._waited: Counter[str] = Counter()
         self._cycles = 0
+        #: Cycle of the last result.
+        self.finished = 0
 
     def add(self, recording: Recording) -> None:
         """Compares a recording with the golden model, and keeps the outcome."""
@@ -189,6 +207,7 @@ class _Outcome:
         for tap, waited in zip(self._stimulus.taps, recording.waited, strict=True):
             self._waited[tap.name] += waited
         self._cycles += recording.cycles
+        self.finished = int(max(recording.finished, default=0))
 
     def report(self, seconds: float, program: Build) -> CosimReport:
         """The report on all that was added; refused if it would call equal what was never compared."""

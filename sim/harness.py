@@ -86,13 +86,16 @@ def _design_verilog(manifest: Manifest, number: int, first_tap: int) -> str:
     return "\n".join(lines)
 
 
-def bench_verilog(manifests: Sequence[Manifest]) -> str:
-    """SystemVerilog of the bench; designs and taps are numbered in the order of the manifests."""
+def bench_verilog(manifests: Sequence[Manifest], views: Sequence[str] = ()) -> str:
+    """SystemVerilog of the bench; designs and taps are numbered in the order of the manifests.
+
+    ``views`` are blocks for waveforms (``sim.waves``).
+    """
     parts, first_tap = [], 0
     for number, manifest in enumerate(manifests):
         parts.append(_design_verilog(manifest, number, first_tap))
         first_tap += len(taps_of(manifest))
-    designs = "\n\n".join(parts)
+    designs = "\n\n".join([*parts, *views])
     return f"""\
 module {BENCH} (
     input logic clk /*verilator public_flat_rw*/,

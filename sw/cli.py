@@ -482,7 +482,10 @@ def cosim_command(
     samples: Samples = None,
     stalls: Annotated[float, typer.Option(help="Probability of a stall a cycle, at the source and at the sink.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of the stalls.")] = 0,
-    waves: Annotated[Path | None, typer.Option(help="Also write a waveform of the first sample: .fst or .vcd.")] = None,
+    waves: Annotated[
+        Path | None,
+        typer.Option(help="Also write a waveform of the first sample, .fst or .vcd, and views for GTKWave and Surfer."),
+    ] = None,
     fold: FoldOption = Fold.EVENTS,
     weights: WeightsOption = Weights.FIXED,
     target_cycles: TargetCycles = None,

@@ -57,7 +57,7 @@ def demo(folder: Path) -> None:
         "integer network": quantised.path,
         "exported weights": folder / "weights",
         "Verilog": folder / "rtl" / f"{manifest.top}.v",
-        "waveform": f"{waves} (open it with: surfer {waves}, or gtkwave)",
+        "waveform": f"{waves} (open it with: gtkwave {waves.with_suffix('.gtkw')}, or see docs/cli.md#waves)",
         "run": f"{run} (metrics.jsonl has a line for every epoch)",
         "time": f"{time.monotonic() - started:.0f} s",
     }
