@@ -101,8 +101,8 @@ figures: setup ## slow: every accuracy in docs/results.md
 depth: setup ## slow: MLP-2 to MLP-16 on MNIST, with and without E-I Init and each part of E-I Prop
 	$(BIN)/python -m benchmarks.depth
 
-area: setup ## slow: the area model's coefficients and errors, from 40 random designs, synthesised where they are not in runs/area
-	$(BIN)/python -m benchmarks.area 40
+area: setup ## slow: the area model's coefficients and errors, from 36 random designs, synthesised where they are not in runs/area
+	$(BIN)/python -m benchmarks.area 36
 
 speed: setup ## training against the paper's formulation, the golden model against the float model
 	$(BIN)/python -m benchmarks.speed

@@ -1,6 +1,6 @@
 """The coefficients of the area model (hw/area.py): synthesises random designs, fits on half of them, tries the others.
 
-``area.py 40`` makes what is missing of the designs 0..39 in runs/area, a file each, and may be interrupted. What it
+``area.py 36`` makes what is missing of the designs 0..35 in runs/area, a file each, and may be interrupted. What it
 prints at first belongs into hw/area.py.
 """
 

