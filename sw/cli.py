@@ -5,6 +5,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
@@ -25,6 +26,7 @@ from sw.shipped import shipped_configs
 if TYPE_CHECKING:
     from hw.cycles import Prediction
     from hw.folding import Foldings
+    from sw.cluster import Cluster
 
 __all__ = ["app", "main"]
 
@@ -398,6 +400,20 @@ SynapseLanes = Annotated[str | None, typer.Option(help="Synapses a cycle; one nu
 PopulationLanes = Annotated[str | None, typer.Option(help="I neurons a cycle in the population unit.")]
 Baud = Annotated[int | None, typer.Option(min=1, help="Bits a second of the serial port. [default: 1000000]")]
 NeuronLanes = Annotated[str | None, typer.Option(help="E neurons a cycle from the population unit on.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Processes of this machine, by Dask (needs the extra *cluster*).")
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="tcp://HOST:8786", help="A Dask scheduler, whose workers take part: your own only."),
+]
+
+
+def _workers(workers: int | None, scheduler: str | None) -> "AbstractContextManager[Cluster | None]":
+    """Workers of a cluster, if any are asked for."""
+    from sw.cluster import cluster
+
+    return nullcontext() if workers is None and scheduler is None else cluster(workers, scheduler)
 
 
 @app.command("rtl")
@@ -489,6 +505,8 @@ def cosim_command(
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
     neuron_lanes: NeuronLanes = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     json_file: JsonFile = None,
 ) -> None:
     """Co-simulate the generated Verilog (cocotb, Verilator) against the golden model: every signal, bit by bit.
@@ -506,8 +524,10 @@ def cosim_command(
     )
     design: dict[str, Any] = {"foldings": foldings, "loadable": weights is Weights.LOADABLE}
     design |= {"stalls": stalls, "seed": seed}
-    with progress_bars() as progress:
-        result, controls = cosimulate_network(integers, data, samples, waves=waves, progress=progress, **design)
+    with _workers(workers, scheduler) as cluster, progress_bars() as progress:
+        result, controls = cosimulate_network(
+            integers, data, samples, waves=waves, cluster=cluster, progress=progress, **design
+        )
     console.print(key_value_table(f"{integers.name} on {data}", report_rows(result, controls)))
     record = CosimRecord.of(integers, data, result, controls, **design)
     for path in (record_path(network), json_file):
