@@ -5,12 +5,18 @@ import re
 from collections import Counter
 from pathlib import Path
 
-__all__ = ["OTHERS", "cells_by_stage"]
+__all__ = ["OTHERS", "cells_by_stage", "stage_of"]
 
 #: What belongs to no stage of a layer, and to nothing between layers: the shell above all.
 OTHERS = "elsewhere"
 #: yosys names a cell by the instance it was in, or by the signal that it drives.
 _STAGE = re.compile(r"(?:design\.)?(layer\d+\.[a-z]{2,}|merge\d+|fork_?\w+|loader|gate)[._]")
+
+
+def stage_of(cell: str) -> str:
+    """The component that a cell of a flattened netlist belongs to, by its name: ``layer0.accumulator`` and the like."""
+    found = _STAGE.match(cell)
+    return found[1] if found else OTHERS
 
 
 def cells_by_stage(netlist: Path, top: str) -> dict[str, dict[str, int]]:
@@ -29,8 +35,7 @@ def cells_by_stage(netlist: Path, top: str) -> dict[str, dict[str, int]]:
     counts: dict[str, Counter[str]] = {}
     for name, cell in cells.items():
         if not cell["type"].startswith("$"):  # what says where a scope was is no cell
-            found = _STAGE.match(name)
-            counts.setdefault(found[1] if found else OTHERS, Counter())[cell["type"]] += 1
+            counts.setdefault(stage_of(name), Counter())[cell["type"]] += 1
     return {stage: dict(sorted(counts[stage].items())) for stage in sorted(counts, key=_natural)}
 
 

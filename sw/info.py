@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.table import Table
 
+from hw.area import estimate
 from hw.cycles import predict_cycles, sources
 from hw.folding import DENSITY, Folding
 from hw.network import Network
@@ -108,15 +109,26 @@ def _hardware(network: IntegerNetwork, given: Sequence[Folding] | None, measured
         ],
     }
     table = _columns("hardware, default folding" if given is None else "hardware", rows, len(engines))
+    area = key_value_table("area", {"estimated": _area(network, foldings)})
     if measured:
-        return [table, *_measured(network, measured)]
+        return [table, area, *_measured(network, measured)]
     layer, stage = prediction.slowest
     summary = {
         "predicted interval": f"{prediction.interval:.0f} cycles a sample (slowest: {stage} of layer {layer})",
         "predicted latency": f"{prediction.latency:.0f} cycles",
         "assumed": f"{100 * DENSITY:.0f} % of all inputs and neurons active; a clock of 100 MHz has 10 ns a cycle",
     }
-    return [table, key_value_table("cycles", summary)]
+    return [table, area, key_value_table("cycles", summary)]
+
+
+def _area(network: IntegerNetwork, foldings: Sequence[Folding]) -> str:
+    """What the design takes, without synthesis."""
+    try:
+        area = estimate(network, foldings)
+    except ChandelierError as error:
+        return f"nothing: {error}"
+    cells = f"{area.luts:,} LUT, {area.ffs:,} FF, {area.brams:,} BRAM, {area.dsps:,} DSP"
+    return f"{cells} of an ECP5, without synthesis (docs/synthesis.md#estimated)"
 
 
 def _measured(network: IntegerNetwork, measured: "Measurement") -> list[Table]:
