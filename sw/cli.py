@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -20,7 +21,7 @@ from quant.files import replacing, write_json
 from quant.network import IntegerNetwork
 from quant.network_file import check_network_path, load_network, save_network
 from sw.console import console, exit_on_error, key_value_table, progress_bars, progress_line
-from sw.shipped import shipped_configs
+from sw.shipped import shipped_configs, shipped_studies
 
 # Torch, Amaranth and cocotb are imported by the verbs that need them: --help takes no second.
 if TYPE_CHECKING:
@@ -819,6 +820,51 @@ def report_command(
     rows: dict[str, object] = {"page": output, "size": f"{output.stat().st_size:,} bytes"}
     rows |= {f"missing: {part.what}": part.command for part in missing}
     console.print(key_value_table(f"{target}", rows))
+
+
+@app.command("explore")
+def explore_command(
+    study: Annotated[
+        Path,
+        typer.Argument(
+            metavar="STUDY.toml",
+            help="See docs/explore.md; or the name of one that comes along, like *digits*.",
+            autocompletion=_names(shipped_studies),
+        ),
+    ],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="[default: studies/NAME]")] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Of several machines: postgresql+psycopg://USER@HOST/DB. [default: study.db in the folder]",
+        ),
+    ] = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Search for the best designs: trade accuracy against area, speed and energy, and end with those that none beats.
+
+    Interrupt it at any time: the same command goes on. *studies/NAME/front* then has a configuration for each design,
+    with the commands that make it. Needs the extra *explore*.
+    """
+    from sw.cluster import cluster
+    from sw.config import loaded
+    from sw.explore import explore
+    from sw.front import as_json, front_table, write_front
+    from sw.study import Study
+
+    chosen, begun = loaded(Study, shipped_studies().get(str(study), study)), time.monotonic()
+    folder = output or Path("studies") / chosen.name
+    processes = os.cpu_count() if workers is None and scheduler is None else workers
+    with progress_bars() as progress, cluster(processes, scheduler) as machines:
+        trials, front = explore(chosen, folder, machines, progress, url=storage)
+    write_front(chosen, folder, trials, front)
+    if json_file is not None:
+        write_json(json_file, as_json(chosen, trials, front, time.monotonic() - begun))
+    console.print(front_table(chosen, trials, front))
+    console.print(f"next: chandelier train {folder}/front/{chosen.name}-N.toml; or look at {folder}/front.svg")
 
 
 @app.command("demo")
