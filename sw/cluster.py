@@ -95,7 +95,7 @@ def _local(workers: int) -> Iterator["Client"]:
 
     # Dask limits each worker's threads of numpy and torch to one by itself. Without limit of memory: it would be an
     # equal share, and who is beyond it is ended.
-    options: dict[str, Any] = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
+    options: dict[str, Any] = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": "127.0.0.1:0"}
     with (
         LocalCluster(workers, processes=True, silence_logs=logging.CRITICAL, **options) as own,
         Client(own) as client,

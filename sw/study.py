@@ -57,7 +57,8 @@ class HardwareSection(Section):
     devices: list[DeviceName] = Field(default=list(CAPACITIES), min_length=1)
     #: MHz that images a second are reckoned with, until the design is placed and routed.
     clock: float = Field(default=80.0, gt=0, le=1000)
-    #: Lanes are chosen for one of these numbers of cycles a sample, at the activity of the network.
+    #: Lanes are chosen for one of these numbers of cycles a sample, at the activity of the network, or for the fewest
+    #: that it can have.
     target_cycles: list[int] = Field(min_length=1)
 
 

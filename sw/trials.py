@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hw.area import Area, estimate
-from hw.folding import Folding, foldings_for
+from hw.folding import Folding, cycles_range, foldings_for
 from hw.search import FILL
 from hw.synthesis import synthesise
 from quant.errors import ChandelierError
@@ -90,9 +90,10 @@ class _Plan:
 
 
 def _plan(study: Study, network: IntegerNetwork, data: str, target: int) -> _Plan | Refused:
-    """The lanes for ``target`` cycles, if they fit a device."""
+    """The lanes for ``target`` cycles, or for the fewest that there are, if they fit a device."""
+    activity = activity_of(network, data)
     try:
-        foldings = foldings_for(network, target, activity_of(network, data))
+        foldings = foldings_for(network, max(target, cycles_range(network, activity)[0]), activity)
         area = estimate(network, foldings)
     except ChandelierError as error:
         return Refused(why=str(error), excess=1.0)
