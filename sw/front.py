@@ -38,7 +38,7 @@ def front_table(study: Study, trials: Sequence[Trial], front: Mapping[int, Figur
     choices = {trial.number: trial.choice for trial in trials}
     for number, own in sorted(front.items(), key=lambda pair: -pair[1].accuracy):
         figures = [f"{own.luts:,}", f"{own.ffs:,}", own.brams, own.dsps, f"{own.cycles:.1f}", f"{own.clock:.1f}"]
-        figures += [f"{own.images_per_second:,.0f}", f"{own.energy:.1f}", own.device]
+        figures += [f"{own.images_per_second:,.0f}", f"{own.energy or 0:.1f}", own.device]
         chosen = [choices[number][key] for key in varied]
         cells = [number, f"{100 * own.accuracy:.2f}", *figures, *chosen]
         table.add_row(*(", ".join(map(str, cell)) if isinstance(cell, list) else str(cell) for cell in cells))
@@ -107,7 +107,7 @@ def _configuration(study: Study, trial: Trial, own: Figures) -> str:
         f"Trial {trial.number} of the study {study.name}: {100 * own.accuracy:.2f} %, {own.luts:,} LUT, "
         f"{own.ffs:,} FF, {own.brams} BRAM, {own.dsps} DSP",
         f"{'as placed and routed' if own.routed else 'by the area model'}; {own.cycles:.1f} cycles an image, "
-        f"{own.images_per_second:,.0f} images/s at {own.clock:.1f} MHz, {own.energy:.1f} nJ.",
+        f"{own.images_per_second:,.0f} images/s at {own.clock:.1f} MHz, {own.energy or 0:.1f} nJ.",
         f"Lanes {design_lanes(own.lanes)}, for {trial.choice[TARGET]} cycles, on {own.device}. To make it again:",
         f"  OMP_NUM_THREADS=1 chandelier train {name}.toml",
         f"  chandelier quantize runs/{name}",

@@ -5,17 +5,22 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from hw.area import Area, estimate
+from hw.exact_cycles import simulate_cycles
 from hw.folding import Folding, cycles_range, foldings_for
 from hw.search import FILL
 from hw.synthesis import synthesise
 from quant.errors import ChandelierError
+from quant.golden import GoldenModel
 from quant.network import IntegerNetwork
 from quant.strict import Strict
-from sw.activity import activity_of, measure
+from sw.activity import measure
 from sw.config import Config, validated
-from sw.data import load
+from sw.data import Dataset, load
 from sw.quantise import quantise_run
+from sw.samples import dataset_codes
 from sw.study import AIMS, CAPACITIES, Aim, DeviceName, Study
 from sw.training import initial_network, load_run_network, train
 
@@ -38,8 +43,8 @@ class Figures(Strict):
         From result to result, mean of a few test samples.
     clock : float
         MHz: the study's, or as placed and routed.
-    energy : float
-        nJ a sample, of operations and memories.
+    energy : float, optional
+        nJ a sample, of operations and memories; counted after the whole training, or where it is an aim.
     routed : bool
         Whether it was placed and routed.
     """
@@ -53,7 +58,7 @@ class Figures(Strict):
     lanes: list[Folding]
     cycles: float
     clock: float
-    energy: float
+    energy: float | None
     routed: bool = False
 
     @property
@@ -82,16 +87,18 @@ def dominates(a: Figures, b: Figures, aims: list[Aim]) -> bool:
 
 @dataclass(frozen=True)
 class _Plan:
-    """A network's lanes and area, and where it fits."""
+    """A network's lanes, mean cycles from result to result, and area, and where it fits."""
 
     foldings: tuple[Folding, ...]
+    cycles: float
     area: Area
     device: DeviceName
 
 
-def _plan(study: Study, network: IntegerNetwork, data: str, target: int) -> _Plan | Refused:
+def _plan(study: Study, network: IntegerNetwork, data: Dataset, target: int) -> _Plan | Refused:
     """The lanes for ``target`` cycles, or for the fewest that there are, if they fit a device."""
-    activity = activity_of(network, data)
+    events = GoldenModel(network).events(dataset_codes(network, data, None))
+    activity = [np.count_nonzero(own) / own.size for own in events]
     try:
         foldings = foldings_for(network, max(target, cycles_range(network, activity)[0]), activity)
         area = estimate(network, foldings)
@@ -103,7 +110,7 @@ def _plan(study: Study, network: IntegerNetwork, data: str, target: int) -> _Pla
         shares = (area.luts / logic / FILL, area.ffs / logic / FILL, area.brams / memories, area.dsps / multipliers)
         excess = min(excess, max(shares) - 1)
         if max(shares) <= 1:
-            return _Plan(foldings, area, device)
+            return _Plan(foldings, float(simulate_cycles(network, foldings, events).intervals.mean()), area, device)
     return Refused(why=f"{area} is too much for {', '.join(study.hardware.devices)}", excess=excess)
 
 
@@ -131,7 +138,7 @@ def train_trial(
     data, run = load(config.data.name), Path(folder) / ("short" if short else "full")
     if short:
         config = _shortened(config, study.study.short)
-        if isinstance(plan := _plan(study, initial_network(config, data), config.data.name, target), Refused):
+        if isinstance(plan := _plan(study, initial_network(config, data), data, target), Refused):
             return plan
     try:
         accuracy = train(config, data, run, lambda *_: None)[-1]["test_accuracy"]
@@ -144,17 +151,19 @@ def train_trial(
         if isinstance(error.__cause__, OSError):  # a full disk says nothing about the design
             raise
         return Refused(why=str(error), excess=1.0)
-    if isinstance(plan := _plan(study, network, config.data.name, target), Refused):
+    if isinstance(plan := _plan(study, network, data, target), Refused):
         return plan
-    measured = measure(network, config.data.name, None, foldings=plan.foldings)
+    energy = None
+    if not short or "energy" in study.study.aims:  # which takes longer to count than all else here
+        energy = measure(network, config.data.name, None, foldings=plan.foldings).energy / 1000
     figures = Figures(
         accuracy=float(accuracy),  # type: ignore[arg-type]
         **vars(plan.area),
         device=plan.device,
         lanes=list(plan.foldings),
-        cycles=measured.prediction.interval,
+        cycles=plan.cycles,
         clock=study.hardware.clock,
-        energy=measured.energy / 1000,
+        energy=energy,
     )
     return figures, network
 

@@ -6,9 +6,11 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -149,8 +151,8 @@ def test_an_exploration_that_loses_workers_and_is_interrupted_ends_as_one_that_i
         assert explore(more, tmp_path / "broken", workers, _quiet)[0][:5] == trials
         with pytest.raises(ChandelierError, match="tiny was begun with other settings: change 'name'"):
             explore(_study(TINY.replace("[60, 120]", "[60, 90]")), tmp_path / "broken", workers, _quiet)
-    assert [trial.number for trial in trials] == list(range(5)) and front
-    assert len({json.dumps(trial.choice) for trial in trials}) == 5
+    choices = {trial.number: trial.choice for trial in trials}  # what was drawn twice has no number here
+    assert len(trials) == len({json.dumps(choice) for choice in choices.values()}) == 5 and front
     write_front(study, tmp_path / "whole", trials, front)
     assert len(front_table(study, trials, front).rows) == len(front)
     record = as_json(study, trials, front, 1.0)
@@ -158,7 +160,7 @@ def test_an_exploration_that_loses_workers_and_is_interrupted_ends_as_one_that_i
     assert (tmp_path / "whole/front.svg").read_text().count("<svg") == 1
     for number in front:
         path = tmp_path / f"whole/front/tiny-{number}.toml"
-        assert load_config(path) == study.config(number, trials[number].choice)
+        assert load_config(path) == study.config(number, choices[number])
         assert (tmp_path / f"whole/networks/tiny-{number}.safetensors").exists()
 
 
@@ -176,57 +178,50 @@ def test_designs_that_fit_nowhere_are_not_trained(tmp_path: Path, monkeypatch: p
     assert not (tmp_path / "runs").exists()
 
 
-@contextmanager
-def _postgres(folder: Path) -> Iterator[str]:
+@pytest.fixture
+def postgres() -> Iterator[str]:
     """The URL of a server of its own, which ends with the test."""
     if shutil.which("initdb") is None or shutil.which("postgres") is None:
         pytest.skip("needs PostgreSQL: apt-get install postgresql, and its programs on the PATH")
-    user = None
-    if os.geteuid() == 0:  # as whom it does not run
-        user = "nobody"
-        for path in (folder, *folder.parents[:2]):
-            path.chmod(0o755)
-        shutil.chown(folder, user)
-    data = folder / "data"
-    start = {"user": user, "cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run(["initdb", "-D", data, "-U", "chandelier", "--auth=trust", "--no-sync"], check=True, **start)  # type: ignore[call-overload]
-    with socket.socket() as free:
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
+        options: dict[str, Any] = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        if os.geteuid() == 0:  # as whom it does not run
+            options["user"] = "nobody"
+            shutil.chown(folder, "nobody")
+        subprocess.run(["initdb", "-D", "data", "-U", "chandelier", "--auth=trust", "--no-sync"], check=True, **options)
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = ["-h", "127.0.0.1", "-p", f"{port}", "-k", "", "-F"]
-    server = subprocess.Popen(["postgres", "-D", data, *options], **start)  # type: ignore[call-overload]
-    try:
-        ready = ["pg_isready", "-h", "127.0.0.1", "-p", f"{port}", "-t", "60", "-q"]
-        for _ in range(300):
-            if subprocess.run(ready, check=False).returncode == 0:
-                break
-        yield f"postgresql+psycopg://chandelier@127.0.0.1:{port}/postgres"
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(60)
+        port = f"{free.getsockname()[1]}"
+        free.close()
+        server = subprocess.Popen(["postgres", "-D", "data", "-h", "127.0.0.1", "-p", port, "-k", "", "-F"], **options)
+        try:
+            for _ in range(300):
+                if subprocess.run(["pg_isready", "-h", "127.0.0.1", "-p", port, "-q"], check=False).returncode == 0:
+                    break
+                time.sleep(0.2)
+            yield f"postgresql+psycopg://chandelier@127.0.0.1:{port}/postgres"
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait(60)
 
 
-def test_two_machines_draw_trials_of_one_study_on_a_server(tmp_path: Path) -> None:
-    (tmp_path / "server").mkdir()
+def test_two_machines_draw_trials_of_one_study_on_a_server(tmp_path: Path, postgres: str) -> None:
     study = _study(TINY.replace("trials = 5", "trials = 3").replace("batch = 3", "batch = 2"))
-    with _postgres(tmp_path / "server") as url, cluster(1, None) as workers:
+    with cluster(1, None) as workers:
 
         def other(*_: object) -> None:
             """Another machine takes what trials are left, while this one has drawn two."""
             if not seen:
-                seen.append(explore(study, tmp_path / "other", workers, _quiet, url=url))
+                seen.append(explore(study, tmp_path / "other", workers, _quiet, url=postgres))
 
         seen: list[object] = []
-        trials, front = explore(study, tmp_path / "one", workers, other, url=url)
-    assert [trial.number for trial in trials] == [0, 1, 2]
-    assert all(trial.short for trial in trials) and front
-    assert {path.name for path in (tmp_path / "one/runs").iterdir()} == {"0", "1"}
-    assert {path.name for path in (tmp_path / "other/runs").iterdir()} == {"2"}
+        trials, front = explore(study, tmp_path / "one", workers, other, url=postgres)
+    assert len(trials) == 3 and all(trial.short for trial in trials) and front
+    first, second, last = (f"{trial.number}" for trial in trials)
+    assert {path.name for path in (tmp_path / "one/runs").iterdir()} == {first, second}
+    assert {path.name for path in (tmp_path / "other/runs").iterdir()} == {last}
 
 
 def test_a_storage_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
-    study = tmp_path / "tiny.toml"
-    study.write_text(TINY)
     for url, said in (
         ("postgresql+psycopg://me:secret@127.0.0.1:1/x", r"storage postgresql\+psycopg://me:\*\*\*@127.0.0.1:1/x does"),
         ("nonsense", "storage of the study does not work"),
