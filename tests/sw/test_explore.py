@@ -10,19 +10,20 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from hw.folding import Folding
 from quant.errors import ChandelierError
+from quant.network import IntegerNetwork
 from sw.cluster import Cluster, cluster
 from sw.config import load_config, loaded, parsed
 from sw.explore import explore
 from sw.front import as_json, front_table, write_front
 from sw.shipped import shipped_studies
 from sw.study import Aim, Study
-from sw.trials import Figures, dominates
+from sw.trials import Figures, Refused, dominates
 
 TINY = """
 name = "tiny"
@@ -41,8 +42,8 @@ epochs = 3
 inhibition_bits = 1
 gain_i_bits = 1
 [study]
-trials = 5
-batch = 3
+trials = 4
+batch = 2
 aims = ["accuracy", "luts", "images_per_second"]
 [hardware]
 devices = ["ecp5-25f"]
@@ -97,8 +98,8 @@ def test_shipped_studies_load_and_are_named_like_their_file(path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("trials = 5", "trials = 0", "study.trials: .*greater than or equal to 1, not 0"),
-        ("trials = 5", "tries = 5", "unknown key study.tries"),
+        ("trials = 4", "trials = 0", "study.trials: .*greater than or equal to 1, not 0"),
+        ("trials = 4", "tries = 4", "unknown key study.tries"),
         ('"luts"', '"size"', r"study.aims.1: .*'luts'.*, not 'size'"),
         ("epochs = 3", "epochs = 0", "quantisation.epochs is 0: trials are trained"),
         ("[60, 120]", "[]", "hardware.target_cycles: .*at least 1 item"),
@@ -118,41 +119,52 @@ def test_what_is_wrong_with_a_study_is_one_line(old: str, new: str, message: str
     assert str(said.value).startswith("tiny.toml: ") and "\n" not in str(said.value)
 
 
-class _StopError(Exception):
-    """What interrupts an exploration here."""
+class _Here:
+    """Does the work of a cluster in this process, without the seconds in which workers start."""
+
+    def run(self, work: Callable[..., Any], units: list[tuple[Any, ...]], shared: object = None) -> Iterator[Any]:
+        yield from ((k, work(shared, *unit)) for k, unit in enumerate(units))
+
+
+_HERE = cast(Cluster, _Here())
 
 
 def _quiet(*_: object) -> None:
     """Progress that nobody sees."""
 
 
-def _killing(workers: Cluster) -> Callable[..., None]:
-    """Kills a worker when something has been done, and interrupts when more has."""
+class _StopError(Exception):
+    """What interrupts an exploration here."""
+
+
+def _interrupting(after: int, before: Callable[[], None] = lambda: None) -> Callable[..., None]:
+    """Progress that calls ``before`` at first, and interrupts when it has been called so often."""
     seen: list[int] = []
 
     def show(*_: object) -> None:
+        if not seen:
+            before()
         seen.append(0)
-        if len(seen) == 1:
-            os.kill(min(workers._client.run(os.getpid).values()), signal.SIGKILL)
-        if len(seen) > 8:
+        if len(seen) > after:
             raise _StopError
 
     return show
 
 
-def test_an_exploration_that_loses_workers_and_is_interrupted_ends_as_one_that_is_not(tmp_path: Path) -> None:
+def test_an_interrupted_exploration_ends_as_one_that_is_not(tmp_path: Path) -> None:
     study = _study()
-    with cluster(2, None) as workers:
-        trials, front = explore(study, tmp_path / "whole", workers, _quiet)
+    trials, front = explore(study, tmp_path / "whole", _HERE, _quiet)
+    for after in (3, 5):
         with pytest.raises(_StopError):
-            explore(study, tmp_path / "broken", workers, _killing(workers))
-        assert explore(study, tmp_path / "broken", workers, _quiet) == (trials, front)
-        more = _study(TINY.replace("trials = 5", "trials = 6"))
-        assert explore(more, tmp_path / "broken", workers, _quiet)[0][:5] == trials
-        with pytest.raises(ChandelierError, match="tiny was begun with other settings: change 'name'"):
-            explore(_study(TINY.replace("[60, 120]", "[60, 90]")), tmp_path / "broken", workers, _quiet)
+            explore(study, tmp_path / "broken", _HERE, _interrupting(after))
+    assert explore(study, tmp_path / "broken", _HERE, _quiet) == (trials, front)
+    more = _study(TINY.replace("trials = 4", "trials = 5"))
+    assert explore(more, tmp_path / "broken", _HERE, _quiet)[0][:4] == trials
+    with pytest.raises(ChandelierError, match="tiny was begun with other settings: change 'name'"):
+        explore(_study(TINY.replace("[60, 120]", "[60, 90]")), tmp_path / "broken", _HERE, _quiet)
     choices = {trial.number: trial.choice for trial in trials}  # what was drawn twice has no number here
-    assert len(trials) == len({json.dumps(choice) for choice in choices.values()}) == 5 and front
+    assert len(trials) == len({json.dumps(choice) for choice in choices.values()}) == 4 and front
+
     write_front(study, tmp_path / "whole", trials, front)
     assert len(front_table(study, trials, front).rows) == len(front)
     record = as_json(study, trials, front, 1.0)
@@ -164,18 +176,43 @@ def test_an_exploration_that_loses_workers_and_is_interrupted_ends_as_one_that_i
         assert (tmp_path / f"whole/networks/tiny-{number}.safetensors").exists()
 
 
+@pytest.mark.slow
+def test_a_lost_worker_loses_no_trial(tmp_path: Path) -> None:
+    trials = explore(_study(), tmp_path / "here", _HERE, _quiet)
+    with cluster(2, None) as workers:
+
+        def kill() -> None:
+            os.kill(min(workers._client.run(os.getpid).values()), signal.SIGKILL)
+
+        assert explore(_study(), tmp_path / "there", workers, _interrupting(99, kill)) == trials
+
+
 def test_designs_that_fit_nowhere_are_not_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sw.trials.CAPACITIES", {"ecp5-25f": (900, 1, 1)})
-
-    class _Here:
-        """Does the work in this process, where the capacities are."""
-
-        def run(self, work: Callable[..., object], units: list[tuple[object, ...]], shared: object) -> Iterator[object]:
-            yield from ((k, work(shared, *unit)) for k, unit in enumerate(units))
-
-    with pytest.raises(ChandelierError, match=r"all 5 trials were refused, the first for: Area.* is too much for ecp5"):
-        explore(_study(), tmp_path, _Here(), _quiet)  # type: ignore[arg-type]
+    with pytest.raises(ChandelierError, match=r"all 4 trials were refused, the first for: Area.* is too much for ecp5"):
+        explore(_study(), tmp_path, _HERE, _quiet)
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_front_is_that_of_what_was_placed_and_routed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = _study(TINY.replace("trials = 4", "trials = 3"))
+    _, front = explore(study, tmp_path, _HERE, _quiet)
+
+    def routed(_study: Study, network: IntegerNetwork, figures: Figures) -> Figures | Refused:
+        """Does not fit if it is the first, and is the best in everything if it is the last."""
+        number = int(network.name.removeprefix("tiny-"))
+        if number == min(front):
+            return Refused(why="no", excess=1.0)
+        best = {"accuracy": 1.0, "luts": 1, "clock": 999.0} if number == max(front) else {}
+        return figures.model_copy(update={"routed": True, **best})
+
+    monkeypatch.setattr("sw.explore.route", routed)
+    assert len(front) > 1
+    routing = study.model_copy(update={"study": study.study.model_copy(update={"place_and_route": True})})
+    for _ in range(2):  # the second time from what is kept
+        _, found = explore(routing, tmp_path, _HERE, _quiet)
+        assert list(found) == [max(front)] and found[max(front)].routed
+        monkeypatch.setattr("sw.explore.route", None)
 
 
 @pytest.fixture
@@ -205,16 +242,13 @@ def postgres() -> Iterator[str]:
 
 
 def test_two_machines_draw_trials_of_one_study_on_a_server(tmp_path: Path, postgres: str) -> None:
-    study = _study(TINY.replace("trials = 5", "trials = 3").replace("batch = 3", "batch = 2"))
-    with cluster(1, None) as workers:
+    study = _study(TINY.replace("trials = 4", "trials = 3"))
 
-        def other(*_: object) -> None:
-            """Another machine takes what trials are left, while this one has drawn two."""
-            if not seen:
-                seen.append(explore(study, tmp_path / "other", workers, _quiet, url=postgres))
+    def other() -> None:
+        """Another machine takes what trials are left, while this one has drawn two."""
+        explore(study, tmp_path / "other", _HERE, _quiet, url=postgres)
 
-        seen: list[object] = []
-        trials, front = explore(study, tmp_path / "one", workers, other, url=postgres)
+    trials, front = explore(study, tmp_path / "one", _HERE, _interrupting(99, other), url=postgres)
     assert len(trials) == 3 and all(trial.short for trial in trials) and front
     first, second, last = (f"{trial.number}" for trial in trials)
     assert {path.name for path in (tmp_path / "one/runs").iterdir()} == {first, second}
@@ -227,5 +261,5 @@ def test_a_storage_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
         ("nonsense", "storage of the study does not work"),
     ):
         with pytest.raises(ChandelierError, match=said) as error:
-            explore(_study(), tmp_path, None, _quiet, url=url)  # type: ignore[arg-type]
+            explore(_study(), tmp_path, _HERE, _quiet, url=url)
         assert "secret" not in str(error.value) and "\n" not in str(error.value)
