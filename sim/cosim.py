@@ -22,7 +22,16 @@ from sim.runs import Recording, Stimulus, record
 from sim.verilator import Build, WaveFormat, build
 from sim.waves import Formats, Scope, scopes_of, view_verilog, write_views
 
-__all__ = ["Golden", "Subject", "cosimulate", "cosimulate_many", "simulated_signals"]
+__all__ = [
+    "Golden",
+    "Part",
+    "Subject",
+    "cosimulate",
+    "cosimulate_many",
+    "cosimulate_part",
+    "merged",
+    "simulated_signals",
+]
 
 #: ``golden(start, stop)``: the signals of these samples.
 Golden = Callable[[int, int], Signals]
@@ -48,6 +57,27 @@ class Subject:
     codes: np.ndarray
     golden: Golden
     formats: Formats = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What came of one shard of a design's samples.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    intervals, latencies : (results,) int64
+        Cycles between results, and from a sample's first input to its result.
+    waited : Counter
+        Beats of each stream that were not taken at once.
+    cycles : int
+    """
+
+    comparison: Comparison
+    intervals: np.ndarray
+    latencies: np.ndarray
+    waited: Counter[str]
+    cycles: int
 
 
 def cosimulate_many(
@@ -104,7 +134,8 @@ def cosimulate_many(
         }
     program = _program(stimuli, _wave_format(waves), views, optimise=optimise)
     start = time.monotonic()
-    outcomes = [_Outcome(subject, stimulus, signals) for subject, stimulus in zip(subjects, stimuli, strict=True)]
+    parts: list[list[Part]] = [[] for _ in subjects]
+    last = 0  # cycle in which a result came
     with ExitStack() as stack:
         recordings = record(
             program,
@@ -115,14 +146,17 @@ def cosimulate_many(
             jobs=jobs or os.cpu_count() or 1,
         )
         for shard in stack.enter_context(closing(recordings)):
-            for outcome, recording in zip(outcomes, shard, strict=True):
-                outcome.add(recording)
+            for own, subject, stimulus, recording in zip(parts, subjects, stimuli, shard, strict=True):
+                own.append(_part(subject, stimulus, recording, signals))
+                last = max(last, int(max(recording.finished, default=0)))
             progress(shard[0].stop, len(subjects[0].codes))
     seconds = time.monotonic() - start
     if waves is not None:
-        shown = max(outcome.finished for outcome in outcomes)
-        write_views(waves, {f"{BENCH}.{name}": scopes for name, scopes in views.items()}, shown)
-    return [outcome.report(seconds, program) for outcome in outcomes]
+        write_views(waves, {f"{BENCH}.{name}": scopes for name, scopes in views.items()}, last)
+    return [
+        merged(stimulus.manifest.top, len(stimulus.codes), own, seconds=seconds, program=program)
+        for stimulus, own in zip(stimuli, parts, strict=True)
+    ]
 
 
 def cosimulate(
@@ -135,6 +169,31 @@ def cosimulate(
 ) -> CosimReport:
     """Co-simulates one design: :func:`cosimulate_many`, whose ``options`` it takes, of a single :class:`Subject`."""
     return cosimulate_many([Subject(folder, codes, golden, formats or {})], **options)[0]
+
+
+def cosimulate_part(subject: Subject, start: int, *, stall_probability: float, seed: int) -> tuple[Part, Build]:
+    """Co-simulates one shard of a design's samples, of which the first is number ``start``, in a process of its own.
+
+    ``subject.codes`` are those of the shard alone. All parts are those of :func:`cosimulate` if they are cut as
+    ``sim.runs.cut`` does it.
+
+    Returns
+    -------
+    Part, Build
+        For :func:`merged`.
+
+    Raises
+    ------
+    ChandelierError
+        As of :func:`cosimulate_many`.
+    """
+    stimulus = Stimulus(subject.folder, Manifest.read(subject.folder), subject.codes, start)
+    _check([stimulus], None, stall_probability)
+    program = _program([stimulus], None, {})
+    options: dict[str, Any] = {"stall_probability": stall_probability, "seed": seed, "waves": None}
+    with closing(record(program, [stimulus], **options, jobs=1, shards=1)) as recordings:
+        ((recording,),) = recordings
+    return _part(subject, stimulus, recording, None), program
 
 
 def simulated_signals(folder: Path, codes: np.ndarray) -> dict[tuple[int, str], np.ndarray]:
@@ -184,54 +243,50 @@ def _program(
     return build(verilog, bench_verilog([s.manifest for s in stimuli], blocks), waves, optimise=optimise)
 
 
-class _Outcome:
-    """Gathers what is found out about one design, shard by shard."""
+def _part(subject: Subject, stimulus: Stimulus, recording: Recording, signals: Collection[str] | None) -> Part:
+    """Compares a recording with the golden model."""
+    golden = subject.golden(recording.start, recording.stop) if recording.stop > recording.start else {}
+    finished = recording.finished[: len(recording.started)]
+    return Part(
+        comparison=compare(stimulus.taps, recording, golden, signals, subject.formats),
+        intervals=np.diff(finished),
+        latencies=finished - recording.started[: len(finished)],
+        waited=Counter({tap.name: n for tap, n in zip(stimulus.taps, recording.waited, strict=True)}),
+        cycles=recording.cycles,
+    )
 
-    def __init__(self, subject: Subject, stimulus: Stimulus, signals: Collection[str] | None) -> None:
-        self._subject, self._stimulus, self._signals = subject, stimulus, signals
-        self._comparisons: list[Comparison] = []
-        self._intervals: list[np.ndarray] = []
-        self._latencies: list[np.ndarray] = []
-        self._waited: Counter[str] = Counter()
-        self._cycles = 0
-        #: Cycle of the last result.
-        self.finished = 0
 
-    def add(self, recording: Recording) -> None:
-        """Compares a recording with the golden model, and keeps the outcome."""
-        golden = self._subject.golden(recording.start, recording.stop) if recording.stop > recording.start else {}
-        self._comparisons.append(compare(self._stimulus.taps, recording, golden, self._signals, self._subject.formats))
-        finished = recording.finished[: len(recording.started)]
-        self._intervals.append(np.diff(finished))
-        self._latencies.append(finished - recording.started[: len(finished)])
-        for tap, waited in zip(self._stimulus.taps, recording.waited, strict=True):
-            self._waited[tap.name] += waited
-        self._cycles += recording.cycles
-        self.finished = int(max(recording.finished, default=0))
+def merged(design: str, samples: int, parts: Sequence[Part], *, seconds: float, program: Build) -> CosimReport:
+    """The report on all parts of a design, in the order of their samples.
 
-    def report(self, seconds: float, program: Build) -> CosimReport:
-        """The report on all that was added; refused if it would call equal what was never compared."""
-        faulty = [comparison.faults for comparison in self._comparisons if comparison.faults]
-        compared = sum((comparison.compared for comparison in self._comparisons), Counter())
-        if not compared and not faulty:
-            raise ChandelierError(
-                f"{self._stimulus.manifest.top}: nothing was compared, as the golden model has none of its signals"
-            )
-        return CosimReport(
-            design=self._stimulus.manifest.top,
-            samples=len(self._stimulus.codes),
-            compared=dict(compared),
-            mismatches=sum(comparison.mismatches for comparison in self._comparisons),
-            first=next((comparison.first for comparison in self._comparisons if comparison.first), None),
-            faults=tuple(faulty[0]) if faulty else (),
-            waited=dict(self._waited),
-            interval=Spread.of(np.concatenate(self._intervals)),
-            latency=Spread.of(np.concatenate(self._latencies)),
-            cycles=self._cycles,
-            seconds=seconds,
-            build_seconds=program.seconds,
-            build_cached=program.cached,
-        )
+    Raises
+    ------
+    ChandelierError
+        If it would call equal what was never compared.
+    """
+    comparisons = [part.comparison for part in parts]
+    faulty = [comparison.faults for comparison in comparisons if comparison.faults]
+    compared = sum((comparison.compared for comparison in comparisons), Counter[tuple[int, str]]())
+    if not compared and not faulty:
+        raise ChandelierError(f"{design}: nothing was compared, as the golden model has none of its signals")
+    waited: Counter[str] = Counter()
+    for part in parts:
+        waited.update(part.waited)  # which, other than a sum, keeps zeros
+    return CosimReport(
+        design=design,
+        samples=samples,
+        compared=dict(compared),
+        mismatches=sum(comparison.mismatches for comparison in comparisons),
+        first=next((comparison.first for comparison in comparisons if comparison.first), None),
+        faults=tuple(faulty[0]) if faulty else (),
+        waited=dict(waited),
+        interval=Spread.of(np.concatenate([part.intervals for part in parts])),
+        latency=Spread.of(np.concatenate([part.latencies for part in parts])),
+        cycles=sum(part.cycles for part in parts),
+        seconds=seconds,
+        build_seconds=program.seconds,
+        build_cached=program.cached,
+    )
 
 
 def _wave_format(waves: Path | None) -> WaveFormat | None:

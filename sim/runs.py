@@ -21,7 +21,7 @@ from sim.bench import JOB_VARIABLE, DesignJob, Job, Status
 from sim.harness import Tap, taps_of
 from sim.verilator import Build, Simulator
 
-__all__ = ["Recording", "Stimulus", "record"]
+__all__ = ["Recording", "Stimulus", "cut", "record"]
 
 # A simulator takes half a second to start, so it should run for longer than that; but not for so long that nothing
 # is compared until the end, or that what it recorded fills the memory. The number of cores must play no part:
@@ -31,11 +31,21 @@ _SHARDS, _SMALLEST, _LARGEST = 16, 50, 1000
 
 @dataclass(frozen=True)
 class Stimulus:
-    """A design and what it gets: ``codes`` are (samples, features) or (samples, steps, features)."""
+    """A design and what it gets.
+
+    Parameters
+    ----------
+    folder : Path
+    manifest : Manifest
+    codes : (samples, features) or (samples, steps, features), uint8
+    start : int
+        Number of the first sample, where they are a shard of more.
+    """
 
     folder: Path
     manifest: Manifest
     codes: np.ndarray
+    start: int = 0
 
     @cached_property
     def taps(self) -> list[Tap]:
@@ -104,7 +114,7 @@ class _Shard:
     def _write_job(self) -> Job:
         designs = []
         for number, (stimulus, samples) in enumerate(zip(self.stimuli, self.ranges, strict=True)):
-            codes = stimulus.codes[samples.start : samples.stop]
+            codes = stimulus.codes[samples.start - stimulus.start : samples.stop - stimulus.start]
             input_beats(stimulus.manifest.input, codes).tofile(self.folder / f"beats{number}")
             designs.append(
                 DesignJob(
@@ -169,8 +179,21 @@ def _gather_memories(stimuli: Sequence[Stimulus], folder: Path) -> None:
                 (folder / file).symlink_to((stimulus.folder / file).resolve())
 
 
+def cut(samples: int, shards: int | None = None, start: int = 0) -> list[range]:
+    """The samples from ``start`` on in shards, by default as many as their number says, on every machine alike."""
+    shards = shards or max(1, math.ceil(samples / min(max(samples // _SHARDS, _SMALLEST), _LARGEST)))
+    return [range(start + samples * k // shards, start + samples * (k + 1) // shards) for k in range(shards)]
+
+
 def record(
-    build: Build, stimuli: Sequence[Stimulus], *, stall_probability: float, seed: int, waves: Path | None, jobs: int
+    build: Build,
+    stimuli: Sequence[Stimulus],
+    *,
+    stall_probability: float,
+    seed: int,
+    waves: Path | None,
+    jobs: int,
+    shards: int | None = None,
 ) -> Generator[list[Recording], None, None]:
     """Simulates all designs with all their samples, at most ``jobs`` processes at a time.
 
@@ -183,8 +206,8 @@ def record(
         If a simulator dies, or there is no room for its files.
     """
     samples = max(len(stimulus.codes) for stimulus in stimuli)
-    size = min(max(samples // _SHARDS, _SMALLEST), _LARGEST)
-    shards = 1 if waves else max(1, math.ceil(samples / size))
+    shards = len(cut(samples, 1 if waves else shards))
+    cuts = zip(*(cut(len(stimulus.codes), shards, stimulus.start) for stimulus in stimuli), strict=True)
     simulators = [Simulator(build.toolchain) for _ in range(shards)]
     with (
         refusing(Path(tempfile.gettempdir())),
@@ -195,8 +218,7 @@ def record(
         _gather_memories(stimuli, folder / "memories")
         futures: deque[Future[list[Recording]]] = deque()
         try:
-            for k, simulator in enumerate(simulators):
-                ranges = [range(len(s.codes) * k // shards, len(s.codes) * (k + 1) // shards) for s in stimuli]
+            for k, (simulator, ranges) in enumerate(zip(simulators, cuts, strict=True)):
                 shard = _Shard(stimuli, ranges, folder / f"shard{k}", stall_probability, seed)
                 futures.append(pool.submit(shard.run, build, simulator, folder / "memories", waves))
             while futures:

@@ -3,9 +3,10 @@
 import os
 import re
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
@@ -20,12 +21,13 @@ from quant.files import replacing, write_json
 from quant.network import IntegerNetwork
 from quant.network_file import check_network_path, load_network, save_network
 from sw.console import console, exit_on_error, key_value_table, progress_bars, progress_line
-from sw.shipped import shipped_configs
+from sw.shipped import shipped_configs, shipped_studies
 
 # Torch, Amaranth and cocotb are imported by the verbs that need them: --help takes no second.
 if TYPE_CHECKING:
     from hw.cycles import Prediction
     from hw.folding import Foldings
+    from sw.cluster import Cluster
 
 __all__ = ["app", "main"]
 
@@ -407,6 +409,20 @@ SynapseLanes = Annotated[str | None, typer.Option(help="Synapses a cycle; one nu
 PopulationLanes = Annotated[str | None, typer.Option(help="I neurons a cycle in the population unit.")]
 Baud = Annotated[int | None, typer.Option(min=1, help="Bits a second of the serial port. [default: 1000000]")]
 NeuronLanes = Annotated[str | None, typer.Option(help="E neurons a cycle from the population unit on.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Processes of this machine, by Dask (needs the extra *cluster*).")
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="tcp://HOST:8786", help="A Dask scheduler, whose workers take part: your own only."),
+]
+
+
+def _workers(workers: int | None, scheduler: str | None) -> "AbstractContextManager[Cluster | None]":
+    """Workers of a cluster, if any are asked for."""
+    from sw.cluster import cluster
+
+    return nullcontext() if workers is None and scheduler is None else cluster(workers, scheduler)
 
 
 @app.command("rtl")
@@ -501,6 +517,8 @@ def cosim_command(
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
     neuron_lanes: NeuronLanes = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     json_file: JsonFile = None,
 ) -> None:
     """Co-simulate the generated Verilog (cocotb, Verilator) against the golden model: every signal, bit by bit.
@@ -518,8 +536,10 @@ def cosim_command(
     )
     design: dict[str, Any] = {"foldings": foldings, "loadable": weights is Weights.LOADABLE}
     design |= {"stalls": stalls, "seed": seed}
-    with progress_bars() as progress:
-        result, controls = cosimulate_network(integers, data, samples, waves=waves, progress=progress, **design)
+    with _workers(workers, scheduler) as cluster, progress_bars() as progress:
+        result, controls = cosimulate_network(
+            integers, data, samples, waves=waves, cluster=cluster, progress=progress, **design
+        )
     console.print(key_value_table(f"{integers.name} on {data}", report_rows(result, controls)))
     record = CosimRecord.of(integers, data, result, controls, **design)
     for path in (record_path(network), json_file):
@@ -811,6 +831,51 @@ def report_command(
     rows: dict[str, object] = {"page": output, "size": f"{output.stat().st_size:,} bytes"}
     rows |= {f"missing: {part.what}": part.command for part in missing}
     console.print(key_value_table(f"{target}", rows))
+
+
+@app.command("explore")
+def explore_command(
+    study: Annotated[
+        Path,
+        typer.Argument(
+            metavar="STUDY.toml",
+            help="See docs/explore.md; or the name of one that comes along, like *digits*.",
+            autocompletion=_names(shipped_studies),
+        ),
+    ],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="[default: studies/NAME]")] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Of several machines: postgresql+psycopg://USER@HOST/DB. [default: study.db in the folder]",
+        ),
+    ] = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Search for the best designs: trade accuracy against area, speed and energy, and end with those that none beats.
+
+    Interrupt it at any time: the same command goes on. *studies/NAME/front* then has a configuration for each design,
+    with the commands that make it. Needs the extra *explore*.
+    """
+    from sw.cluster import cluster
+    from sw.config import loaded
+    from sw.explore import explore
+    from sw.front import as_json, front_table, write_front
+    from sw.study import Study
+
+    chosen, begun = loaded(Study, shipped_studies().get(str(study), study)), time.monotonic()
+    folder = output or Path("studies") / chosen.name
+    processes = os.cpu_count() if workers is None and scheduler is None else workers
+    with progress_bars() as progress, cluster(processes, scheduler) as machines:
+        trials, front = explore(chosen, folder, machines, progress, url=storage)
+    write_front(chosen, folder, trials, front)
+    if json_file is not None:
+        write_json(json_file, as_json(chosen, trials, front, time.monotonic() - begun))
+    console.print(front_table(chosen, trials, front))
+    console.print(f"next: chandelier train {folder}/front/{chosen.name}-N.toml; or look at {folder}/front.svg")
 
 
 @app.command("demo")

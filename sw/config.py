@@ -3,7 +3,7 @@
 import json
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -21,20 +21,27 @@ __all__ = [
     "EIConfig",
     "NetworkConfig",
     "QuantisationConfig",
+    "Section",
     "TrainingConfig",
     "load_config",
+    "loaded",
     "parse_config",
+    "validated",
     "with_seed",
 ]
 
+_Model = TypeVar("_Model", bound=BaseModel)
 
-class _Section(BaseModel):
+
+class Section(BaseModel):
+    """A part of a configuration: no unknown keys, no other types."""
+
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, arbitrary_types_allowed=True
     )
 
 
-class DataConfig(_Section):
+class DataConfig(Section):
     """``[data]``: which set, and how its values in [0, 1] become input codes."""
 
     #: One that ``chandelier data list`` names, or the path of a .npz file.
@@ -48,7 +55,7 @@ class DataConfig(_Section):
     augment: Literal["none", "affine", "crop", "resized-crop", "events", "gestures"] = "none"
 
 
-class NetworkConfig(_Section):
+class NetworkConfig(Section):
     """``[network]``: the shape; input and classes follow from the data."""
 
     #: The layers before the readout: a name such as ``"vgg8"``, or a list of widths, convolutions, poolings, residual
@@ -73,7 +80,7 @@ class NetworkConfig(_Section):
         return self
 
 
-class EIConfig(_Section):
+class EIConfig(Section):
     """``[ei]``: the parts of E-I Init and E-I Prop, to switch off in an ablation."""
 
     init: bool = True
@@ -84,7 +91,7 @@ class EIConfig(_Section):
     gradient_scaling: bool = True
 
 
-class TrainingConfig(_Section):
+class TrainingConfig(Section):
     """``[training]``: SGD with momentum; linear warm-up, then a cosine to zero, once per phase."""
 
     #: ``auto`` is CUDA where there is any. Several GPUs: docs/tutorial.md.
@@ -108,7 +115,7 @@ class TrainingConfig(_Section):
     warmup: float = Field(default=1.0, ge=0, le=1000)
 
 
-class QuantisationConfig(_Section):
+class QuantisationConfig(Section):
     """``[quantisation]``: epochs of quantisation-aware training, and the bits of every tensor."""
 
     #: 0 stops after the floating-point phase.
@@ -143,7 +150,7 @@ class QuantisationConfig(_Section):
         )
 
 
-class Config(_Section):
+class Config(Section):
     """A training run."""
 
     #: Of the run's folder and of the network.
@@ -171,9 +178,16 @@ class Config(_Section):
         return self
 
 
-def _validated(values: object, where: str) -> Config:
+def validated(model: type[_Model], values: object, where: str) -> _Model:
+    """What ``values`` are as a configuration of that kind; ``where`` names them in errors.
+
+    Raises
+    ------
+    ChandelierError
+        With the key, the value and what is allowed, if something is unknown or out of range.
+    """
     try:
-        return Config.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -185,29 +199,33 @@ def _validated(values: object, where: str) -> Config:
         raise ChandelierError(f"{where}: {key + ': ' if key else ''}{message}{value}") from None
 
 
-def parse_config(text: str, where: str) -> Config:
-    """The configuration in ``text``, TOML or, if ``where`` ends in ``.json``, JSON; ``where`` names it in errors.
-
-    Raises
-    ------
-    ChandelierError
-        With the key, the value and what is allowed, if something is unknown or out of range.
-    """
+def parsed(model: type[_Model], text: str, where: str) -> _Model:
+    """What is in ``text``, TOML or, if ``where`` ends in ``.json``, JSON; errors as of :func:`validated`."""
     kind, parse = ("JSON", json.loads) if where.endswith(".json") else ("TOML", tomllib.loads)
     try:
         values = parse(text)
     except (ValueError, RecursionError) as error:
         raise ChandelierError(f"{where} is not {kind}: {error}") from None
-    return _validated(values, where)
+    return validated(model, values, where)
 
 
-def load_config(path: Path) -> Config:
-    """The configuration in the file ``path``; errors as of :func:`parse_config`."""
+def parse_config(text: str, where: str) -> Config:
+    """The configuration in ``text``; ``where`` names it in errors, as of :func:`parsed`."""
+    return parsed(Config, text, where)
+
+
+def loaded(model: type[_Model], path: Path) -> _Model:
+    """What is in the file ``path``; errors as of :func:`parsed`."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ChandelierError(f"cannot read the configuration {path}: {error}") from None
-    return parse_config(text, str(path))
+    return parsed(model, text, str(path))
+
+
+def load_config(path: Path) -> Config:
+    """The configuration in the file ``path``; errors as of :func:`parsed`."""
+    return loaded(Config, path)
 
 
 def with_seed(config: Config, seed: int) -> Config:
@@ -219,4 +237,4 @@ def with_seed(config: Config, seed: int) -> Config:
         If the seed is out of range, or the name becomes too long.
     """
     changed = config.model_dump() | {"seed": seed, "name": f"{config.name}-seed{seed}"}
-    return _validated(changed, f"{config.name} with --seed {seed}")
+    return validated(Config, changed, f"{config.name} with --seed {seed}")

@@ -1,15 +1,16 @@
 """From a network and the name of a data set to a co-simulation: encoding, golden model, generated design."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
 
 from hw.folding import Foldings, Spatial
-from hw.manifest import FoldingEntry
+from hw.manifest import FoldingEntry, Manifest
 from hw.rtl import network_sha256, write_rtl
 from quant.errors import ChandelierError
 from quant.formats import Format
@@ -17,8 +18,11 @@ from quant.golden import SIGNALS, GoldenModel
 from quant.network import IntegerNetwork
 from quant.strict import Strict
 from sim.controls import Control, faults, negative_controls
-from sim.cosim import cosimulate
+from sim.cosim import Part, Subject, cosimulate, cosimulate_part, merged
 from sim.report import CosimReport, Spread
+from sim.runs import cut
+from sim.verilator import Build
+from sw.cluster import Cluster
 from sw.console import Update
 from sw.data import load
 from sw.samples import dataset_codes
@@ -129,6 +133,50 @@ def _formats(network: IntegerNetwork) -> dict[tuple[int, str], Format]:
     return {(i, name): neurons.membrane for i, neurons in hidden for name in ("current", "v")}
 
 
+@dataclass(frozen=True, eq=False)
+class _Shared:
+    """What every shard of a co-simulation needs: the network, and the files of its design, by name."""
+
+    network: IntegerNetwork
+    files: dict[str, bytes]
+    stalls: float
+    seed: int
+
+
+def _shard(shared: _Shared, start: int, codes: np.ndarray) -> tuple[Part, Build]:
+    """What a worker does with the samples from ``start`` on. Its machine keeps the simulator, once it is built."""
+    model = GoldenModel(shared.network)
+    with tempfile.TemporaryDirectory(prefix="chandelier-") as scratch:
+        for name, content in shared.files.items():
+            (Path(scratch) / name).write_bytes(content)
+        subject = Subject(
+            Path(scratch), codes, lambda _start, _stop: model.run(codes, SIGNALS).signals, _formats(shared.network)
+        )
+        return cosimulate_part(subject, start, stall_probability=shared.stalls, seed=shared.seed)
+
+
+def _on_cluster(
+    cluster: Cluster,
+    network: IntegerNetwork,
+    folder: Path,
+    codes: np.ndarray,
+    stalls: float,
+    seed: int,
+    progress: Callable[[int, int], None],
+) -> CosimReport:
+    """As :func:`cosimulate`, a shard for each worker at a time."""
+    shared = _Shared(network, {path.name: path.read_bytes() for path in folder.iterdir()}, stalls, seed)
+    ranges, begun, done = cut(len(codes)), time.monotonic(), 0
+    found: dict[int, tuple[Part, Build]] = {}
+    units = [(own.start, codes[own.start : own.stop]) for own in ranges]
+    for k, outcome in cluster.run(_shard, units, shared):
+        found[k], done = outcome, done + len(ranges[k])
+        progress(done, len(codes))
+    parts, builds = zip(*(found[k] for k in sorted(found)), strict=True)
+    program = max(builds, key=lambda build: (not build.cached, build.seconds))
+    return merged(Manifest.read(folder).top, len(codes), parts, seconds=time.monotonic() - begun, program=program)
+
+
 def cosimulate_network(
     network: IntegerNetwork,
     data: str,
@@ -139,6 +187,7 @@ def cosimulate_network(
     stalls: float = 0.0,
     seed: int = 0,
     waves: Path | None = None,
+    cluster: Cluster | None = None,
     progress: Update,
 ) -> tuple[CosimReport, list[Control]]:
     """Generates the design and co-simulates it on the first ``samples``: a number, ``all``, or a few.
@@ -156,6 +205,8 @@ def cosimulate_network(
         Of the stalls.
     waves : Path, optional
         Where a waveform of the first sample goes; ``.fst`` or ``.vcd``.
+    cluster : Cluster, optional
+        Whose workers take a shard of the samples each; the report is the same.
 
     Raises
     ------
@@ -174,13 +225,14 @@ def cosimulate_network(
         common = {"formats": _formats(network), "stall_probability": stalls, "seed": seed}
         if waves is not None:
             cosimulate(folder, codes[:1], golden, waves=waves, **common)  # type: ignore[arg-type]
-        report = cosimulate(
-            folder,
-            codes,
-            golden,
-            progress=lambda done, total: progress("co-simulate", done, total, ""),
-            **common,  # type: ignore[arg-type]
-        )
+
+        def show(done: int, total: int) -> None:
+            progress("co-simulate", done, total, "")
+
+        if cluster is None:
+            report = cosimulate(folder, codes, golden, progress=show, **common)  # type: ignore[arg-type]
+        else:
+            report = _on_cluster(cluster, network, folder, codes, stalls, seed, show)
         if not report.passed:
             return report, []
         planted = faults(network, foldings, codes, golden)

@@ -20,6 +20,7 @@ from torch.nn.utils import clip_grad_norm_
 from quant.errors import ChandelierError
 from quant.files import replacing
 from quant.golden import first_argmax
+from quant.network import IntegerNetwork
 from quant.widths import network_widths
 from sw import parallel
 from sw.batches import Batches, input_of
@@ -28,7 +29,17 @@ from sw.data import Dataset
 from sw.layers import EIProp
 from sw.network import SpikingNetwork
 
-__all__ = ["CONFIG_FILE", "PHASES", "Observer", "Progress", "accuracy", "build_network", "load_run_network", "train"]
+__all__ = [
+    "CONFIG_FILE",
+    "PHASES",
+    "Observer",
+    "Progress",
+    "accuracy",
+    "build_network",
+    "initial_network",
+    "load_run_network",
+    "train",
+]
 
 #: The phases of a run, in order; each leaves ``PHASE.safetensors`` in the run's folder.
 PHASES = ("float", "quantised")
@@ -243,12 +254,12 @@ def _epoch(state: _State, config: Config, batches: Batches, progress: Progress) 
     return {"loss": loss_sum / seen, "train_accuracy": right / seen, "learning_rate": rate}
 
 
-def _start(config: Config, dataset: Dataset, run: Path, device: torch.device) -> tuple[_State, Batches]:
-    """A fresh state, E-I Init done or weights read, or the one that the run's folder holds."""
+def _start(config: Config, dataset: Dataset, run: Path | None, device: torch.device) -> tuple[_State, Batches]:
+    """A fresh state, E-I Init done or weights read, or the one that the run's folder holds, if there is one."""
     generator = torch.Generator().manual_seed(config.seed)
     state = _State(build_network(config, dataset).to(device), generator, data=dataset.sha256())
     batches = Batches(config, dataset, generator)
-    if (run / "checkpoint.safetensors").exists():
+    if run is not None and (run / "checkpoint.safetensors").exists():
         state.restore(run, config)
     elif config.training.start is not None:
         _set_tensors(state.network, _read_tensors(path := Path(config.training.start))[0], path)
@@ -259,6 +270,20 @@ def _start(config: Config, dataset: Dataset, run: Path, device: torch.device) ->
 
 def _silent(*_: object) -> None:
     """Progress of the processes that do not show it, and what observes nothing."""
+
+
+def initial_network(config: Config, dataset: Dataset) -> IntegerNetwork:
+    """What training starts from, quantised: its shape and widths are about those of what comes of it.
+
+    Raises
+    ------
+    ChandelierError
+        If the data do not fit, or a number does not.
+    """
+    with parallel.device("cpu") as device:
+        network = _start(config, dataset, None, device)[0].network
+    network.quantise(config.quantisation.scheme())
+    return network.integer_network(config.name)
 
 
 def train(

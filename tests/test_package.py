@@ -25,16 +25,21 @@ def test_a_wheel_has_everything(tmp_path: Path) -> None:
     _copy_of_the_sources(sources)
     made.mkdir()
     expected = {path.relative_to(sources).as_posix() for name in PACKAGES for path in (sources / name).rglob("*.*")}
-    expected |= {f"sw/configs/{path.name}" for path in (sources / "configs").iterdir()}
+    configs = sources / "configs"
+    expected |= {f"sw/configs/{path.relative_to(configs).as_posix()}" for path in configs.rglob("*.toml")}
     subprocess.run([sys.executable, "-c", BUILD, made], cwd=sources, check=True, capture_output=True)
     (wheel,) = made.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         archive.extractall(tmp_path / "installed")
     assert {name for name in names if ".dist-info/" not in name} == expected
+    shipped = "shipped_configs, shipped_studies"
     found = subprocess.run(
         [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(tmp_path / 'installed')!r}); "
-         "from sw.shipped import shipped_configs; print(*shipped_configs())"],
+         f"from sw.shipped import {shipped}; print(*(p for f in ({shipped}) for p in f().values()))"],
         check=True, capture_output=True, text=True,
     ).stdout.split()  # fmt: skip
-    assert set(found) == {path.stem for path in (ROOT / "configs").glob("*.toml")}
+    installed = tmp_path / "installed/sw/configs"
+    assert {Path(path).relative_to(installed) for path in found} == {
+        p.relative_to(configs) for p in configs.rglob("*.toml")
+    }

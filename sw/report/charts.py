@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
 from quant.network import Layer
 from sw.report.signals import LayerSignals
@@ -29,6 +29,7 @@ __all__ = [
     "potentials",
     "raster",
     "rates",
+    "scatters",
     "spike_maps",
     "standalone",
     "traces",
@@ -179,6 +180,26 @@ def lines(
             axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
 
     return _chart(draw, title, across)
+
+
+def scatters(
+    title: str, across: str, groups: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], *, percent: bool = False
+) -> str:
+    """A diagram for each name of ``groups``, one below the other: of each kind of points (x, y), x being the same."""
+
+    def draw(*column: Axes) -> None:
+        for axes, (up, kinds) in zip(column, groups.items(), strict=True):
+            for colour, (label, points) in zip((QUIET, SECOND, FIRST), kinds.items(), strict=False):
+                x, y = zip(*points, strict=True) if points else ((), ())
+                axes.scatter(x, y, s=22, color=colour, alpha=0.75, linewidths=0, label=label)
+            axes.set_ylabel(up)
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:,.6g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        if percent:
+            column[-1].xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+
+    return _chart(draw, title, across, size=(WIDTH * 1.3, 0.9 + 2.1 * len(groups)), rows=len(groups))
 
 
 def histogram(title: str, across: str, values: np.ndarray, *, up: str = "samples", bins: int = 40) -> str:

@@ -1,0 +1,186 @@
+"""What a worker does for a trial of a study: predict, train, measure; and place and route a design of the front."""
+
+import math
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hw.area import Area, estimate
+from hw.exact_cycles import simulate_cycles
+from hw.folding import Folding, cycles_range, foldings_for
+from hw.search import FILL
+from hw.synthesis import synthesise
+from quant.errors import ChandelierError
+from quant.golden import GoldenModel
+from quant.network import IntegerNetwork
+from quant.strict import Strict
+from sw.activity import measure
+from sw.config import Config, validated
+from sw.data import Dataset, load
+from sw.quantise import quantise_run
+from sw.samples import dataset_codes
+from sw.study import AIMS, CAPACITIES, Aim, DeviceName, Study
+from sw.training import initial_network, load_run_network, train
+
+__all__ = ["Figures", "Refused", "dominates", "route", "train_trial"]
+
+
+class Figures(Strict):
+    """What came of a design.
+
+    Parameters
+    ----------
+    accuracy : float
+        Of the integer network, on the test set.
+    luts, ffs, brams, dsps : int
+        Of the area model, or as placed and routed.
+    device : str
+        The first of the study's that holds them.
+    lanes : list of Folding
+    cycles : float
+        From result to result, mean of a few test samples.
+    clock : float
+        MHz: the study's, or as placed and routed.
+    energy : float, optional
+        nJ a sample, of operations and memories; counted after the whole training, or where it is an aim.
+    routed : bool
+        Whether it was placed and routed.
+    """
+
+    accuracy: float
+    luts: int
+    ffs: int
+    brams: int
+    dsps: int
+    device: DeviceName
+    lanes: list[Folding]
+    cycles: float
+    clock: float
+    energy: float | None
+    routed: bool = False
+
+    @property
+    def images_per_second(self) -> float:
+        """At the clock."""
+        return self.clock * 1e6 / self.cycles
+
+    def values(self, aims: list[Aim]) -> list[float]:
+        """What the study is for, in its order."""
+        return [float(getattr(self, aim)) for aim in aims]
+
+
+class Refused(Strict):
+    """Why a trial has no figures, and by what share it is too large."""
+
+    why: str
+    excess: float
+
+
+def dominates(a: Figures, b: Figures, aims: list[Aim]) -> bool:
+    """Whether ``a`` is as good as ``b`` in all aims, and better in one."""
+    signs = [1 if AIMS[aim] else -1 for aim in aims]
+    gains = [s * (x - y) for s, x, y in zip(signs, a.values(aims), b.values(aims), strict=True)]
+    return min(gains) >= 0 and max(gains) > 0
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A network's lanes, mean cycles from result to result, and area, and where it fits."""
+
+    foldings: tuple[Folding, ...]
+    cycles: float
+    area: Area
+    device: DeviceName
+
+
+def _plan(study: Study, network: IntegerNetwork, data: Dataset, target: int) -> _Plan | Refused:
+    """The lanes for ``target`` cycles, or for the fewest that there are, if they fit a device."""
+    events = GoldenModel(network).events(dataset_codes(network, data, None))
+    activity = [np.count_nonzero(own) / own.size for own in events]
+    try:
+        foldings = foldings_for(network, max(target, cycles_range(network, activity)[0]), activity)
+        area = estimate(network, foldings)
+    except ChandelierError as error:
+        return Refused(why=str(error), excess=1.0)
+    excess = math.inf
+    for device in study.hardware.devices:
+        logic, memories, multipliers = CAPACITIES[device]
+        shares = (area.luts / logic / FILL, area.ffs / logic / FILL, area.brams / memories, area.dsps / multipliers)
+        excess = min(excess, max(shares) - 1)
+        if max(shares) <= 1:
+            return _Plan(foldings, float(simulate_cycles(network, foldings, events).intervals.mean()), area, device)
+    return Refused(why=f"{area} is too much for {', '.join(study.hardware.devices)}", excess=excess)
+
+
+def _shortened(config: Config, share: float) -> Config:
+    """The same with that share of the epochs, rounded up."""
+    values = config.model_dump()
+    for section in ("training", "quantisation"):
+        values[section]["epochs"] = math.ceil(share * values[section]["epochs"])
+    return validated(Config, values, config.name)
+
+
+def train_trial(
+    study: Study, config: Config, target: int, folder: str, short: bool
+) -> tuple[Figures, IntegerNetwork] | Refused:
+    """Trains a trial, with a share of the epochs if ``short``; measures its design with lanes for ``target`` cycles.
+
+    A design that by prediction fits no device is refused before it is trained at all.
+
+    Parameters
+    ----------
+    folder : str
+        Of the run. Where it is on a file system that workers share, another one goes on after the last epoch if this
+        one is lost.
+    """
+    data, run = load(config.data.name), Path(folder) / ("short" if short else "full")
+    if short:
+        config = _shortened(config, study.study.short)
+        if isinstance(plan := _plan(study, initial_network(config, data), data, target), Refused):
+            return plan
+    try:
+        accuracy = train(config, data, run, lambda *_: None)[-1]["test_accuracy"]
+        if short:
+            network = load_run_network(config, data, run, "quantised").integer_network(config.name)
+        else:
+            result = quantise_run(run, None)
+            network, accuracy = result.network, result.accuracy
+    except ChandelierError as error:
+        if isinstance(error.__cause__, OSError):  # a full disk says nothing about the design
+            raise
+        return Refused(why=str(error), excess=1.0)
+    if isinstance(plan := _plan(study, network, data, target), Refused):
+        return plan
+    energy = None
+    if not short or "energy" in study.study.aims:  # which takes longer to count than all else here
+        energy = measure(network, config.data.name, None, foldings=plan.foldings).energy / 1000
+    figures = Figures(
+        accuracy=float(accuracy),  # type: ignore[arg-type]
+        **vars(plan.area),
+        device=plan.device,
+        lanes=list(plan.foldings),
+        cycles=plan.cycles,
+        clock=study.hardware.clock,
+        energy=energy,
+    )
+    return figures, network
+
+
+def route(study: Study, network: IntegerNetwork, figures: Figures) -> Figures | Refused:
+    """The figures with area and clock as placed and routed, on the device of the estimate or the next that it fits."""
+    devices = study.hardware.devices[study.hardware.devices.index(figures.device) :]
+    said = ""
+    for device in devices:
+        try:
+            with tempfile.TemporaryDirectory(prefix="chandelier-") as scratch:
+                report = synthesise(network, Path(scratch) / "design", device=device, foldings=figures.lanes)
+        except ChandelierError as error:
+            said = str(error)
+            continue
+        used = {kind: usage.used for kind, usage in report.resources.items()}
+        area = Area(luts=used["LUT"], ffs=used["FF"], brams=used["BRAM"], dsps=used["DSP"])
+        assert report.clocks is not None
+        return figures.model_copy(update={**vars(area), "device": device, "clock": report.clocks[1], "routed": True})
+    return Refused(why=said, excess=1.0)
