@@ -35,7 +35,7 @@ from quant.golden import GoldenModel
 from quant.network import IntegerNetwork
 from quant.network_file import load_network, save_network
 from sw.cli import app
-from sw.config import Config, load_config, parse_config
+from sw.config import Config, load_config, loaded, parse_config, parsed
 from sw.data import read_npz
 from sw.data.cifar import read_cifar
 from sw.data.events import (
@@ -53,6 +53,7 @@ from sw.data.tiny_imagenet import read_tiny_imagenet
 from sw.host import Board
 from sw.import_deepeisnn import import_deepeisnn
 from sw.import_nir import NIROptions, import_nir
+from sw.study import Study
 from sw.training import load_run_network, train
 from tests.deepeisnn import mlp
 from tests.fuzz.mutations import (
@@ -189,6 +190,15 @@ _CONFIG_WORDS = [
 def _read_configuration(data: bytes, folder: Path) -> None:
     config = load_config(_written(data, folder / "c.toml"))
     assert parse_config(config.model_dump_json(), "c.json") == config
+
+
+def _studies(_: Path) -> list[bytes]:
+    return [_bytes_of(path) for path in sorted((_CONFIGS / "studies").glob("*.toml"))]
+
+
+def _read_study(data: bytes, folder: Path) -> None:
+    study = loaded(Study, _written(data, folder / "s.toml"))
+    assert parsed(Study, study.model_dump_json(), "s.json") == study
 
 
 def _json_configurations(_: Path) -> list[bytes]:
@@ -523,6 +533,7 @@ _TABLE = any_text(["1", "1e3", "all", "1,2", "-1", "0", "nan", "inf", "zero", "d
 READERS: Mapping[str, Reader] = {
     "network file": Reader(_network_files, _read_network, or_bytes(in_safetensors)),
     "configuration": Reader(_configurations, _read_configuration, or_bytes(any_text(_CONFIG_WORDS))),
+    "study": Reader(_studies, _read_study, or_bytes(any_text([*_keys(Study), *_CONFIG_WORDS]))),
     "run's config.json": Reader(
         _json_configurations,
         lambda data, folder: load_config(_written(data, folder / "c.json")),
