@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import dask
 import numpy as np
 import pytest
 from distributed import Client
@@ -107,8 +108,12 @@ def test_processes_of_this_machine(tmp_path: Path) -> None:
         assert [path.name for path in tmp_path.iterdir()] == ["1"]  # a worker was lost
         with pytest.raises(ChandelierError, match="unit 7 is not to be"):
             list(workers.run(fail, [(7,)]))
-        with pytest.raises(ChandelierError, match="4 workers died over the same unit"):
-            list(workers.run(die, [()]))
+
+
+def test_a_unit_that_takes_its_workers_with_it_is_given_up() -> None:
+    once = dask.config.set({"distributed.scheduler.allowed-failures": 0})  # by default it is tried on four workers
+    with once, cluster(1, None) as workers, pytest.raises(ChandelierError, match="1 workers died over the same unit"):
+        list(workers.run(die, [()]))
 
 
 def test_what_is_no_cluster_is_said(machines: _Machines, monkeypatch: pytest.MonkeyPatch) -> None:
