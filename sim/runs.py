@@ -21,7 +21,10 @@ from sim.bench import JOB_VARIABLE, DesignJob, Job, Status
 from sim.harness import Tap, taps_of
 from sim.verilator import Build, Simulator
 
-__all__ = ["Recording", "Stimulus", "record"]
+__all__ = ["Recording", "Stall", "Stimulus", "record"]
+
+#: The chance of a pause in each cycle: of sources and sinks alike, or (of sources, of sinks).
+Stall = float | tuple[float, float]
 
 # A simulator takes half a second to start, so it should run for longer than that; but not for so long that nothing
 # is compared until the end, or that what it recorded fills the memory. The number of cores must play no part:
@@ -86,7 +89,7 @@ class _Shard:
     stimuli: Sequence[Stimulus]
     ranges: Sequence[range]
     folder: Path
-    stall_probability: float
+    stall_probability: Stall
     seed: int
 
     def run(self, build: Build, simulator: Simulator, memories: Path, waves: Path | None) -> list[Recording]:
@@ -114,8 +117,10 @@ class _Shard:
                     tap_words=[len(samples) * tap.sets * tap.beats * tap.words for tap in stimulus.taps],
                 )
             )
-        idle_limit = _idle_limit([stimulus.manifest for stimulus in self.stimuli], self.stall_probability)
-        job = Job(designs, stall=int(self.stall_probability * (1 << 32)), idle_limit=idle_limit)
+        both = self.stall_probability
+        source, sink = both if isinstance(both, tuple) else (both, both)
+        idle_limit = _idle_limit([stimulus.manifest for stimulus in self.stimuli], max(source, sink))
+        job = Job(designs, int(source * (1 << 32)), int(sink * (1 << 32)), idle_limit)
         (self.folder / "job.json").write_text(json.dumps(asdict(job)))
         return job
 
@@ -170,7 +175,7 @@ def _gather_memories(stimuli: Sequence[Stimulus], folder: Path) -> None:
 
 
 def record(
-    build: Build, stimuli: Sequence[Stimulus], *, stall_probability: float, seed: int, waves: Path | None, jobs: int
+    build: Build, stimuli: Sequence[Stimulus], *, stall_probability: Stall, seed: int, waves: Path | None, jobs: int
 ) -> Generator[list[Recording], None, None]:
     """Simulates all designs with all their samples, at most ``jobs`` processes at a time.
 

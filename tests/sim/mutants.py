@@ -21,6 +21,7 @@ from quant.files import write_json
 from quant.network import IntegerNetwork
 from sim.cosim import Subject, cosimulate_many
 from sim.report import CosimReport
+from sim.runs import Stall
 from tests.sim.netlist_mutants import NetlistMutant, mutate_netlist, proven_equivalent, select
 from tests.sim.planted_mutants import PLANTED, Planted, plant
 from tests.sim.random_designs import SAMPLES, lively_design, lively_subject
@@ -31,8 +32,8 @@ __all__ = ["DESIGNS", "Outcome", "netlist_outcomes", "planted_outcomes", "table"
 DESIGNS = ("dense7", "dense28", "dense55", "maps0", "maps26", "maps42", "spatial28", "spatial57")
 #: Mutants of each.
 MUTANTS = 40
-#: What is tried on a mutant until it is killed: samples, and the chance of a pause.
-TRIALS = ((SAMPLES, 0.3), (3 * SAMPLES, 0.6), (3 * SAMPLES, 0.0))
+#: What is tried on a mutant until it is killed: samples, and the chance of a pause. A slow sink fills all queues.
+TRIALS: tuple[tuple[int, Stall], ...] = ((SAMPLES, 0.3), (50, (0.0, 0.995)), (50, 0.0), (1000, (0.1, 0.3)))
 #: Planted designs in a bench.
 TOGETHER = 8
 #: Share of the mutants that are not equivalent which has to be killed.
@@ -63,7 +64,7 @@ def _said(report: CosimReport | None, original: CosimReport | None = None) -> st
     return None
 
 
-def _simulate(subjects: Sequence[Subject], stall: float) -> list[CosimReport | None]:
+def _simulate(subjects: Sequence[Subject], stall: Stall) -> list[CosimReport | None]:
     """Reports on designs; none where the simulator dies, which one by one shows whose fault that is."""
     try:
         return [*cosimulate_many(subjects, stall_probability=stall, optimise=False, jobs=1)]
@@ -74,7 +75,7 @@ def _simulate(subjects: Sequence[Subject], stall: float) -> list[CosimReport | N
 
 
 def netlist_outcomes(
-    folder: Path, designs: Sequence[str], count: int, seed: int, trials: Sequence[tuple[int, float]] = TRIALS
+    folder: Path, designs: Sequence[str], count: int, seed: int, trials: Sequence[tuple[int, Stall]] = TRIALS
 ) -> list[Outcome]:
     """Tries up to ``count`` mutants of yosys of each design, one of each at a time, side by side in one bench."""
     networks: dict[str, IntegerNetwork] = {}
@@ -101,7 +102,7 @@ def _outcome(name: str, mutant: NetlistMutant, found: str | None, equivalent: bo
     return Outcome(name, mutant.component, mutant.kind, mutant.place, found, equivalent)
 
 
-def _originals(subjects: Mapping[str, Subject], stall: float) -> dict[str, CosimReport | None]:
+def _originals(subjects: Mapping[str, Subject], stall: Stall) -> dict[str, CosimReport | None]:
     """The designs without a mutant, of which there must be nothing to find, or every mutant would count as killed.
 
     Where the regression compares clock cycles, which is without pauses, and not of maps, there is a report.
@@ -116,7 +117,7 @@ def _originals(subjects: Mapping[str, Subject], stall: float) -> dict[str, Cosim
 
 
 def _reports(
-    subjects: Mapping[str, Subject], mutants: Mapping[str, Sequence[NetlistMutant]], stall: float
+    subjects: Mapping[str, Subject], mutants: Mapping[str, Sequence[NetlistMutant]], stall: Stall
 ) -> Iterator[tuple[str, NetlistMutant, CosimReport | None]]:
     """Of each mutant; all benches have the same designs, as a build serves for all."""
     for row in zip_longest(*[list(own) for own in mutants.values()]):
