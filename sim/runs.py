@@ -119,7 +119,7 @@ class _Shard:
             )
         both = self.stall_probability
         source, sink = both if isinstance(both, tuple) else (both, both)
-        idle_limit = _idle_limit([stimulus.manifest for stimulus in self.stimuli], max(source, sink))
+        idle_limit = _idle_limit([stimulus.manifest for stimulus in self.stimuli], source, sink)
         job = Job(designs, int(source * (1 << 32)), int(sink * (1 << 32)), idle_limit)
         (self.folder / "job.json").write_text(json.dumps(asdict(job)))
         return job
@@ -147,8 +147,11 @@ class _Shard:
             )
 
 
-def _idle_limit(manifests: Sequence[Manifest], stall_probability: float) -> int:
-    """Cycles that no design can need between two recorded beats: all synapses of its layers, and all of ``W_EI``."""
+def _idle_limit(manifests: Sequence[Manifest], source: float, sink: float) -> int:
+    """Cycles that no design can need between two recorded beats: all synapses of its layers, and all of ``W_EI``.
+
+    And a pause a hundred times as long as is to be expected.
+    """
     slowest = max(
         sum(
             layer.d * math.ceil((layer.n_e + layer.n_i) / layer.folding.synapse_lanes)
@@ -157,7 +160,7 @@ def _idle_limit(manifests: Sequence[Manifest], stall_probability: float) -> int:
         )
         for manifest in manifests
     )
-    return int((10_000 + 2 * slowest) / (1 - stall_probability))
+    return int((10_000 + 2 * slowest) / (1 - source) + 100 / (1 - sink))
 
 
 def _tail(log: Path) -> str:

@@ -22,9 +22,10 @@ from quant.network import IntegerNetwork
 from sim.cosim import Subject, cosimulate_many
 from sim.report import CosimReport
 from sim.runs import Stall
+from tests.random_networks import random_codes
 from tests.sim.netlist_mutants import NetlistMutant, mutate_netlist, proven_equivalent, select
 from tests.sim.planted_mutants import PLANTED, Planted, plant
-from tests.sim.random_designs import SAMPLES, lively_design, lively_subject
+from tests.sim.random_designs import SAMPLES, Choice, lively_design, lively_subject, telling_codes
 
 __all__ = ["DESIGNS", "Outcome", "netlist_outcomes", "planted_outcomes", "table"]
 
@@ -32,8 +33,16 @@ __all__ = ["DESIGNS", "Outcome", "netlist_outcomes", "planted_outcomes", "table"
 DESIGNS = ("dense7", "dense28", "dense55", "maps0", "maps26", "maps42", "spatial28", "spatial57")
 #: Mutants of each.
 MUTANTS = 40
-#: What is tried on a mutant until it is killed: samples, and the chance of a pause. A slow sink fills all queues.
-TRIALS: tuple[tuple[int, Stall], ...] = ((SAMPLES, 0.3), (50, (0.0, 0.995)), (50, 0.0), (1000, (0.1, 0.3)))
+#: What is tried on a mutant until it is killed: how samples are chosen, how many, and the chance of a pause. A sink so
+#: slow fills all queues.
+TRIALS: tuple[tuple[Choice, int, Stall], ...] = (
+    (random_codes, SAMPLES, 0.3),
+    (random_codes, 2 * SAMPLES, (0.0, 0.99)),
+    (telling_codes, 10 * SAMPLES, 0.0),
+    (telling_codes, 10 * SAMPLES, 0.3),
+)
+#: The same of planted designs.
+PAUSES: tuple[Stall, ...] = (0.3, 0.0, (0.0, 0.99))
 #: Planted designs in a bench.
 TOGETHER = 8
 #: Share of the mutants that are not equivalent which has to be killed.
@@ -75,7 +84,7 @@ def _simulate(subjects: Sequence[Subject], stall: Stall) -> list[CosimReport | N
 
 
 def netlist_outcomes(
-    folder: Path, designs: Sequence[str], count: int, seed: int, trials: Sequence[tuple[int, Stall]] = TRIALS
+    folder: Path, designs: Sequence[str], count: int, seed: int, trials: Sequence[tuple[Choice, int, Stall]] = TRIALS
 ) -> list[Outcome]:
     """Tries up to ``count`` mutants of yosys of each design, one of each at a time, side by side in one bench."""
     networks: dict[str, IntegerNetwork] = {}
@@ -85,14 +94,14 @@ def netlist_outcomes(
         left[name] = mutate_netlist(networks[name], foldings, folder / name, count=count, seed=seed)
         tell(f"{name}: {len(left[name])} mutants of yosys")
     outcomes = []
-    for samples, stall in trials:
-        subjects = {name: lively_subject(networks[name], folder / name, samples, seed) for name in designs}
+    for choose, samples, stall in trials:
+        subjects = {name: lively_subject(networks[name], folder / name, samples, seed, choose) for name in designs}
         originals = _originals(subjects, stall)
         for name, mutant, report in _reports(subjects, left, stall):
             if found := _said(report, originals[name]):
                 outcomes.append(_outcome(name, mutant, found))
                 left[name].remove(mutant)
-        tell(f"{samples} samples, pauses {stall}: {sum(map(len, left.values()))} mutants left")
+        tell(f"{samples} {choose.__name__}, pauses {stall}: {sum(map(len, left.values()))} mutants left")
     for name, mutants in left.items():
         outcomes += [_outcome(name, m, None, proven_equivalent(folder / name, m)) for m in mutants]
     return outcomes
@@ -137,9 +146,9 @@ def planted_outcomes(folder: Path, planted: Sequence[Planted], seed: int) -> lis
             network, foldings = lively_design(mutant.design)
             network = replace(network, name=f"{mutant.design}_{number}")
             plant(mutant, network, foldings, folder / network.name)
-            subjects.append(lively_subject(network, folder / network.name, SAMPLES, seed))
+            subjects.append(lively_subject(network, folder / network.name, 2 * SAMPLES, seed, telling_codes))
         found: list[str | None] = [None] * len(some)
-        for _, stall in TRIALS:
+        for stall in PAUSES:
             if None in found:
                 found = [old or _said(new) for old, new in zip(found, _simulate(subjects, stall), strict=True)]
         for mutant, by in zip(some, found, strict=True):
