@@ -23,7 +23,7 @@ from sim.cosim import Subject, cosimulate_many
 from sim.report import CosimReport
 from sim.runs import Stall
 from tests.random_networks import random_codes
-from tests.sim.netlist_mutants import NetlistMutant, mutate_netlist, proven_equivalent, select
+from tests.sim.netlist_mutants import WATCH, NetlistMutant, mutate_netlist, proven_equivalent, select
 from tests.sim.planted_mutants import PLANTED, Planted, plant
 from tests.sim.random_designs import SAMPLES, Choice, lively_design, lively_subject, telling_codes
 
@@ -52,7 +52,11 @@ REPORT = Path("build/verify/mutants.json")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a mutant: what killed it; or, if nothing did, nothing, and perhaps why."""
+    """What became of a mutant: what killed it; or, if nothing did, nothing, and perhaps why.
+
+    ``equivalent`` is proven. That a mutant is not ``reached``, its bit having been no other one in any cycle of the
+    last trial, is evidence.
+    """
 
     design: str
     component: str
@@ -60,6 +64,7 @@ class Outcome:
     place: str
     killed_by: str | None
     equivalent: bool = False
+    reached: bool = True
 
 
 def _said(report: CosimReport | None, original: CosimReport | None = None) -> str | None:
@@ -102,13 +107,16 @@ def netlist_outcomes(
                 outcomes.append(_outcome(name, mutant, found))
                 left[name].remove(mutant)
         tell(f"{samples} {choose.__name__}, pauses {stall}: {sum(map(len, left.values()))} mutants left")
-    for name, mutants in left.items():
-        outcomes += [_outcome(name, m, None, proven_equivalent(folder / name, m)) for m in mutants]
+    watched = {name: [replace(mutant, number=mutant.number + WATCH) for mutant in own] for name, own in left.items()}
+    for name, watch, report in _reports(subjects, watched, stall):
+        mutant = replace(watch, number=watch.number - WATCH)
+        proven = proven_equivalent(folder / name, mutant)
+        outcomes.append(_outcome(name, mutant, None, equivalent=proven, reached=_said(report) is not None))
     return outcomes
 
 
-def _outcome(name: str, mutant: NetlistMutant, found: str | None, equivalent: bool = False) -> Outcome:
-    return Outcome(name, mutant.component, mutant.kind, mutant.place, found, equivalent)
+def _outcome(name: str, mutant: NetlistMutant, found: str | None, **survived: bool) -> Outcome:
+    return Outcome(name, mutant.component, mutant.kind, mutant.place, found, **survived)
 
 
 def _originals(subjects: Mapping[str, Subject], stall: Stall) -> dict[str, CosimReport | None]:
@@ -190,7 +198,8 @@ def main() -> int:
     print(table(outcomes, lambda outcome: outcome.kind, "kind"), end="\n\n")
     survived = [outcome for outcome in outcomes if outcome.killed_by is None and not outcome.equivalent]
     for outcome in survived:
-        print(f"survived: {outcome.design}, {outcome.component}, {outcome.kind}: {outcome.place}")
+        how = "survived" if outcome.reached else "never reached"
+        print(f"{how}: {outcome.design}, {outcome.component}, {outcome.kind}: {outcome.place}")
     real = sum(not outcome.equivalent for outcome in outcomes)
     share = 1 - len(survived) / real
     report = {
