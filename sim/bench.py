@@ -42,10 +42,11 @@ class DesignJob:
 
 @dataclass
 class Job:
-    """One run: ``stall`` in units of ``2**-32``, ``idle_limit`` the cycles without progress that mean a deadlock."""
+    """One run: stalls in units of ``2**-32``, ``idle_limit`` the cycles without progress that mean a deadlock."""
 
     designs: list[DesignJob]
-    stall: int
+    source_stall: int
+    sink_stall: int
     idle_limit: int
 
 
@@ -88,7 +89,8 @@ def _load_harness() -> ctypes.CDLL:
         getattr(harness, name).restype = ctypes.c_uint64
     for name in _RETURNS_BUFFER:
         getattr(harness, name).restype = ctypes.POINTER(ctypes.c_uint64)
-    harness.harness_add_design.argtypes = [ctypes.c_char_p, *[ctypes.c_uint64] * 2, ctypes.c_uint32, ctypes.c_uint64]
+    counts, stalls = [ctypes.c_uint64] * 2, [ctypes.c_uint32] * 2
+    harness.harness_add_design.argtypes = [ctypes.c_char_p, *counts, *stalls, ctypes.c_uint64]
     harness.harness_add_tap.argtypes = [ctypes.c_uint64]
     return harness
 
@@ -96,7 +98,8 @@ def _load_harness() -> ctypes.CDLL:
 def _set_up(harness: ctypes.CDLL, job: Job, folder: Path) -> None:
     for number, design in enumerate(job.designs):
         beats = (folder / f"beats{number}").read_bytes()
-        harness.harness_add_design(beats, len(beats) // 8, design.beat_words, job.stall, design.seed)
+        stalls = job.source_stall, job.sink_stall
+        harness.harness_add_design(beats, len(beats) // 8, design.beat_words, *stalls, design.seed)
         for words in design.tap_words:
             harness.harness_add_tap(words)
 

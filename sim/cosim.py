@@ -18,7 +18,7 @@ from sim.beats import tap_values
 from sim.compare import Comparison, Signals, compare
 from sim.harness import BENCH, bench_verilog
 from sim.report import CosimReport, Spread
-from sim.runs import Recording, Stimulus, record
+from sim.runs import Recording, Stall, Stimulus, record
 from sim.verilator import Build, WaveFormat, build
 from sim.waves import Formats, Scope, scopes_of, view_verilog, write_views
 
@@ -84,7 +84,7 @@ def cosimulate_many(
     subjects: Sequence[Subject],
     *,
     signals: Collection[str] | None = None,
-    stall_probability: float = 0.0,
+    stall_probability: Stall = 0.0,
     seed: int = 0,
     waves: Path | None = None,
     optimise: bool = True,
@@ -99,8 +99,9 @@ def cosimulate_many(
         Their top modules have different names.
     signals : collection of str, optional
         Compares only these; without it, all that both design and golden model offer.
-    stall_probability : float, 0 <= p < 1
-        The chance, in each cycle, that a source or a sink pauses.
+    stall_probability : float, or (float, float), 0 <= p < 1
+        The chance, in each cycle, that a source or a sink pauses; or that a source does, and that a sink does. Only a
+        sink that is much slower than its source fills all queues.
     seed : int
         Of the pauses; with the same seed they are the same on any machine.
     waves : Path, optional
@@ -298,9 +299,10 @@ def _wave_format(waves: Path | None) -> WaveFormat | None:
     raise ChandelierError(f"{waves}: the name of a wave file ends in .fst or .vcd")
 
 
-def _check(stimuli: Sequence[Stimulus], signals: Collection[str] | None, stall_probability: float) -> None:
+def _check(stimuli: Sequence[Stimulus], signals: Collection[str] | None, stall_probability: Stall) -> None:
     """Refuses what cannot be simulated."""
-    if not 0 <= stall_probability < 1:
+    both = stall_probability if isinstance(stall_probability, tuple) else (stall_probability,)
+    if not all(0 <= chance < 1 for chance in both):
         raise ChandelierError(f"the stall probability must be at least 0 and less than 1, not {stall_probability}")
     tops = Counter(stimulus.manifest.top for stimulus in stimuli)
     for top, count in tops.items():

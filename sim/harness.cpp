@@ -35,7 +35,7 @@ struct Design {
     std::vector<uint64_t> beats;
     std::size_t words = 1;     // of a beat
     std::size_t position = 0;  // of the next beat to offer
-    uint32_t stall = 0;   // probability of a pause, in units of 2**-32
+    uint32_t source_stall = 0, sink_stall = 0;  // probability of a pause, in units of 2**-32
     Random source, sink;
     std::vector<uint64_t> started, finished;  // cycles of each sample's first input beat and of its result
 };
@@ -62,7 +62,8 @@ extern "C" {
 long long harness_next_beat(int number, unsigned char taken, unsigned long long cycle) {
     Design& design = designs[number];
     if (taken && design.beats[design.position - design.words] & FIRST_OF_SAMPLE) design.started.push_back(cycle);
-    if (design.position == design.beats.size() || (design.stall && design.source.next() < design.stall)) return -1;
+    if (design.position == design.beats.size()) return -1;
+    if (design.source_stall && design.source.next() < design.source_stall) return -1;
     activity++;
     design.position += design.words;
     return design.beats[design.position - design.words] & ~FIRST_OF_SAMPLE;
@@ -76,7 +77,7 @@ long long harness_beat_word(int number, int word) {
 
 unsigned char harness_sink_ready(int number) {
     Design& design = designs[number];
-    return !(design.stall && design.sink.next() < design.stall);
+    return !(design.sink_stall && design.sink.next() < design.sink_stall);
 }
 
 void harness_result(int number, unsigned long long cycle) { designs[number].finished.push_back(cycle); }
@@ -97,11 +98,14 @@ void harness_violation(int number, unsigned long long cycle) {
 
 // Called by the test.
 
-void harness_add_design(const uint64_t* beats, uint64_t count, uint64_t words, uint32_t stall, uint64_t seed) {
+void harness_add_design(
+    const uint64_t* beats, uint64_t count, uint64_t words, uint32_t source_stall, uint32_t sink_stall, uint64_t seed
+) {
     Design& design = designs.emplace_back();
     design.words = words;
     design.beats.assign(beats, beats + count);
-    design.stall = stall;
+    design.source_stall = source_stall;
+    design.sink_stall = sink_stall;
     design.source.seed(2 * seed);
     design.sink.seed(2 * seed + 1);
 }

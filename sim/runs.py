@@ -21,7 +21,10 @@ from sim.bench import JOB_VARIABLE, DesignJob, Job, Status
 from sim.harness import Tap, taps_of
 from sim.verilator import Build, Simulator
 
-__all__ = ["Recording", "Stimulus", "cut", "record"]
+__all__ = ["Recording", "Stall", "Stimulus", "cut", "record"]
+
+#: The chance of a pause in each cycle: of sources and sinks alike, or (of sources, of sinks).
+Stall = float | tuple[float, float]
 
 # A simulator takes half a second to start, so it should run for longer than that; but not for so long that nothing
 # is compared until the end, or that what it recorded fills the memory. The number of cores must play no part:
@@ -96,7 +99,7 @@ class _Shard:
     stimuli: Sequence[Stimulus]
     ranges: Sequence[range]
     folder: Path
-    stall_probability: float
+    stall_probability: Stall
     seed: int
 
     def run(self, build: Build, simulator: Simulator, memories: Path, waves: Path | None) -> list[Recording]:
@@ -124,8 +127,10 @@ class _Shard:
                     tap_words=[len(samples) * tap.sets * tap.beats * tap.words for tap in stimulus.taps],
                 )
             )
-        idle_limit = _idle_limit([stimulus.manifest for stimulus in self.stimuli], self.stall_probability)
-        job = Job(designs, stall=int(self.stall_probability * (1 << 32)), idle_limit=idle_limit)
+        both = self.stall_probability
+        source, sink = both if isinstance(both, tuple) else (both, both)
+        idle_limit = _idle_limit([stimulus.manifest for stimulus in self.stimuli], source, sink)
+        job = Job(designs, int(source * (1 << 32)), int(sink * (1 << 32)), idle_limit)
         (self.folder / "job.json").write_text(json.dumps(asdict(job)))
         return job
 
@@ -152,8 +157,11 @@ class _Shard:
             )
 
 
-def _idle_limit(manifests: Sequence[Manifest], stall_probability: float) -> int:
-    """Cycles that no design can need between two recorded beats: all synapses of its layers, and all of ``W_EI``."""
+def _idle_limit(manifests: Sequence[Manifest], source: float, sink: float) -> int:
+    """Cycles that no design can need between two recorded beats: all synapses of its layers, and all of ``W_EI``.
+
+    And a pause a hundred times as long as is to be expected.
+    """
     slowest = max(
         sum(
             layer.d * math.ceil((layer.n_e + layer.n_i) / layer.folding.synapse_lanes)
@@ -162,7 +170,7 @@ def _idle_limit(manifests: Sequence[Manifest], stall_probability: float) -> int:
         )
         for manifest in manifests
     )
-    return int((10_000 + 2 * slowest) / (1 - stall_probability))
+    return int((10_000 + 2 * slowest) / (1 - source) + 100 / (1 - sink))
 
 
 def _tail(log: Path) -> str:
@@ -189,7 +197,7 @@ def record(
     build: Build,
     stimuli: Sequence[Stimulus],
     *,
-    stall_probability: float,
+    stall_probability: Stall,
     seed: int,
     waves: Path | None,
     jobs: int,

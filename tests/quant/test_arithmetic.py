@@ -54,6 +54,10 @@ def test_resets(reset: Reset, potentials: list[int]) -> None:
     assert [u, v, later, after_reset(later, later >= 10, 10, reset)] == potentials
 
 
+def test_a_delayed_reset_follows_a_potential_that_has_reached_the_threshold() -> None:
+    assert [integrate(v, 1, 10, 2, 0, "delayed") for v in (9, 10, 11)] == [10, 1, 2]
+
+
 @settings(max_examples=20, deadline=None)
 @given(
     values=st.lists(st.tuples(st.integers(-(1 << 15), (1 << 15) - 1), st.integers(0, 31)), min_size=20, max_size=20),

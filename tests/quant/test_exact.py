@@ -41,6 +41,21 @@ def test_division_is_that_of_integers(dtype: torch.dtype, index_bits: int, bits:
             assert torch.equal(divide(*arguments, narrow=True), found)
 
 
+@pytest.mark.parametrize(
+    ("width", "factor", "dtype"),
+    [
+        (14, 1, torch.int16),
+        (15, 1, torch.int32),
+        (12, 15, torch.int16),
+        (12, 16, torch.int32),
+        (24, 255, torch.int32),
+        (24, 256, torch.int64),
+    ],
+)
+def test_potentials_have_the_narrowest_type(width: int, factor: int, dtype: torch.dtype) -> None:
+    assert state_dtype(Format(width, signed=True), factor) == dtype
+
+
 @pytest.mark.parametrize("width", [4, 10, 14, 15, 24])
 @pytest.mark.parametrize("reset", ["subtract", "zero", "delayed"])
 @pytest.mark.parametrize(("tau_shift", "factor"), [(1, 1), (3, 0), (4, 7), (12, 4095), (12, 4096)])

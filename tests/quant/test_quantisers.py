@@ -62,6 +62,8 @@ def test_currents_that_float32_cannot_hold_are_float64() -> None:
     quantiser, w = LayerQuantiser(SCHEME), torch.ones(1, 2)
     assert quantiser.synapses(w, w, x_max=(1 << 24) // 6)[0].dtype == torch.float32
     assert quantiser.synapses(w, w, x_max=(1 << 24) // 6 + 1)[0].dtype == torch.float64
+    assert quantiser.signed_synapses(w, x_max=(1 << 23) - 1)[0].dtype == torch.float32
+    assert quantiser.signed_synapses(w, x_max=1 << 23)[0].dtype == torch.float64
 
 
 def test_saturated_codes_have_no_gradient_and_pull_a_learned_step() -> None:

@@ -56,7 +56,12 @@ def test_torch_finds_the_same_entry_and_exponent(r: Reciprocal, values: list[int
 
 @pytest.mark.parametrize(
     ("index_bits", "bits", "message"),
-    [(-1, 8, "index_bits .* must be 0..12"), (13, 20, "index_bits .* must be 0..12"), (4, 5, "must be 6..24, not 5")],
+    [
+        (-1, 8, "index_bits .* must be 0..12"),
+        (13, 20, "index_bits .* must be 0..12"),
+        (4, 5, "must be 6..24, not 5"),
+        (4, 25, "must be 6..24, not 25"),
+    ],
 )
 def test_parameters_out_of_range(index_bits: int, bits: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -22,6 +22,9 @@ def test_no_value_leaves_its_width(seed: int) -> None:
             if fmt is not None and (name != "i_ie" or network.layers[i].n_i):
                 values = trace.signals[i, name]
                 assert values.min() in fmt and values.max() in fmt, f"seed {seed}, layer {i}, {name}: {fmt}"
+        if (neurons := network.layers[i].neurons) is not None:
+            membrane = neurons.membrane
+            assert widths.u == replace(membrane, width=membrane.width + 1)
         if widths.logit is not None:
             assert trace.logits.min() in widths.logit and trace.logits.max() in widths.logit
 

@@ -21,9 +21,11 @@ from quant.files import write_json
 from quant.network import IntegerNetwork
 from sim.cosim import Subject, cosimulate_many
 from sim.report import CosimReport
-from tests.sim.netlist_mutants import NetlistMutant, mutate_netlist, proven_equivalent, select
+from sim.runs import Stall
+from tests.random_networks import random_codes
+from tests.sim.netlist_mutants import WATCH, NetlistMutant, mutate_netlist, proven_equivalent, select
 from tests.sim.planted_mutants import PLANTED, Planted, plant
-from tests.sim.random_designs import SAMPLES, lively_design, lively_subject
+from tests.sim.random_designs import SAMPLES, Choice, lively_design, lively_subject, telling_codes
 
 __all__ = ["DESIGNS", "Outcome", "netlist_outcomes", "planted_outcomes", "table"]
 
@@ -31,8 +33,16 @@ __all__ = ["DESIGNS", "Outcome", "netlist_outcomes", "planted_outcomes", "table"
 DESIGNS = ("dense7", "dense28", "dense55", "maps0", "maps26", "maps42", "spatial28", "spatial57")
 #: Mutants of each.
 MUTANTS = 40
-#: What is tried on a mutant until it is killed: samples, and the chance of a pause.
-TRIALS = ((SAMPLES, 0.3), (3 * SAMPLES, 0.6), (3 * SAMPLES, 0.0))
+#: What is tried on a mutant until it is killed: how samples are chosen, how many, and the chance of a pause. A sink so
+#: slow fills all queues.
+TRIALS: tuple[tuple[Choice, int, Stall], ...] = (
+    (random_codes, SAMPLES, 0.3),
+    (random_codes, 2 * SAMPLES, (0.0, 0.99)),
+    (telling_codes, 10 * SAMPLES, 0.0),
+    (telling_codes, 10 * SAMPLES, 0.3),
+)
+#: The same of planted designs.
+PAUSES: tuple[Stall, ...] = (0.3, 0.0, (0.0, 0.99))
 #: Planted designs in a bench.
 TOGETHER = 8
 #: Share of the mutants that are not equivalent which has to be killed.
@@ -42,7 +52,11 @@ REPORT = Path("build/verify/mutants.json")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a mutant: what killed it; or, if nothing did, nothing, and perhaps why."""
+    """What became of a mutant: what killed it; or, if nothing did, nothing, and perhaps why.
+
+    ``equivalent`` is proven. That a mutant is not ``reached``, its bit having been no other one in any cycle of the
+    last trial, is evidence.
+    """
 
     design: str
     component: str
@@ -50,6 +64,7 @@ class Outcome:
     place: str
     killed_by: str | None
     equivalent: bool = False
+    reached: bool = True
 
 
 def _said(report: CosimReport | None, original: CosimReport | None = None) -> str | None:
@@ -63,7 +78,7 @@ def _said(report: CosimReport | None, original: CosimReport | None = None) -> st
     return None
 
 
-def _simulate(subjects: Sequence[Subject], stall: float) -> list[CosimReport | None]:
+def _simulate(subjects: Sequence[Subject], stall: Stall) -> list[CosimReport | None]:
     """Reports on designs; none where the simulator dies, which one by one shows whose fault that is."""
     try:
         return [*cosimulate_many(subjects, stall_probability=stall, optimise=False, jobs=1)]
@@ -74,7 +89,7 @@ def _simulate(subjects: Sequence[Subject], stall: float) -> list[CosimReport | N
 
 
 def netlist_outcomes(
-    folder: Path, designs: Sequence[str], count: int, seed: int, trials: Sequence[tuple[int, float]] = TRIALS
+    folder: Path, designs: Sequence[str], count: int, seed: int, trials: Sequence[tuple[Choice, int, Stall]] = TRIALS
 ) -> list[Outcome]:
     """Tries up to ``count`` mutants of yosys of each design, one of each at a time, side by side in one bench."""
     networks: dict[str, IntegerNetwork] = {}
@@ -84,24 +99,27 @@ def netlist_outcomes(
         left[name] = mutate_netlist(networks[name], foldings, folder / name, count=count, seed=seed)
         tell(f"{name}: {len(left[name])} mutants of yosys")
     outcomes = []
-    for samples, stall in trials:
-        subjects = {name: lively_subject(networks[name], folder / name, samples, seed) for name in designs}
+    for choose, samples, stall in trials:
+        subjects = {name: lively_subject(networks[name], folder / name, samples, seed, choose) for name in designs}
         originals = _originals(subjects, stall)
         for name, mutant, report in _reports(subjects, left, stall):
             if found := _said(report, originals[name]):
                 outcomes.append(_outcome(name, mutant, found))
                 left[name].remove(mutant)
-        tell(f"{samples} samples, pauses {stall}: {sum(map(len, left.values()))} mutants left")
-    for name, mutants in left.items():
-        outcomes += [_outcome(name, m, None, proven_equivalent(folder / name, m)) for m in mutants]
+        tell(f"{samples} {choose.__name__}, pauses {stall}: {sum(map(len, left.values()))} mutants left")
+    watched = {name: [replace(mutant, number=mutant.number + WATCH) for mutant in own] for name, own in left.items()}
+    for name, watch, report in _reports(subjects, watched, stall):
+        mutant = replace(watch, number=watch.number - WATCH)
+        proven = proven_equivalent(folder / name, mutant)
+        outcomes.append(_outcome(name, mutant, None, equivalent=proven, reached=_said(report) is not None))
     return outcomes
 
 
-def _outcome(name: str, mutant: NetlistMutant, found: str | None, equivalent: bool = False) -> Outcome:
-    return Outcome(name, mutant.component, mutant.kind, mutant.place, found, equivalent)
+def _outcome(name: str, mutant: NetlistMutant, found: str | None, **survived: bool) -> Outcome:
+    return Outcome(name, mutant.component, mutant.kind, mutant.place, found, **survived)
 
 
-def _originals(subjects: Mapping[str, Subject], stall: float) -> dict[str, CosimReport | None]:
+def _originals(subjects: Mapping[str, Subject], stall: Stall) -> dict[str, CosimReport | None]:
     """The designs without a mutant, of which there must be nothing to find, or every mutant would count as killed.
 
     Where the regression compares clock cycles, which is without pauses, and not of maps, there is a report.
@@ -116,7 +134,7 @@ def _originals(subjects: Mapping[str, Subject], stall: float) -> dict[str, Cosim
 
 
 def _reports(
-    subjects: Mapping[str, Subject], mutants: Mapping[str, Sequence[NetlistMutant]], stall: float
+    subjects: Mapping[str, Subject], mutants: Mapping[str, Sequence[NetlistMutant]], stall: Stall
 ) -> Iterator[tuple[str, NetlistMutant, CosimReport | None]]:
     """Of each mutant; all benches have the same designs, as a build serves for all."""
     for row in zip_longest(*[list(own) for own in mutants.values()]):
@@ -136,9 +154,9 @@ def planted_outcomes(folder: Path, planted: Sequence[Planted], seed: int) -> lis
             network, foldings = lively_design(mutant.design)
             network = replace(network, name=f"{mutant.design}_{number}")
             plant(mutant, network, foldings, folder / network.name)
-            subjects.append(lively_subject(network, folder / network.name, SAMPLES, seed))
+            subjects.append(lively_subject(network, folder / network.name, 2 * SAMPLES, seed, telling_codes))
         found: list[str | None] = [None] * len(some)
-        for _, stall in TRIALS:
+        for stall in PAUSES:
             if None in found:
                 found = [old or _said(new) for old, new in zip(found, _simulate(subjects, stall), strict=True)]
         for mutant, by in zip(some, found, strict=True):
@@ -180,7 +198,8 @@ def main() -> int:
     print(table(outcomes, lambda outcome: outcome.kind, "kind"), end="\n\n")
     survived = [outcome for outcome in outcomes if outcome.killed_by is None and not outcome.equivalent]
     for outcome in survived:
-        print(f"survived: {outcome.design}, {outcome.component}, {outcome.kind}: {outcome.place}")
+        how = "survived" if outcome.reached else "never reached"
+        print(f"{how}: {outcome.design}, {outcome.component}, {outcome.kind}: {outcome.place}")
     real = sum(not outcome.equivalent for outcome in outcomes)
     share = 1 - len(survived) / real
     report = {

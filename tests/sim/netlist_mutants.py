@@ -16,10 +16,13 @@ from hw.spatial import SpatialNetwork
 from hw.tools import Runner, find_tool
 from quant.network import IntegerNetwork
 
-__all__ = ["NetlistMutant", "mutate_netlist", "proven_equivalent", "select"]
+__all__ = ["WATCH", "NetlistMutant", "mutate_netlist", "proven_equivalent", "select"]
 
 #: Width of the signal that selects a mutant; 0 selects none.
 SELECT_BITS = 12
+#: With a mutant's number: the design as it was, but for its results, which are wrong as soon as the mutant's bit would
+#: be another one.
+WATCH = 1 << (SELECT_BITS - 1)
 #: Flat, as the names of the probes are below the top module; memories with constant contents become logic.
 _PREPARE = """
 read_verilog {top}.v
@@ -37,22 +40,76 @@ opt_clean -purge
 check -assert
 write_rtlil original.il
 """
+#: What chooses between a bit as it was and the mutant's, in the order of the mutants.
+_CHOICE = re.compile(r"  cell \$mux \S*:mutate_ctrl_mux\S*\n.*\n    connect \\A (.*)\n    connect \\B (.*)\n")
 #: The end of a wrapper's name.
 _WRAPPED = "_mutants"
 #: yosys gives one wire to bits of which one may depend on another.
 _WAIVER = "/* verilator lint_off UNOPTFLAT */\n"
-_PROVE = """
+#: The design with an input ``mutant``, which makes it one; memories, enables and resets are registers and choices, and
+#: all registers begin with 0.
+_PREPARE_PROOF = """
 read_rtlil original.il
-copy {top} mutant
+setattr -unset keep w:*
 {command}
 memory_map
+dffunmap
+zinit -all
+setattr -unset init w:*
+setundef -init -zero
 opt_clean
-equiv_make {top} mutant both
-equiv_struct both
-equiv_simple -short both
-equiv_induct -seq 2 both
-tee -o prove.status equiv_status both
+write_rtlil cut.il
 """
+#: Design and mutant with the same inputs; of outputs, those that the mutant's bit can get to.
+_BOTH = """
+read_rtlil cut.il
+select -set reached w:mutant %{cone}* o:* %i
+delete -output o:* @reached %d
+opt_clean
+copy {top} original
+cd original
+delete -input mutant
+connect -set mutant 1'0
+cd ..
+cd {top}
+delete -input mutant
+connect -set mutant 1'1
+cd ..
+miter -equiv -flatten original {top} both
+hierarchy -top both
+delete original {top}
+opt -full
+"""
+#: No register is left in between: combinational.
+_PROVE_STEP = (
+    _BOTH
+    + """
+sat -prove trigger 0 -timeout 60 -verify both
+"""
+)
+#: ABC finds registers that are always equal, by induction from their first state on. It takes part in yosys as a mapper
+#: alone, and is given a gate to map.
+_PROVE_STAGE = (
+    _BOTH
+    + """
+techmap
+simplemap
+opt
+dfflegalize -cell $_DFF_P_ 01
+aigmap
+opt_clean
+write_aiger -zinit both.aig
+design -reset
+read_verilog <<EOT
+module gate(input a, input b, output c); assign c = a & b; endmodule
+EOT
+proc
+techmap
+abc -g AND -script +&r,both.aig;&scl;&lcorr;&scorr,-C,1000;&w,swept.aig
+"""
+)
+#: A register, of which all are of one kind by then.
+_REGISTER = re.compile(r"(?:^  attribute .*\n)*^  cell \$dff \S+\n((?:    .*\n)*)  end\n", re.MULTILINE)
 _WRAPPER = """
 module {wrapper} (
     input clk, input rst,
@@ -61,10 +118,16 @@ module {wrapper} (
 );
   reg [{bits}:0] selected [0:0];
   initial $readmemh("{wrapper}.mem", selected);
+  wire watched = selected[0][{bits}];
+  wire [{o}:0] payload;
+  wire [{count}:0] other;
+  reg seen = 0;
+  always @(posedge clk) seen <= !rst && (seen || watched && other[selected[0][{bits}-1:0]]);
+  assign o__payload = payload ^ {{{o}+1{{seen}}}};
   {top} mutated (
-      .mutant(selected[0]), .clk(clk), .rst(rst),
+      .mutant(watched ? 0 : selected[0]), .other(other), .clk(clk), .rst(rst),
       .i__valid(i__valid), .i__payload(i__payload), .i__ready(i__ready),
-      .o__valid(o__valid), .o__payload(o__payload), .o__ready(o__ready)
+      .o__valid(o__valid), .o__payload(payload), .o__ready(o__ready)
   );
 endmodule
 """
@@ -78,8 +141,8 @@ class NetlistMutant:
     ----------
     number : int
         What selects it.
-    component : str
-        Class of the Amaranth component that the cell is of.
+    component, stage : str
+        Class of the Amaranth component that the cell is of, and with what names begin there.
     kind : str
         What yosys calls it: ``inv``, ``const0``, ``const1``, or, if another bit of the port says so, ``cnot0``,
         ``cnot1``.
@@ -89,6 +152,7 @@ class NetlistMutant:
 
     number: int
     component: str
+    stage: str
     kind: str
     command: str
 
@@ -128,19 +192,18 @@ class _Components:
         found = re.finditer(r"^module \\?(\S+?) ?\(", verilog, re.MULTILINE)
         self._modules = [(verilog.count("\n", 0, module.start()) + 1, module[1]) for module in found]
 
-    def of(self, command: str) -> str:
-        """The class of the component whose cell a command changes."""
+    def of(self, command: str) -> tuple[str, str]:
+        """The class of the component whose cell a command changes, and with what names begin there."""
         source = re.search(r"-src \S+?\.v:(\d+)", command)
         if source is None:
-            return self._top
+            return self._top, ""
         name = self._modules[bisect(self._modules, int(source[1]), key=lambda module: module[0]) - 1][1]
         parts = name.split(".")[1:]
         kinds = {"fork": "EventFork", "merge": "EventMerge", "results": "CreditQueue", "layer": "LayerEngine"}
-        return (
-            self._stages.get(".".join(parts[:2])) or kinds[re.sub(r"(\d+|_input)$", "", parts[0])]
-            if parts
-            else self._top
-        )
+        stage = ".".join(parts[:2])
+        if stage in self._stages:
+            return self._stages[stage], f"{stage}."
+        return (kinds[re.sub(r"(\d+|_input)$", "", parts[0])], f"{parts[0]}.") if parts else (self._top, "")
 
 
 def mutate_netlist(
@@ -161,14 +224,16 @@ def mutate_netlist(
     _yosys(folder, script, "list")
     commands = [line for line in (folder / "list").read_text().splitlines() if _is_hardware(line)][:count]
     mutants = [
-        NetlistMutant(number, components.of(command), _option(command, "mode"), command)
+        NetlistMutant(number, *components.of(command), _option(command, "mode"), command)
         for number, command in enumerate(commands, start=1)
     ]
     control = f"mutate -ctrl mutant {SELECT_BITS}"
     apply = [mutant.command.replace("mutate", f"{control} {mutant.number}", 1) for mutant in mutants]
-    _yosys(folder, "\n".join(["read_rtlil original.il", *apply, f"write_verilog -noattr {source.name}\n"]), "apply")
+    _yosys(folder, "\n".join(["read_rtlil original.il", *apply, "write_rtlil mutants.il\n"]), "apply")
+    _watch(folder / "mutants.il", count=len(mutants))
+    _yosys(folder, f"read_rtlil mutants.il\nwrite_verilog -noattr {source.name}\n", "write")
     source.write_text(_WAIVER + source.read_text())
-    _wrap(folder, manifest)
+    _wrap(folder, manifest, count=len(mutants))
     select(folder, 0)
     return mutants
 
@@ -179,7 +244,23 @@ def _is_hardware(command: str) -> bool:
     return not port.endswith("CLK") and (port in ("RD_ADDR", "RD_DATA") or not port.startswith("RD_"))
 
 
-def _wrap(folder: Path, manifest: Manifest) -> None:
+def _watch(netlist: Path, *, count: int) -> None:
+    """Adds the output ``other``: of each mutant, by its number, whether its bit is another one now."""
+    text = netlist.read_text()
+    choices = _CHOICE.findall(text)
+    if len(choices) != count:
+        raise RuntimeError(f"{netlist} has {len(choices)} choices for {count} mutants")
+    ports = len(re.findall(r"^  wire .*put \d+ ", text, re.MULTILINE))
+    lines = [f"  wire width {count + 1} output {ports + 1} \\other", "  connect \\other [0] 1'0"]
+    for number, (before, after) in enumerate(choices, start=1):
+        lines += [f"  cell $xor $watch{number}", "    parameter \\A_SIGNED 0", "    parameter \\B_SIGNED 0"]
+        lines += [f"    parameter \\{port}_WIDTH 1" for port in "ABY"]
+        signals = {"A": before, "B": after, "Y": f"\\other [{number}]"}
+        lines += [*(f"    connect \\{port} {signal}" for port, signal in signals.items()), "  end"]
+    netlist.write_text("\n".join([text.rstrip().removesuffix("end").rstrip(), *lines, "end", ""]))
+
+
+def _wrap(folder: Path, manifest: Manifest, *, count: int) -> None:
     """Adds the module that selects the mutant, and makes it the top of the design."""
     wrapper = manifest.top + _WRAPPED
     text = _WRAPPER.format(
@@ -188,6 +269,7 @@ def _wrap(folder: Path, manifest: Manifest) -> None:
         i=manifest.input.width - 1,
         o=manifest.output.width - 1,
         bits=SELECT_BITS - 1,
+        count=count,
     )
     (folder / f"{wrapper}.v").write_text(text)
     nets = ("valid", "ready", "payload")
@@ -203,12 +285,50 @@ def select(folder: Path, number: int) -> None:
 
 
 def proven_equivalent(folder: Path, mutant: NetlistMutant) -> bool:
-    """Whether yosys proves that all registers and outputs of the mutant are those of the design, whatever comes in.
+    """Whether it is proven that the mutant is no mistake: nothing but what it changes itself is another one, ever.
 
-    By induction over two cycles, each register assuming the others. A mutant that only differs in what nobody looks at
-    is not proven.
+    First of one step from any state whatever: all registers and outputs are those of the design. Then of the mutant's
+    stage from its first state on, whatever the rest of the design does: all that leaves the stage is the same. Each
+    says nothing if it fails: a mutant may need what other stages never do.
     """
     top = Manifest.read(folder).top.removesuffix(_WRAPPED)
-    command = mutant.command.replace(f"-module {top}", "-module mutant")
-    _yosys(folder, _PROVE.format(top=top, command=command), "prove")
-    return "Equivalence successfully proven" in (folder / "prove.status").read_text()
+    command = mutant.command.replace("mutate", "mutate -ctrl mutant 1 1", 1)
+    _yosys(folder, _PREPARE_PROOF.format(command=command), "prepare")
+    netlist, swept = folder / "cut.il", folder / "swept.aig"
+    text = netlist.read_text()
+    netlist.write_text(_cut(text, keep=None))
+    try:
+        _yosys(folder, _PROVE_STEP.format(top=top, cone="coe"), "prove")
+    except RuntimeError as error:
+        if "proof did" not in str(error):
+            raise
+    else:
+        return True
+    netlist.write_text(_cut(text, keep=mutant.stage))
+    swept.unlink(missing_ok=True)
+    _yosys(folder, _PROVE_STAGE.format(top=top, cone="co"), "prove")
+    if not swept.exists():  # ABC gave up, without a word
+        return False
+    # aig, variables, inputs, registers, outputs, gates; and of the output, that it is 0.
+    header, output = swept.read_bytes().split(b"\n")[:2]
+    return header.split()[3:] == [b"0", b"1", b"0"] and output == b"0"
+
+
+def _cut(text: str, *, keep: str | None) -> str:
+    """A netlist with states of registers as inputs, and what they become as outputs, but for those of a stage."""
+    ports = len(re.findall(r"^  wire .*put \d+ ", text, re.MULTILINE))
+    wires, connections = list[str](), list[str]()
+
+    def cut(register: re.Match[str]) -> str:
+        width, d, q = (re.search(pattern, register[1]) for pattern in (r"WIDTH (\d+)", r"\\D (.*)", r"\\Q (.*)"))
+        assert width and d and q
+        if keep is not None and f"\\{keep}" in q[1]:
+            return register[0]
+        number = len(connections)
+        for kind, name in (("input", "was"), ("output", "becomes")):
+            wires.append(f"  wire width {width[1]} {kind} {ports + len(wires) + 1} \\{name}{number}\n")
+        connections.append(f"  connect {q[1]} \\was{number}\n  connect \\becomes{number} {d[1]}\n")
+        return ""
+
+    module, body = re.split(r"(?<=\n)(?=  wire )", _REGISTER.sub(cut, text), maxsplit=1)
+    return "".join([module, *wires, body.rstrip().removesuffix("end"), *connections, "end\n"])

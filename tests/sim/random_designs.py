@@ -1,7 +1,10 @@
 """Random networks with random foldings, in batches that are built as one simulator."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from hw.folding import Folding, Foldings, row_synapses
 from hw.rtl import write_rtl
@@ -16,6 +19,7 @@ __all__ = [
     "KINDS",
     "LIVELY",
     "SAMPLES",
+    "Choice",
     "batches",
     "design_foldings",
     "design_network",
@@ -23,6 +27,7 @@ __all__ = [
     "lively_subject",
     "random_stall",
     "random_subject",
+    "telling_codes",
 ]
 
 KINDS = ("dense", "maps", "spatial")
@@ -40,6 +45,10 @@ TOGETHER = 8
 LARGEST = (64, 8, 16, 32)
 #: Of each design.
 SAMPLES = 20
+#: Random samples of which the telling ones are chosen.
+POOL = 2000
+#: ``choose(network, samples, seed)`` gives so many samples.
+Choice = Callable[[IntegerNetwork, int, int], np.ndarray]
 
 
 def batches(count: int) -> list[range]:
@@ -86,8 +95,32 @@ def lively_design(name: str) -> tuple[IntegerNetwork, Foldings]:
     return network, "spatial" if kind == "spatial" else design_foldings(network, seed)
 
 
-def lively_subject(network: IntegerNetwork, folder: Path, samples: int, seed: int) -> Subject:
-    """The design in ``folder`` with random samples, of which the golden model is asked once."""
-    codes = random_codes(network, samples, seed)
+def telling_codes(network: IntegerNetwork, samples: int, seed: int) -> np.ndarray:
+    """Of :data:`POOL` random samples those that show most values of each signal of each neuron, rare ones first.
+
+    All pixels of a map count as one neuron for each channel.
+    """
+    codes = random_codes(network, POOL, seed)
+    shown = []
+    for (i, _), values in GoldenModel(network).run(codes, SIGNALS).signals.items():
+        n_e, columns = network.layers[i].n_e, values.shape[-1]
+        for neuron in np.moveaxis(values.reshape(POOL, -1, columns if columns % n_e else n_e), -1, 0):
+            distinct, which = np.unique(neuron, return_inverse=True)
+            table = np.zeros((POOL, len(distinct)), np.float32)
+            table[np.arange(POOL)[:, None], which.reshape(POOL, -1)] = 1
+            shown.append(table)
+    values = np.concatenate(shown, axis=1)
+    left, chosen = 1 / values.sum(axis=0), []
+    for _ in range(samples):
+        chosen.append(int((values @ left).argmax()))
+        left[values[chosen[-1]] > 0] = 0
+    return codes[chosen]
+
+
+def lively_subject(
+    network: IntegerNetwork, folder: Path, samples: int, seed: int, choose: Choice = random_codes
+) -> Subject:
+    """The design in ``folder`` with samples that are chosen so, of which the golden model is asked once."""
+    codes = choose(network, samples, seed)
     signals = GoldenModel(network).run(codes, SIGNALS).signals
     return Subject(folder, codes, lambda start, stop: {key: values[start:stop] for key, values in signals.items()})

@@ -16,6 +16,7 @@ import pywellen
 import sim.runs
 from quant.errors import ChandelierError
 from sim.cosim import Subject, cosimulate, cosimulate_many, simulated_signals
+from sim.runs import Stall
 from tests.sim import toy
 
 
@@ -25,8 +26,8 @@ def _subject(folder: Path, samples: int, seed: int) -> Subject:
     return Subject(folder, codes, lambda start, stop: {key: array[start:stop] for key, array in values.items()})
 
 
-@pytest.mark.parametrize("stall_probability", [0.0, 0.5])
-def test_toy_agrees(tmp_path: Path, stall_probability: float) -> None:
+@pytest.mark.parametrize("stall_probability", [0.0, 0.5, (0.0, 0.9)])
+def test_toy_agrees(tmp_path: Path, stall_probability: Stall) -> None:
     subject = _subject(toy.write_toy(tmp_path), 120, seed=1)
     done: list[tuple[int, int]] = []
     report = cosimulate(
@@ -173,6 +174,10 @@ def test_waves_of_both_formats_say_the_same(tmp_path: Path) -> None:
         ({"codes": np.full((4, 8), 8, np.uint8)}, "toy takes codes of 3 bits, and one is 8"),
         ({"signals": ["spike"]}, "toy has no signal 'spike'; it has bal, class, logits, moment, sum"),
         ({"stall_probability": 1.0}, "the stall probability must be at least 0 and less than 1, not 1.0"),
+        (
+            {"stall_probability": (0.5, 1.5)},
+            r"the stall probability must be at least 0 and less than 1, not \(0.5, 1.5\)",
+        ),
         ({"waves": Path("toy.png")}, "toy.png: the name of a wave file ends in .fst or .vcd"),
     ],
 )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.random_networks import random_codes
 from tests.sim.mutants import Outcome, netlist_outcomes, planted_outcomes, table
 from tests.sim.planted_mutants import PLANTED, planted
 
@@ -11,7 +12,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable
 
 
 def test_mutants_of_a_netlist_are_tried(tmp_path: Path) -> None:
-    outcomes = netlist_outcomes(tmp_path, ["dense28"], count=4, seed=1, trials=[(20, 0.3)])
+    outcomes = netlist_outcomes(tmp_path, ["dense28"], count=4, seed=1, trials=[(random_codes, 20, 0.3)])
     assert len(outcomes) == 4
     assert any(outcome.killed_by for outcome in outcomes), outcomes
 

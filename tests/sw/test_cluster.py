@@ -69,6 +69,7 @@ def _timeless(report: CosimReport) -> CosimReport:
     return replace(report, seconds=0.0, build_seconds=0.0, build_cached=True)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_changes_nothing(machines: _Machines, tmp_path: Path) -> None:
     network = random_network(4, largest=8)
     rng, shape = np.random.default_rng(1), (400, network.input.features)
@@ -101,6 +102,7 @@ def test_a_killed_worker_changes_nothing(machines: _Machines, tmp_path: Path) ->
     assert [control.fault for control in others] == [control.fault for control in planted]
 
 
+@pytest.mark.slow
 def test_processes_of_this_machine(tmp_path: Path) -> None:
     with cluster(2, None) as workers:
         found = dict(workers.run(die_once, [(k,) for k in range(4)], str(tmp_path)))
@@ -110,6 +112,7 @@ def test_processes_of_this_machine(tmp_path: Path) -> None:
             list(workers.run(fail, [(7,)]))
 
 
+@pytest.mark.slow
 def test_a_unit_that_takes_its_workers_with_it_is_given_up() -> None:
     once = dask.config.set({"distributed.scheduler.allowed-failures": 0})  # by default it is tried on four workers
     with once, cluster(1, None) as workers, pytest.raises(ChandelierError, match="1 workers died over the same unit"):
