@@ -44,7 +44,7 @@ _LIF_RESET = "after_reset(u, spike, self._theta, self._reset, Mux)"
 _LIF_LANES = "in zip(self.i.p, read.data, write.data, self.o.p, strict=True)"
 _LIF_SWAPPED = "in zip(list(self.i.p)[::-1], read.data, write.data, self.o.p, strict=True)"
 _SPATIAL_RESET = "after_reset(u, spike, theta, neurons.reset, Mux)"
-_SHIFTED = "delay(coarse >> delay(places[:3]))"
+_SHIFTED = "delay(coarse >> extra(places[:3]))"
 _WEIGHT = "weights[n * self._population_lanes + k]"
 
 PLANTED = (
@@ -88,8 +88,8 @@ PLANTED = (
         "saturation",
         "divisive",
         "dense7",
-        "saturate(delay(rounded + b_e), membrane, Mux)",
-        "delay(rounded + b_e)",
+        "saturate(extra(rounded + b_e), membrane, Mux)",
+        "extra(rounded + b_e)",
     ),
     Planted("DivisiveInhibition", "pipeline", "divisive", "dense7", "own.b_e, 9", "own.b_e, 8"),
     Planted("DivisiveInhibition", "pipeline", "divisive", "dense7", "own.g_e, 2", "own.g_e, 3"),
