@@ -88,7 +88,7 @@ verify: setup ## slow: proofs, mutants, coverage, fuzzing, everything twice, ran
 
 proofs: setup ## slow: every formal proof, each with its planted bug, and networks after synthesis, simulated as netlists
 	$(BIN)/python -m sim.formal
-	$(BIN)/pytest -s tests/sim/formal/test_netlist.py --netlists 3
+	$(BIN)/pytest -s tests/sim/formal/test_netlist.py --slow --netlists 3
 
 nir-check: setup ## slow: graphs of snnTorch and Norse, fetched from PyPI, spike alike here, down to the Verilog
 	$(PYTHON) -m venv .venv-nir

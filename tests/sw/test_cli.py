@@ -122,6 +122,7 @@ def test_train_and_quantize_leave_what_they_say(project: Path) -> None:
     assert {"t.toml", "runs", "t.safetensors"} <= {p.name for p in project.iterdir()} <= LEFT
 
 
+@pytest.mark.slow
 def test_a_network_of_the_reference_goes_all_the_way(tmp_path: Path) -> None:
     network = mlp(64, (12, 8), 10)
     torch.save({"model_state_dict": network.state, "config": network.config}, tmp_path / "c.pth")

@@ -29,6 +29,7 @@ def _netlist(seed: int, folder: Path) -> Subject:
     )
 
 
+@pytest.mark.slow
 def test_netlists_of_random_networks(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     subjects = [_netlist(seed, tmp_path) for seed in range(request.config.getoption("--netlists"))]
     reports = cosimulate_many(subjects, stall_probability=0.3, seed=1, optimise=False)
