@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from quant.errors import ChandelierError
 
-__all__ = ["DEVICES", "PINS_FILE", "Device", "ecp5", "find_device"]
+__all__ = ["CAPACITIES", "DEVICES", "PINS_FILE", "Device", "ecp5", "find_device"]
 
 #: Where the pins of a device are written for its router.
 PINS_FILE = "chandelier_shell.pins"
@@ -41,8 +41,12 @@ class Device:
 
 #: Bits of a look-up table of four inputs, as the devices below have them.
 _LUT = 16
-#: Size of an ECP5 -> bits of its block memories and look-up tables (Lattice FPGA-DS-02012, table 1.1).
-_ECP5_MEMORY = {"25k": 56 * 18432 + 24288 * _LUT, "45k": 108 * 18432 + 43848 * _LUT, "85k": 208 * 18432 + 83640 * _LUT}
+#: ECP5 -> look-up tables (and as many flip-flops), block memories, multipliers (Lattice FPGA-DS-02012, table 1.1).
+CAPACITIES: Mapping[str, tuple[int, int, int]] = {
+    "ecp5-25f": (24288, 56, 28),
+    "ecp5-45f": (43848, 108, 72),
+    "ecp5-85f": (83640, 208, 156),
+}
 
 
 def ecp5(size: str, part: str, package: str = "CABGA381", speed: int = 6) -> Device:
@@ -54,7 +58,8 @@ def ecp5(size: str, part: str, package: str = "CABGA381", speed: int = 6) -> Dev
     options = (*part_options, "--lpf", PINS_FILE, "--lpf-allow-unconstrained", "--router", "router2")
     cells = {"LUT": ("TRELLIS_COMB",), "FF": ("TRELLIS_FF",), "BRAM": ("DP16KD",), "DSP": ("MULT18X18D",)}
     route = ("nextpnr-ecp5", *options)
-    return Device(f"{part}, speed grade {speed}", "synth_ecp5", cells, route, pins, _ECP5_MEMORY[size])
+    tables, blocks, _ = CAPACITIES[f"ecp5-{size.replace('k', 'f')}"]
+    return Device(f"{part}, speed grade {speed}", "synth_ecp5", cells, route, pins, blocks * 18432 + tables * _LUT)
 
 
 def _gowin(part: str, family: str, memory: int, *, clk: str, rst: str, i: str, o: str) -> Device:

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from quant.errors import ChandelierError
 from sw.config import Config, Section, validated
 
-__all__ = ["AIMS", "CAPACITIES", "TARGET", "Aim", "Choice", "DeviceName", "HardwareSection", "Study", "StudySection"]
+__all__ = ["AIMS", "TARGET", "Aim", "Choice", "DeviceName", "HardwareSection", "Study", "StudySection"]
 
 Aim = Literal["accuracy", "luts", "brams", "images_per_second", "energy"]
 DeviceName = Literal["ecp5-25f", "ecp5-45f", "ecp5-85f"]
@@ -20,12 +20,6 @@ AIMS: Mapping[Aim, bool] = {
     "brams": False,
     "images_per_second": True,
     "energy": False,
-}
-#: Device -> look-up tables (and as many flip-flops), block memories, multipliers (Lattice FPGA-DS-02012, table 1.1).
-CAPACITIES: Mapping[DeviceName, tuple[int, int, int]] = {
-    "ecp5-25f": (24288, 56, 28),
-    "ecp5-45f": (43848, 108, 72),
-    "ecp5-85f": (83640, 208, 156),
 }
 #: What a trial is: key -> its value, like ``network.steps`` -> 2.
 Choice = dict[str, Any]
@@ -54,7 +48,7 @@ class HardwareSection(Section):
     """``[hardware]``: what designs are for."""
 
     #: A design is for the first of these in which it fits; if it fits none, it is not trained.
-    devices: list[DeviceName] = Field(default=list(CAPACITIES), min_length=1)
+    devices: list[DeviceName] = Field(default=list(get_args(DeviceName)), min_length=1)
     #: MHz that images a second are reckoned with, until the design is placed and routed.
     clock: float = Field(default=80.0, gt=0, le=1000)
     #: Lanes are chosen for one of these numbers of cycles a sample, at the activity of the network, or for the fewest

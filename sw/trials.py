@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hw.area import Area, estimate
+from hw.devices import CAPACITIES
 from hw.exact_cycles import simulate_cycles
 from hw.folding import Folding, cycles_range, foldings_for
 from hw.search import FILL
@@ -21,7 +22,7 @@ from sw.config import Config, validated
 from sw.data import Dataset, load
 from sw.quantise import quantise_run
 from sw.samples import dataset_codes
-from sw.study import AIMS, CAPACITIES, Aim, DeviceName, Study
+from sw.study import AIMS, Aim, DeviceName, Study
 from sw.training import initial_network, load_run_network, train
 
 __all__ = ["Figures", "Refused", "dominates", "route", "train_trial"]
