@@ -4,6 +4,7 @@ Interrupted, it goes on where it was. A run that guesses after two epochs is lef
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from sw.config import Config
 from sw.console import exit_on_error, progress_bars
 from sw.data import get, is_available, load
 from sw.report.charts import lines, standalone
-from sw.training import Progress, load_run_network, train
+from sw.training import load_run_network, train
 
 RUNS = Path(__file__).parents[1] / "runs" / "depth"
 DEPTHS = (2, 4, 6, 8, 12, 16)
@@ -43,17 +44,16 @@ class _NothingLearnedError(Exception):
     """A run has not learned anything."""
 
 
-def _while_learning(run: Path, progress: Progress) -> Progress:
-    """``progress`` of the run in a folder, until it raises :class:`_NothingLearnedError`."""
+def _require_learning(_: object, metrics: Sequence[Mapping[str, object]]) -> None:
+    """Of the figures of all epochs so far."""
+    if len(metrics) == PATIENCE and metrics[-1]["train_accuracy"] < GUESSING:  # type: ignore[operator]
+        raise _NothingLearnedError
 
-    def shown(phase: str, done: int, total: int, text: str) -> None:
-        lines = run / "metrics.jsonl"
-        epochs = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
-        if len(epochs) == PATIENCE and epochs[-1]["train_accuracy"] < GUESSING:
-            raise _NothingLearnedError
-        progress(phase, done, total, text)
 
-    return shown
+def _metrics(run: Path) -> list[dict[str, float]]:
+    """The figures of all epochs that a run went through."""
+    path = run / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def measure(depth: int, part: str) -> tuple[float, list[float]]:
@@ -61,15 +61,15 @@ def measure(depth: int, part: str) -> tuple[float, list[float]]:
     wanted = config(depth, part)
     data, run = load("mnist"), RUNS / wanted.name
     try:
+        _require_learning(None, _metrics(run))
         with progress_bars() as progress:
-            accuracy = float(train(wanted, data, run, _while_learning(run, progress))[-1]["test_accuracy"])  # type: ignore[arg-type]
+            accuracy = float(train(wanted, data, run, progress, _require_learning)[-1]["test_accuracy"])  # type: ignore[arg-type]
     except ChandelierError as error:
         if "diverged" not in str(error):
             raise
         return float("nan"), []
     except _NothingLearnedError:
-        last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
-        return 100 * last["test_accuracy"], []
+        return 100 * _metrics(run)[-1]["test_accuracy"], []
     network = load_run_network(wanted, data, RUNS / wanted.name, "float")
     codes = torch.from_numpy(input_of(wanted, data).encode(data.x_test[:1000])).float()
     with torch.no_grad():
