@@ -5,7 +5,6 @@
 
 import json
 import random
-import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,9 @@ from hw.protocol import pack_codes
 from quant.golden import GoldenModel
 from quant.network import IntegerNetwork
 from quant.network_file import save_network
-from sim.bench import JOB_VARIABLE
-from sim.verilator import Simulator, build
 from tests.hw.test_network import random_foldings
 from tests.random_networks import other_numbers, random_codes, random_map_network, random_network
+from tests.sim.benches import run_bench
 
 HERE = Path(__file__).parent
 #: Networks whose results differ from sample to sample, and a seed of foldings: the first takes three events at once.
@@ -90,12 +88,7 @@ def _simulate(
         save_network(other, run / "other.safetensors")
     (run / "job.json").write_text(json.dumps(job))
     bench = ("`define LOADABLE\n" if other else "") + (HERE / "axi_bench.sv").read_text()
-    program = build(sources, bench, optimise=False)
-    program.run(Simulator(program.toolchain), folder, run, {JOB_VARIABLE: str(run)}, module="tests.sim.axi_bench")
-    log, results = (run / "log").read_text(errors="replace"), run / "results.xml"
-    cases = list(ET.parse(results).iter("testcase")) if results.exists() else []
-    passed = [case for case in cases if case.find("failure") is None and case.find("error") is None]
-    return "" if len(passed) == len(cases) == 4 else log
+    return run_bench(sources, bench, folder, run, module="tests.sim.axi_bench", tests=4)
 
 
 @pytest.mark.parametrize(

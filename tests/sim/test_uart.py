@@ -1,7 +1,6 @@
 """The serial shell as Verilog, driven by the host's code over cocotbext-uart, a model of the line that is not ours."""
 
 import json
-import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from amaranth.back import verilog
@@ -11,10 +10,9 @@ from hw.rtl import write_rtl
 from hw.serial_shell import SerialDesign
 from quant.golden import GoldenModel
 from quant.network_file import save_network
-from sim.bench import JOB_VARIABLE
 from sim.board import SERIAL
-from sim.verilator import Simulator, build
 from tests.random_networks import random_codes
+from tests.sim.benches import run_bench
 from tests.sim.test_board import NETWORK
 
 #: Clock cycles a bit: 3 % of it are whole nanoseconds.
@@ -35,8 +33,6 @@ def test_the_host_gets_the_results_of_the_network_over_a_line_that_is_too_fast_o
     save_network(NETWORK, run / "network.safetensors")
     (run / "job.json").write_text(json.dumps({"divisor": DIVISOR, "codes": codes.tolist(), "expected": expected}))
     sources = [tmp_path / f"{manifest.top}.v", tmp_path / f"{SERIAL}.v"]
-    program = build(sources, (Path(__file__).parent / "uart_bench.sv").read_text(), optimise=False)
-    program.run(Simulator(program.toolchain), tmp_path, run, {JOB_VARIABLE: str(run)}, module="tests.sim.uart_bench")
-    cases = list(ET.parse(run / "results.xml").iter("testcase"))
-    assert len(cases) == 3
-    assert all(case.find("failure") is None and case.find("error") is None for case in cases), (run / "log").read_text()
+    bench = (Path(__file__).parent / "uart_bench.sv").read_text()
+    said = run_bench(sources, bench, tmp_path, run, module="tests.sim.uart_bench", tests=3)
+    assert not said, said
