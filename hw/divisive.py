@@ -125,8 +125,8 @@ class DivisiveInhibition(wiring.Component):
         delay = pipeline(m, Const(1))
         m.d.comb += beats.arrived.eq(delay(unit.o.valid, self.PIPELINE, reset=True))
         shift = value_of(self._shift)
+        loaded = isinstance(shift, Value)
         for source, own, result in zip(unit.o.p, memory.data, beats.payload, strict=True):
-            loaded = isinstance(shift, Value)
             current = shunted(
                 delay(source.bal, 4),
                 # Multipliers have registers of their own on both sides: they are where the device has them, and not
