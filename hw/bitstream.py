@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hw.boards import BoardTop, clocking_of, find_board
-from hw.devices import PINS_FILE
+from hw.devices import PINS_FILE, Placer
 from hw.folding import Foldings
 from hw.protocol import BAUD
 from hw.rtl import design_files, write_rtl
@@ -82,6 +82,7 @@ def make_bitstream(
     clock: float | None = None,
     baud: int = BAUD,
     seeds: Sequence[int] = (1,),
+    placer: Placer = "heap",
     progress: Progress = lambda what, doing: None,
 ) -> Bitstream:
     """Makes the bitstream of a network for a board; ``directory`` then holds it, the design, logs and a report.
@@ -102,6 +103,8 @@ def make_bitstream(
         Bits a second of the serial port.
     seeds : sequence of int, >= 0
         Of placements, which are tried until one holds the clock.
+    placer : "heap" or "static"
+        "static" is nextpnr-ecp5's only.
 
     Raises
     ------
@@ -111,22 +114,22 @@ def make_bitstream(
     """
     chosen = find_board(board)
     clocking = clocking_of(chosen, clock or chosen.clock, baud)
-    platform = chosen.make_platform()
-    yosys, router = find_tool("yosys"), find_tool(chosen.device.route[0])
+    device, platform = chosen.device.placed_by(placer), chosen.make_platform()
+    yosys, router = find_tool("yosys"), find_tool(device.route[0])
     packer = find_companion(chosen.packer[0], router, "board")
     with replacing_directory(directory, _OWN) as folder, Runner() as runner:
         manifest = write_rtl(network, folder, foldings=foldings, loadable=loadable)
-        check_memory(network.name, manifest, chosen.device)
+        check_memory(network.name, manifest, device)
         plan = platform.prepare(BoardTop(manifest, chosen, clocking), TOP)
         (folder / f"{TOP}.il").write_text(plan.files[f"{TOP}.il"])
         (folder / PINS_FILE).write_text(_pins(plan.files))
         reads = f"read_verilog {manifest.top}.v; read_rtlil {TOP}.il"
-        run_yosys(runner, yosys, chosen.device, reads, TOP, folder, progress)
+        run_yosys(runner, yosys, device, reads, TOP, folder, progress)
         tried: list[Routed] = []
         for seed in seeds:
             option, suffix = chosen.routed
             resources, routed = run_router(
-                *(runner, router, chosen.device, board, TOP, folder, seed, clocking.clock, progress),
+                *(runner, router, device, board, TOP, folder, seed, clocking.clock, progress),
                 options=(option, f"{TOP}{suffix}"),
             )
             tried.append(routed)
@@ -140,7 +143,7 @@ def make_bitstream(
         bitstream = Bitstream(
             network=network.name,
             board=board,
-            part=chosen.device.part,
+            part=device.part,
             tools=[str(yosys), str(router)],
             foldings=foldings,
             loadable=loadable,

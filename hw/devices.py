@@ -1,14 +1,18 @@
 """The devices that a design can be synthesised for, and what their tools call things."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 from quant.errors import ChandelierError
 
-__all__ = ["CAPACITIES", "DEVICES", "PINS_FILE", "Device", "ecp5", "find_device"]
+__all__ = ["CAPACITIES", "DEVICES", "PINS_FILE", "Device", "Placer", "ecp5", "find_device"]
 
 #: Where the pins of a device are written for its router.
 PINS_FILE = "chandelier_shell.pins"
+#: How nextpnr places: its default, or as charges that repel each other, which leaves shorter wires where there are many
+#: (docs/synthesis.md).
+Placer = Literal["heap", "static"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,20 @@ class Device:
     route: tuple[str, ...] = ()
     pins: str = ""
     memory: int | None = None
+
+    def placed_by(self, placer: Placer) -> Self:
+        """The same, its router told how to place.
+
+        Raises
+        ------
+        ChandelierError
+            If the router has no such placer.
+        """
+        if placer == "heap":
+            return self
+        if self.route[:1] != ("nextpnr-ecp5",):
+            raise ChandelierError(f"--placer {placer} is of nextpnr-ecp5 only, which does not route {self.part}")
+        return replace(self, route=(*self.route, "--placer", placer))
 
 
 #: Bits of a look-up table of four inputs, as the devices below have them.

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from hw.bitstream import Bitstream, make_bitstream
 from hw.cycles import Prediction
+from hw.devices import Placer
 from hw.folding import Folding, Foldings, Spatial
 from hw.manifest import Timing
 from hw.search import Fit, fastest_foldings
@@ -67,6 +68,7 @@ class SynthesisRecord(Strict):
     runs: list[Routed]
     timing: Timing | None
     loadable: bool
+    placer: Placer = "heap"
     stages: dict[str, dict[str, int]]
     clock: _Clock
     cycles: _Cycles | None = None
@@ -117,6 +119,7 @@ def synthesise_network(
     loadable: bool,
     seeds: Sequence[int],
     clock: float,
+    placer: Placer,
     progress: Update,
 ) -> SynthesisReport:
     """As ``hw.synthesis.synthesise``, with a bar for each program."""
@@ -128,6 +131,7 @@ def synthesise_network(
         loadable=loadable,
         seeds=seeds,
         clock=clock,
+        placer=placer,
         progress=_bars(progress),
     )
 
@@ -142,6 +146,7 @@ def make_network_bitstream(
     clock: float | None,
     baud: int,
     seeds: Sequence[int],
+    placer: Placer,
     progress: Update,
 ) -> Bitstream:
     """As ``hw.bitstream.make_bitstream``, with a bar for each program."""
@@ -155,6 +160,7 @@ def make_network_bitstream(
         clock=clock,
         baud=baud,
         seeds=seeds,
+        placer=placer,
         progress=_bars(progress),
     )
 
@@ -198,6 +204,7 @@ def synthesis_table(report: SynthesisReport, prediction: Prediction | None) -> T
         "tools": ", ".join(report.tools),
         "lanes": design_lanes(report.foldings),
         "weights": "loadable" if report.loadable else "fixed",
+        "placer": report.placer,
         **report.resources,
         "of these, shell": f"{report.shell_flip_flops} flip-flops around the design",
     }

@@ -13,6 +13,7 @@ from sw.cli.options import (
     JsonFile,
     NetworkFile,
     NeuronLanes,
+    PlacerOption,
     PopulationLanes,
     Samples,
     SynapseLanes,
@@ -44,6 +45,7 @@ def bitstream_command(
     clock: Annotated[float | None, typer.Option(help="MHz of the design. [default: the board's]")] = None,
     baud: Baud = None,
     seeds: Annotated[str, typer.Option(help="Placements to try: a number of them, or their seeds: 1,2,3.")] = "3",
+    placer: PlacerOption = "heap",
     target_cycles: TargetCycles = None,
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
@@ -68,6 +70,7 @@ def bitstream_command(
             clock=clock,
             baud=baud or BAUD,
             seeds=chosen,
+            placer=placer,
             progress=progress,
         )
     if json_file is not None:

@@ -16,6 +16,7 @@ from sw.cli.options import (
     JsonFile,
     NetworkFile,
     NeuronLanes,
+    PlacerOption,
     PopulationLanes,
     Samples,
     Scheduler,
@@ -207,6 +208,7 @@ def synth_command(
     ] = Path("synthesis"),
     seeds: Annotated[str, typer.Option(help="Placements: a number of them, or their seeds: 1,2,3.")] = "1",
     clock: Annotated[float, typer.Option(help="MHz that the router aims at.")] = 100.0,
+    placer: PlacerOption = "heap",
     events: Annotated[
         str | None, typer.Option(help="Mean events a time step, of the input and each layer: 103.5,28; gives images/s.")
     ] = None,
@@ -247,6 +249,7 @@ def synth_command(
             loadable=weights is Weights.LOADABLE,
             seeds=chosen,
             clock=clock,
+            placer=placer,
             progress=progress,
         )
     for path in (output / REPORT_FILE, json_file):

@@ -7,6 +7,8 @@ from typing import Annotated, get_args
 
 import typer
 
+from hw.devices import Placer
+
 __all__ = [
     "Baud",
     "Fold",
@@ -14,6 +16,7 @@ __all__ = [
     "JsonFile",
     "NetworkFile",
     "NeuronLanes",
+    "PlacerOption",
     "PopulationLanes",
     "Samples",
     "Scheduler",
@@ -116,6 +119,13 @@ WeightsOption = Annotated[
     typer.Option(
         help="*fixed*: in the design; *loadable*: other networks of the same or a smaller shape can be loaded into it "
         "(*export --format load*, *run --load*)."
+    ),
+]
+PlacerOption = Annotated[
+    Placer,
+    typer.Option(
+        "--placer",
+        help="Of nextpnr: *static* leaves shorter wires on an ECP5, and routes large networks that *heap* does not.",
     ),
 ]
 SynapseLanes = Annotated[str | None, typer.Option(help="Synapses a cycle; one number, or one for each layer: 160,8.")]

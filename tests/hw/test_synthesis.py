@@ -89,6 +89,13 @@ def test_unknown_device() -> None:
         find_device("z80")
 
 
+def test_placer() -> None:
+    assert ECP5.placed_by("heap") == ECP5
+    assert ECP5.placed_by("static").route == (*ECP5.route, "--placer", "static")
+    with pytest.raises(ChandelierError, match=r"--placer static is of nextpnr-ecp5 only, .* route iCE40 UP5K"):
+        find_device("ice40-up5k").placed_by("static")
+
+
 def test_missing_tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
