@@ -17,7 +17,7 @@ from quant.network_file import load_network, save_network
 from sw.cluster import Cluster
 from sw.console import Update
 from sw.data import load
-from sw.data.optional import optional
+from sw.optional import optional
 from sw.study import AIMS, TARGET, Choice, Study
 from sw.trials import Figures, Refused, dominates, route, train_trial
 
@@ -272,7 +272,7 @@ def explore(
     ChandelierError
         If the storage does not work, or holds another study; a data set is missing; or all trials were refused.
     """
-    optional("optuna", "'chandelier explore'", "'chandelier[explore]'")
+    optional("optuna", "'chandelier explore'", "chandelier[explore]")
     for name in {study.data.name, *study.space.get("data", {}).get("name", [])}:
         load(name)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
-"""Packages that only some data sets and verbs need, imported when they are."""
+"""Packages that only some verbs, options and data sets need, imported when they are."""
 
 import importlib
+import shlex
 from types import ModuleType
 
 from quant.errors import ChandelierError
@@ -9,7 +10,7 @@ __all__ = ["optional"]
 
 
 def optional(module: str, what: str, *packages: str) -> ModuleType:
-    """The module, which ``packages`` bring and ``what`` needs.
+    """The module, which ``packages`` bring (as pip takes them, like ``chandelier[explore]``) and ``what`` needs.
 
     Raises
     ------
@@ -19,5 +20,5 @@ def optional(module: str, what: str, *packages: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        command = f"pip install {' '.join(packages)}"
-        raise ChandelierError(f"{what} needs {module}, which is not here ({error}): type '{command}'") from None
+        command = f"pip install {shlex.join(packages)}"
+        raise ChandelierError(f"{what} needs {module}, which is not here ({error}); type: {command}") from None
