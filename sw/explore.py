@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hw.tools import find_tool
 from quant.errors import ChandelierError
 from quant.network_file import load_network, save_network
 from sw.cluster import Cluster
@@ -196,7 +197,7 @@ def _show(storage: _Storage, progress: Update) -> None:
     trials = storage.trials()
     best = max((t.full.accuracy for t in trials if t.full), default=0.0)
     most, refused = storage.study.study.trials, sum(t.refused is not None for t in trials)
-    progress("short", sum(t.outcome != "open" for t in trials), most, f"{refused} too large")
+    progress("short", sum(t.outcome != "open" for t in trials), most, f"{refused} refused")
     progress("full", sum(t.full is not None for t in trials), most, f"best accuracy {100 * best:.2f} %")
 
 
@@ -270,9 +271,12 @@ def explore(
     Raises
     ------
     ChandelierError
-        If the storage does not work, or holds another study; a data set is missing; or all trials were refused.
+        If the storage does not work, or holds another study; a data set or a program is missing, a run's folder is in
+        the way, or whatever else is not the design's; or all trials were refused.
     """
     optional("optuna", "'chandelier explore'", "chandelier[explore]")
+    for tool in ("yosys", "nextpnr-ecp5") if study.study.place_and_route else ():
+        find_tool(tool)  # now, and not when all have been trained
     for name in {study.data.name, *study.space.get("data", {}).get("name", [])}:
         load(name)
     folder.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ import importlib
 import shlex
 from types import ModuleType
 
-from quant.errors import ChandelierError
+from quant.errors import SetupError
 
 __all__ = ["optional"]
 
@@ -21,4 +21,4 @@ def optional(module: str, what: str, *packages: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         command = f"pip install {shlex.join(packages)}"
-        raise ChandelierError(f"{what} needs {module}, which is not here ({error}); type: {command}") from None
+        raise SetupError(f"{what} needs {module}, which is not here ({error}); type: {command}") from None
