@@ -4,7 +4,6 @@ import os
 import re
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import asdict, replace
@@ -20,7 +19,14 @@ from quant.export import FORMATS
 from quant.files import replacing, write_json
 from quant.network import IntegerNetwork
 from quant.network_file import check_network_path, load_network, save_network
-from sw.console import console, exit_on_error, key_value_table, progress_bars, progress_line
+from sw.console import (
+    console,
+    exit_on_error,
+    ignore_unused_components,
+    key_value_table,
+    progress_bars,
+    progress_line,
+)
 from sw.shipped import shipped_configs, shipped_studies
 
 # Torch, Amaranth and cocotb are imported by the verbs that need them: --help takes no second.
@@ -938,8 +944,7 @@ def data_import_command(
 
 def main() -> None:
     """Entry point of the ``chandelier`` command."""
-    # Of Amaranth, for those who write components: that one was made, and not elaborated. Some verbs only look at them.
-    warnings.filterwarnings("ignore", message=r".* created but never used")
+    ignore_unused_components()
     app(prog_name="chandelier")
 
 

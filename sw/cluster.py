@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from quant.errors import ChandelierError
+from sw.console import ignore_unused_components
 from sw.optional import optional
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def cluster(workers: int | None, scheduler: str | None) -> Iterator[Cluster]:
             f"--workers {workers} are processes of this machine, and --scheduler has its own: not both"
         )
     with _local(workers or 1) if scheduler is None else _remote(scheduler) as client:
+        client.register_worker_callbacks(ignore_unused_components)
         yield Cluster(client)
 
 

@@ -247,6 +247,12 @@ def _routed_front(
         storage.set_routed(missing[k], outcome)
         progress("place, route", done, len(missing), "")
     found = {n: storage.routed(n) for n in front}
+    refused = [own.why for own in found.values() if isinstance(own, Refused)]
+    if found and len(refused) == len(found):
+        raise ChandelierError(
+            f"none of the {len(found)} designs of the front could be placed and routed, the first for: {refused[0]}; "
+            "with place_and_route = false the same command ends in the front of the area model"
+        )
     return _front(storage.study, {n: figures for n, figures in found.items() if isinstance(figures, Figures)})
 
 
@@ -272,7 +278,7 @@ def explore(
     ------
     ChandelierError
         If the storage does not work, or holds another study; a data set or a program is missing, a run's folder is in
-        the way, or whatever else is not the design's; or all trials were refused.
+        the way, or whatever else is not the design's; or all trials were refused, or no design can be routed.
     """
     optional("optuna", "'chandelier explore'", "chandelier[explore]")
     for tool in ("yosys", "nextpnr-ecp5") if study.study.place_and_route else ():

@@ -258,6 +258,9 @@ def test_the_front_is_that_of_what_was_placed_and_routed(tmp_path: Path, monkeyp
         _, found = explore(routing, tmp_path, _HERE, _quiet)
         assert list(found) == [max(front)] and found[max(front)].routed
         monkeypatch.setattr("sw.explore.route", None)
+    monkeypatch.setattr("sw.explore._Storage.routed", lambda *_: Refused(why="no", excess=1.0))
+    with pytest.raises(ChandelierError, match=r"none of the \d designs of the front could .* the first for: no;"):
+        explore(routing, tmp_path, _HERE, _quiet)
 
 
 @pytest.fixture
