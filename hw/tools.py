@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from quant.errors import ChandelierError
+from quant.errors import SetupError
 
 __all__ = ["Runner", "Tool", "find_companion", "find_tool"]
 
@@ -72,9 +72,7 @@ def find_tool(name: str) -> Tool:
     wheel = shutil.which(f"yowasp-{name}", path=folders)
     if wheel and (version := _version(Path(wheel))):
         return Tool(name, Path(wheel), version, "wheel")
-    raise ChandelierError(
-        f"{name} is not installed: type 'pip install chandelier[synth]', or 'pip install yowasp-{name}'"
-    )
+    raise SetupError(f"{name} is not installed: type 'pip install chandelier[synth]', or 'pip install yowasp-{name}'")
 
 
 def find_companion(name: str, tool: Tool, extra: str) -> Tool:
@@ -90,7 +88,7 @@ def find_companion(name: str, tool: Tool, extra: str) -> Tool:
     for prefix in prefixes:
         if path := shutil.which(prefix + name, path=folders):
             return Tool(name, Path(path), tool.version, tool.origin)
-    raise ChandelierError(f"{name} is not installed beside {tool}: type 'pip install chandelier[{extra}]'")
+    raise SetupError(f"{name} is not installed beside {tool}: type 'pip install chandelier[{extra}]'")
 
 
 class Runner:

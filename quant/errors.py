@@ -1,6 +1,6 @@
-"""The one error that a user can cause: it carries a single clear line."""
+"""The errors that a user can cause: each carries a single clear line."""
 
-__all__ = ["LONGEST", "ChandelierError"]
+__all__ = ["LONGEST", "ChandelierError", "SetupError"]
 
 #: Most characters of the line.
 LONGEST = 1000
@@ -19,3 +19,10 @@ class ChandelierError(ValueError):
         shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in whole)
         half = LONGEST // 2
         super().__init__(shown if len(shown) <= LONGEST else f"{shown[: half - 3]} ... {shown[2 - half :]}")
+
+
+class SetupError(ChandelierError):
+    """What is wrong here, and not with the network: a file or folder in the way, a program or device that is not there.
+
+    Where many networks are tried, the others would fail alike.
+    """

@@ -12,7 +12,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 from safetensors import SafetensorError
 
-from quant.errors import ChandelierError
+from quant.errors import SetupError
 
 __all__ = ["cache_folder", "refusing", "replacing", "replacing_directory", "write_json"]
 
@@ -29,9 +29,9 @@ def refusing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ChandelierError(f"cannot write {path}: {error.strerror or error}") from error
+        raise SetupError(f"cannot write {path}: {error.strerror or error}") from error
     except SafetensorError as error:  # what its writer makes of a full disk
-        raise ChandelierError(f"cannot write {path}: {error}") from error
+        raise SetupError(f"cannot write {path}: {error}") from error
 
 
 @contextmanager
@@ -66,10 +66,10 @@ def write_json(path: Path, plain: object) -> None:
 
 def _refuse_foreign(path: Path, own: str) -> None:
     if path.exists() and not path.is_dir():
-        raise ChandelierError(f"{path} is a file, and a folder is to be written: choose another path")
+        raise SetupError(f"{path} is a file, and a folder is to be written: choose another path")
     for entry in sorted(path.iterdir()) if path.exists() else []:
         if not entry.is_file() or re.fullmatch(own, entry.name) is None:
-            raise ChandelierError(f"{path} holds {entry.name}, which would be lost: choose a new or an empty folder")
+            raise SetupError(f"{path} holds {entry.name}, which would be lost: choose a new or an empty folder")
 
 
 @contextmanager

@@ -25,7 +25,7 @@ def to_planes(x: Tensor, image_shape: Shape) -> Tensor:
 
 
 def from_planes(planes: Tensor, x: Tensor, image_shape: Shape) -> Tensor:
-    """The inverse of :func:`to_planes`, of the shape of ``x``; in [0, 1], whatever rounding did."""
+    """The inverse of ``to_planes``, of the shape of ``x``; in [0, 1], whatever rounding did."""
     images = planes.unflatten(1, (-1, image_shape[2])).permute(0, 1, 3, 4, 2)
     return images.reshape(x.shape).clamp(0, 1)
 

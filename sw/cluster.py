@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from quant.errors import ChandelierError
-from sw.data.optional import optional
+from sw.console import ignore_unused_components
+from sw.optional import optional
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -80,12 +81,13 @@ def cluster(workers: int | None, scheduler: str | None) -> Iterator[Cluster]:
     ChandelierError
         If Dask is not installed, or nobody answers there.
     """
-    optional("distributed", "--workers, --scheduler and 'chandelier explore'", "'chandelier[cluster]'")
+    optional("distributed", "--workers, --scheduler and 'chandelier explore'", "chandelier[cluster]")
     if workers is not None and scheduler is not None:
         raise ChandelierError(
             f"--workers {workers} are processes of this machine, and --scheduler has its own: not both"
         )
     with _local(workers or 1) if scheduler is None else _remote(scheduler) as client:
+        client.register_worker_callbacks(ignore_unused_components)
         yield Cluster(client)
 
 

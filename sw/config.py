@@ -26,6 +26,7 @@ __all__ = [
     "load_config",
     "loaded",
     "parse_config",
+    "parsed",
     "validated",
     "with_seed",
 ]

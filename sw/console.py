@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -20,7 +21,15 @@ from rich.text import Text
 
 from quant.errors import ChandelierError
 
-__all__ = ["Update", "console", "exit_on_error", "key_value_table", "progress_bars", "progress_line"]
+__all__ = [
+    "Update",
+    "console",
+    "exit_on_error",
+    "ignore_unused_components",
+    "key_value_table",
+    "progress_bars",
+    "progress_line",
+]
 
 #: Results go to standard output, progress and errors to standard error.
 # Names of files and data sets are in what is printed: none of it is markup.
@@ -89,10 +98,15 @@ def exit_on_error() -> Iterator[None]:
         sys.exit(130)
 
 
+def ignore_unused_components() -> None:
+    """No more word of Amaranth, in this process, that a component was made and not elaborated: some verbs only look."""
+    warnings.filterwarnings("ignore", message=r".* created but never used")
+
+
 def key_value_table(title: str, rows: Mapping[str, object]) -> Table:
     """A table of two columns."""
     table = Table(title=Text(title), show_header=False, title_justify="left")
-    table.add_column(style="bold")
+    table.add_column(style="bold", overflow="fold")
     table.add_column(overflow="fold")
     for key, value in rows.items():
         table.add_row(Text(key), Text(str(value)))

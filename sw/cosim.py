@@ -164,7 +164,7 @@ def _on_cluster(
     seed: int,
     progress: Callable[[int, int], None],
 ) -> CosimReport:
-    """As :func:`cosimulate`, a shard for each worker at a time."""
+    """As ``cosimulate``, a shard for each worker at a time."""
     shared = _Shared(network, {path.name: path.read_bytes() for path in folder.iterdir()}, stalls, seed)
     ranges, begun, done = cut(len(codes)), time.monotonic(), 0
     found: dict[int, tuple[Part, Build]] = {}

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hw.tools import find_tool
 from quant.errors import ChandelierError
 from quant.network_file import load_network, save_network
 from sw.cluster import Cluster
 from sw.console import Update
 from sw.data import load
-from sw.data.optional import optional
+from sw.optional import optional
 from sw.study import AIMS, TARGET, Choice, Study
 from sw.trials import Figures, Refused, dominates, route, train_trial
 
@@ -196,7 +197,7 @@ def _show(storage: _Storage, progress: Update) -> None:
     trials = storage.trials()
     best = max((t.full.accuracy for t in trials if t.full), default=0.0)
     most, refused = storage.study.study.trials, sum(t.refused is not None for t in trials)
-    progress("short", sum(t.outcome != "open" for t in trials), most, f"{refused} too large")
+    progress("short", sum(t.outcome != "open" for t in trials), most, f"{refused} refused")
     progress("full", sum(t.full is not None for t in trials), most, f"best accuracy {100 * best:.2f} %")
 
 
@@ -246,6 +247,12 @@ def _routed_front(
         storage.set_routed(missing[k], outcome)
         progress("place, route", done, len(missing), "")
     found = {n: storage.routed(n) for n in front}
+    refused = [own.why for own in found.values() if isinstance(own, Refused)]
+    if found and len(refused) == len(found):
+        raise ChandelierError(
+            f"none of the {len(found)} designs of the front could be placed and routed, the first for: {refused[0]}; "
+            "with place_and_route = false the same command ends in the front of the area model"
+        )
     return _front(storage.study, {n: figures for n, figures in found.items() if isinstance(figures, Figures)})
 
 
@@ -270,9 +277,12 @@ def explore(
     Raises
     ------
     ChandelierError
-        If the storage does not work, or holds another study; a data set is missing; or all trials were refused.
+        If the storage does not work, or holds another study; a data set or a program is missing, a run's folder is in
+        the way, or whatever else is not the design's; or all trials were refused, or no design can be routed.
     """
-    optional("optuna", "'chandelier explore'", "'chandelier[explore]'")
+    optional("optuna", "'chandelier explore'", "chandelier[explore]")
+    for tool in ("yosys", "nextpnr-ecp5") if study.study.place_and_route else ():
+        find_tool(tool)  # now, and not when all have been trained
     for name in {study.data.name, *study.space.get("data", {}).get("name", [])}:
         load(name)
     folder.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,7 @@ def front_table(study: Study, trials: Sequence[Trial], front: Mapping[int, Figur
     table = Table(title=Text(f"{study.name}: {len(front)} of {len(trials)} trials, which none dominates"))
     table.title_justify = "left"
     for column in ("", "accuracy, %", "LUT", "FF", "BRAM", "DSP", "cycles", "MHz", "images/s", "nJ", "device"):
-        table.add_column(column, justify="left" if column == "device" else "right")
+        table.add_column(column, justify="left" if column == "device" else "right", overflow="fold")
     for key in varied:
         table.add_column(key.partition(".")[2].replace("_", " "), justify="right", overflow="fold")
     choices = {trial.number: trial.choice for trial in trials}

@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from quant.errors import ChandelierError
+from quant.errors import ChandelierError, SetupError
 
 __all__ = [
     "DeviceName",
@@ -67,9 +67,9 @@ def _device(name: DeviceName) -> torch.device:
     if name == "cpu" or (name == "auto" and not gpus):
         return torch.device("cpu")
     if not gpus:
-        raise ChandelierError('training.device = "cuda" and PyTorch finds no GPU: set it to "auto" or "cpu"')
+        raise SetupError('training.device = "cuda" and PyTorch finds no GPU: set it to "auto" or "cpu"')
     if (local := _environment("LOCAL_RANK")) >= gpus:
-        raise ChandelierError(f"torchrun started more processes than this machine has GPUs: --nproc-per-node {gpus}")
+        raise SetupError(f"torchrun started more processes than this machine has GPUs: --nproc-per-node {gpus}")
     return torch.device("cuda", local)
 
 
@@ -97,7 +97,7 @@ def require_bfloat16(device: torch.device) -> None:
     """Refuses GPUs that only emulate bfloat16; on a CPU it works everywhere."""
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         name = torch.cuda.get_device_name(device)
-        raise ChandelierError(f"{name} has no bfloat16 (compute capability 8.0): set training.mixed_precision = false")
+        raise SetupError(f"{name} has no bfloat16 (compute capability 8.0): set training.mixed_precision = false")
 
 
 @contextmanager

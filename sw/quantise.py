@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from quant.errors import ChandelierError
+from quant.errors import SetupError
 from quant.golden import GoldenModel
 from quant.network import IntegerNetwork
 from quant.network_file import check_network_path, save_network
@@ -73,7 +73,7 @@ def quantise_run(run: Path, path: Path | None, *, post_training: bool = False) -
         If the run is not there or not through, or a number does not fit.
     """
     if not run.is_dir():
-        raise ChandelierError(f"{run} is not there: 'chandelier train CONFIG' makes the folder of a run")
+        raise SetupError(f"{run} is not there: 'chandelier train CONFIG' makes the folder of a run")
     config = load_config(run / CONFIG_FILE)
     path = path or run / f"{config.name}{'-post-training' if post_training else ''}.safetensors"
     check_network_path(path)

@@ -12,6 +12,7 @@ from sw.batches import input_of
 from sw.config import Config
 from sw.data import Dataset
 from sw.network import SpikingNetwork
+from sw.optional import optional
 
 __all__ = ["FOLDER", "TensorBoard"]
 
@@ -43,14 +44,9 @@ class TensorBoard:
     """
 
     def __init__(self, config: Config, dataset: Dataset, run: Path) -> None:
+        tensorboard = optional("torch.utils.tensorboard", "--tensorboard", "chandelier[tensorboard]")
         try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise ChandelierError(
-                "--tensorboard needs the package tensorboard: type pip install 'chandelier[tensorboard]'"
-            ) from None
-        try:
-            self._writer = SummaryWriter(str(run / FOLDER))
+            self._writer = tensorboard.SummaryWriter(str(run / FOLDER))
         except OSError as error:
             raise ChandelierError(f"cannot write {run / FOLDER}: {error}") from None
         codes = input_of(config, dataset).encode(dataset.x_test[:_SAMPLES])

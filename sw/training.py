@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 
-from quant.errors import ChandelierError
+from quant.errors import ChandelierError, SetupError
 from quant.files import replacing
 from quant.golden import first_argmax
 from quant.network import IntegerNetwork
@@ -123,19 +123,17 @@ class _State:
             position = _Position.model_validate_json(metadata["chandelier-run"])
             self.generator.set_state(tensors.pop("generator"))
         except ValidationError as error:
-            raise ChandelierError(
-                f"{path} is damaged ({error.errors()[0]['msg']}): remove {run} to start again"
-            ) from None
+            raise SetupError(f"{path} is damaged ({error.errors()[0]['msg']}): remove {run} to start again") from None
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise ChandelierError(f"{path} is damaged ({error}): remove {run} to start again") from None
+            raise SetupError(f"{path} is damaged ({error}): remove {run} to start again") from None
         self.phase, self.epoch, self.metrics = position.phase, position.epoch, position.metrics
         same = position.config == config.model_dump_json()
         if not same:
-            raise ChandelierError(
+            raise SetupError(
                 f"{run} was trained with another configuration: change 'name', or remove the folder to start again"
             )
         if position.data != self.data:
-            raise ChandelierError(
+            raise SetupError(
                 f"{run} was trained on other data than {config.data.name} now is: change 'name', or remove the folder"
             )
         if self.phase > 0:
@@ -151,18 +149,18 @@ def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except FileNotFoundError:
-        raise ChandelierError(f"{path} is not there: 'chandelier train' writes it") from None
+        raise SetupError(f"{path} is not there: 'chandelier train' writes it") from None
     except (SafetensorError, OSError, ValueError) as error:
-        raise ChandelierError(f"{path} is damaged: {error}") from None
+        raise SetupError(f"{path} is damaged: {error}") from None
 
 
 def _check_like(own: dict[str, Tensor], tensors: dict[str, Tensor], path: Path) -> None:
     """Refuses tensors that are not one for each of ``own``, of its shape and type."""
     for name in sorted(own.keys() ^ tensors.keys()):
-        raise ChandelierError(f"{path} and the configuration disagree about the parameter {name}")
+        raise SetupError(f"{path} and the configuration disagree about the parameter {name}")
     for name, tensor in own.items():
         if tensors[name].shape != tensor.shape or tensors[name].dtype != tensor.dtype:
-            raise ChandelierError(
+            raise SetupError(
                 f"{path}: {name} is {tensors[name].dtype} of shape {tuple(tensors[name].shape)}, "
                 f"expected {tensor.dtype} of shape {tuple(tensor.shape)}"
             )

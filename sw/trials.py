@@ -13,7 +13,7 @@ from hw.exact_cycles import simulate_cycles
 from hw.folding import Folding, cycles_range, foldings_for
 from hw.search import FILL
 from hw.synthesis import synthesise
-from quant.errors import ChandelierError
+from quant.errors import ChandelierError, SetupError
 from quant.golden import GoldenModel
 from quant.network import IntegerNetwork
 from quant.strict import Strict
@@ -100,11 +100,8 @@ def _plan(study: Study, network: IntegerNetwork, data: Dataset, target: int) -> 
     """The lanes for ``target`` cycles, or for the fewest that there are, if they fit a device."""
     events = GoldenModel(network).events(dataset_codes(network, data, None))
     activity = [np.count_nonzero(own) / own.size for own in events]
-    try:
-        foldings = foldings_for(network, max(target, cycles_range(network, activity)[0]), activity)
-        area = estimate(network, foldings)
-    except ChandelierError as error:
-        return Refused(why=str(error), excess=1.0)
+    foldings = foldings_for(network, max(target, cycles_range(network, activity)[0]), activity)
+    area = estimate(network, foldings)
     excess = math.inf
     for device in study.hardware.devices:
         logic, memories, multipliers = CAPACITIES[device]
@@ -128,30 +125,42 @@ def train_trial(
 ) -> tuple[Figures, IntegerNetwork] | Refused:
     """Trains a trial, with a share of the epochs if ``short``; measures its design with lanes for ``target`` cycles.
 
-    A design that by prediction fits no device is refused before it is trained at all.
+    A design that by prediction fits no device is refused before it is trained at all; so is one that cannot be, and one
+    whose training diverges.
 
     Parameters
     ----------
     folder : str
         Of the run. Where it is on a file system that workers share, another one goes on after the last epoch if this
         one is lost.
+
+    Raises
+    ------
+    SetupError
+        If it is not the design that is wrong.
     """
     data, run = load(config.data.name), Path(folder) / ("short" if short else "full")
+    try:
+        return _trained(study, config, data, target, run, short=short)
+    except SetupError:
+        raise
+    except ChandelierError as error:
+        return Refused(why=str(error), excess=1.0)
+
+
+def _trained(
+    study: Study, config: Config, data: Dataset, target: int, run: Path, *, short: bool
+) -> tuple[Figures, IntegerNetwork] | Refused:
     if short:
         config = _shortened(config, study.study.short)
         if isinstance(plan := _plan(study, initial_network(config, data), data, target), Refused):
             return plan
-    try:
-        accuracy = train(config, data, run, lambda *_: None)[-1]["test_accuracy"]
-        if short:
-            network = load_run_network(config, data, run, "quantised").integer_network(config.name)
-        else:
-            result = quantise_run(run, None)
-            network, accuracy = result.network, result.accuracy
-    except ChandelierError as error:
-        if isinstance(error.__cause__, OSError):  # a full disk says nothing about the design
-            raise
-        return Refused(why=str(error), excess=1.0)
+    accuracy = train(config, data, run, lambda *_: None)[-1]["test_accuracy"]
+    if short:
+        network = load_run_network(config, data, run, "quantised").integer_network(config.name)
+    else:
+        result = quantise_run(run, None)
+        network, accuracy = result.network, result.accuracy
     if isinstance(plan := _plan(study, network, data, target), Refused):
         return plan
     energy = None
@@ -170,13 +179,21 @@ def train_trial(
 
 
 def route(study: Study, network: IntegerNetwork, figures: Figures) -> Figures | Refused:
-    """The figures with area and clock as placed and routed, on the device of the estimate or the next that it fits."""
+    """The figures with area and clock as placed and routed, on the device of the estimate or the next that it fits.
+
+    Raises
+    ------
+    SetupError
+        If it is not the design that is wrong.
+    """
     devices = study.hardware.devices[study.hardware.devices.index(figures.device) :]
     said = ""
     for device in devices:
         try:
             with tempfile.TemporaryDirectory(prefix="chandelier-") as scratch:
                 report = synthesise(network, Path(scratch) / "design", device=device, foldings=figures.lanes)
+        except SetupError:
+            raise
         except ChandelierError as error:
             said = str(error)
             continue

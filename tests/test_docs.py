@@ -65,6 +65,15 @@ def test_commands_exist_with_their_options(page: Path) -> None:
                 assert options <= known, f"{command.name} {word}"
 
 
+@pytest.mark.parametrize("package", ["quant", "hw", "sim", "sw"])
+def test_what_docstrings_refer_to_is_on_the_site(package: str) -> None:
+    for path in ROOT.joinpath(package).rglob("*.py"):
+        text = path.read_text()
+        known = set(re.findall(r'"(\w+)"', (re.search(r"^__all__ = \[(.*?)\]", text, re.M | re.S) or [""])[0]))
+        for name in re.findall(r":(?:func|data):`([A-Za-z]\w*)`", text):
+            assert name in known, f"{path}: {name}"
+
+
 #: Verbs of the tutorial that need a board, or minutes; their own tests run them.
 ELSEWHERE = ("bitstream", "run", "simulate-board")
 

@@ -3,9 +3,8 @@
 Torch, Amaranth and cocotb are imported by the verbs that need them: --help takes no second.
 """
 
-import warnings
-
 from sw.cli.root import app
+from sw.console import ignore_unused_components
 
 # Each registers its verbs, which --help shows in this order.
 # isort: off
@@ -16,6 +15,5 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """Entry point of the ``chandelier`` command."""
-    # Of Amaranth, for those who write components: that one was made, and not elaborated. Some verbs only look at them.
-    warnings.filterwarnings("ignore", message=r".* created but never used")
+    ignore_unused_components()
     app(prog_name="chandelier")

@@ -103,10 +103,10 @@ def report_command(
     The page is one file that opens without a network. What was not measured it names with the command that does it.
     Needs the extra *report*.
     """
-    from sw.data.optional import optional
+    from sw.optional import optional
 
     for module in ("jinja2", "matplotlib"):
-        optional(module, "report", "chandelier[report]")
+        optional(module, "'chandelier report'", "chandelier[report]")
     from sw.report import write_report
 
     missing = write_report(

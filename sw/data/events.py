@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from quant.errors import ChandelierError
-from sw.data.optional import optional
+from sw.optional import optional
 
 __all__ = ["read_cifar10_dvs", "read_dvs128_gesture"]
 
@@ -115,7 +115,7 @@ def _decoded(path: str) -> list[np.ndarray]:
 
 
 def read_aedat4(path: Path, decoder: Executor) -> np.ndarray:
-    """Events of an AEDAT 4 file; see :func:`aedat4_decoder`."""
+    """Events of an AEDAT 4 file; see ``aedat4_decoder``."""
     try:
         return _events(*decoder.submit(_decoded, str(path)).result())
     except BrokenExecutor:

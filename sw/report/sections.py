@@ -9,6 +9,7 @@ from math import prod
 import numpy as np
 from amaranth import Shape
 
+from hw.area import ERRORS, estimate
 from hw.network import Network
 from hw.spatial import SpatialNetwork
 from quant.errors import ChandelierError
@@ -312,6 +313,7 @@ def _hardware(evidence: Evidence, network: IntegerNetwork, results: Results | No
     parts.append(_diagram(design, network))
     parts += _cycles(evidence, results, commands)
     parts += _memories(design)
+    parts += _estimated_area(evidence, network, design) if evidence.synthesis is None else ()
     parts += _synthesis(evidence, results, commands)
     return Section("hardware", title, text, parts)
 
@@ -405,6 +407,24 @@ def _memories(design: Network | SpatialNetwork) -> Iterator[Part]:
     }
     caption = f"{sum(bits.values()):,.0f} bits in all, without queues and pipelines."
     yield Charts([Chart(charts.bars("bits of memory", "", _largest(bits)), caption)], "Where the memory goes")
+
+
+def _estimated_area(evidence: Evidence, network: IntegerNetwork, design: Network | SpatialNetwork) -> Iterator[Part]:
+    """What ``info`` says as well; nothing of designs that the area model does not know."""
+    loadable = evidence.design is not None and evidence.design.manifest.load is not None
+    if loadable or isinstance(design, SpatialNetwork):
+        return
+    try:
+        area = estimate(network, design.foldings)
+    except ChandelierError:
+        return
+    figures = zip(("LUT", "FF", "BRAM", "DSP"), vars(area).values(), ERRORS.values(), strict=True)
+    rows = [(kind, f"{cells:,}", f"{_percent(mean, 1)}, {_percent(most, 1)}") for kind, cells, (mean, most) in figures]
+    caption = (
+        "Not measured: an estimate for an ECP5, from the widths and lanes of this design. The errors are those of "
+        "random designs, which were synthesised to compare."
+    )
+    yield Table(rows, ("", "estimated", "mean, largest error"), "Area, estimated", caption)
 
 
 def _synthesis(evidence: Evidence, results: Results | None, commands: Commands) -> Iterator[Part]:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +106,8 @@ def test_a_killed_worker_changes_nothing(machines: _Machines, tmp_path: Path) ->
 @pytest.mark.slow
 def test_processes_of_this_machine(tmp_path: Path) -> None:
     with cluster(2, None) as workers:
+        quiet = workers._client.run(lambda: any("never used" in str(own[1]) for own in warnings.filters))
+        assert list(quiet.values()) == [True, True]  # as the process of the command line is
         found = dict(workers.run(die_once, [(k,) for k in range(4)], str(tmp_path)))
         assert [found[k] for k in range(4)] == [0, 1, 4, 9]
         assert [path.name for path in tmp_path.iterdir()] == ["1"]  # a worker was lost

@@ -15,15 +15,16 @@ from typing import Any, cast
 import pytest
 
 from hw.folding import Folding
-from quant.errors import ChandelierError
+from quant.errors import ChandelierError, SetupError
 from quant.network import IntegerNetwork
 from sw.cluster import Cluster, cluster
 from sw.config import load_config, loaded, parsed
-from sw.explore import explore
+from sw.explore import _Storage, explore
 from sw.front import as_json, front_table, write_front
 from sw.shipped import shipped_studies
 from sw.study import Aim, Study
-from sw.trials import Figures, Refused, dominates
+from sw.trials import Figures, Refused, dominates, route, train_trial
+from tests.random_networks import random_network
 
 TINY = """
 name = "tiny"
@@ -194,6 +195,50 @@ def test_designs_that_fit_nowhere_are_not_trained(tmp_path: Path, monkeypatch: p
     assert not (tmp_path / "runs").exists()
 
 
+def test_what_cannot_be_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, folder = _study(), str(tmp_path / "run")
+    signed = study.config(0, {"network.inhibition": "none", "quantisation.synapse_bits": 1})
+    refused = train_trial(study, signed, 60, folder, True)
+    assert isinstance(refused, Refused) and "synapse_bits must be 2..8, not 1" in refused.why
+
+    def diverging(*_: object) -> None:
+        raise ChandelierError("training diverged")
+
+    monkeypatch.setattr("sw.trials.train", diverging)
+    assert train_trial(study, study.config(0, {}), 60, folder, True) == Refused(why="training diverged", excess=1.0)
+
+
+def test_what_is_not_the_design_stops_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = TINY.replace("trials = 4", "trials = 1")
+    explore(_study(one), tmp_path / "tiny", _HERE, _quiet)
+    (tmp_path / "tiny/study.db").unlink()
+    other = _study(one.replace("seed = 3", "seed = 4"))
+    with pytest.raises(SetupError, match="tiny/runs/0/short was trained with another configuration: change 'name'"):
+        explore(other, tmp_path / "tiny", _HERE, _quiet)
+    assert [trial.outcome for trial in _Storage(other, tmp_path / "tiny", None).trials()] == ["open"]
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    with pytest.raises(SetupError, match="PyTorch finds no GPU"):
+        explore(_study(one.replace("[training]", '[training]\ndevice = "cuda"')), tmp_path / "gpu", _HERE, _quiet)
+
+
+def test_without_a_router_nothing_is_trained_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = _study(TINY.replace("[study]", "[study]\nplace_and_route = true"))
+    error: ChandelierError = SetupError("nextpnr-ecp5 is not installed")
+
+    def failing(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("sw.trials.synthesise", failing)
+    with pytest.raises(SetupError, match="not installed"):
+        route(study, random_network(1), _figures(0.9, 1000))
+    error = ChandelierError("does not fit")
+    assert route(study, random_network(1), _figures(0.9, 1000)) == Refused(why="does not fit", excess=1.0)
+    monkeypatch.setattr("hw.tools.shutil.which", lambda *_, **__: None)
+    with pytest.raises(SetupError, match="yosys is not installed"):
+        explore(study, tmp_path, _HERE, _quiet)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_front_is_that_of_what_was_placed_and_routed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = _study(TINY.replace("trials = 4", "trials = 3"))
     _, front = explore(study, tmp_path, _HERE, _quiet)
@@ -213,6 +258,9 @@ def test_the_front_is_that_of_what_was_placed_and_routed(tmp_path: Path, monkeyp
         _, found = explore(routing, tmp_path, _HERE, _quiet)
         assert list(found) == [max(front)] and found[max(front)].routed
         monkeypatch.setattr("sw.explore.route", None)
+    monkeypatch.setattr("sw.explore._Storage.routed", lambda *_: Refused(why="no", excess=1.0))
+    with pytest.raises(ChandelierError, match=r"none of the \d designs of the front could .* the first for: no;"):
+        explore(routing, tmp_path, _HERE, _quiet)
 
 
 @pytest.fixture

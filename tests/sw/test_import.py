@@ -16,8 +16,8 @@ import pytest
 from quant.errors import ChandelierError
 from sw.data import DATASETS, Census, bring, cifar, get, how, is_available, load
 from sw.data.cifar import read_cifar, unpickle
-from sw.data.optional import optional
 from sw.data.tiny_imagenet import read_tiny_imagenet
+from sw.optional import optional
 
 Files = dict[str, bytes]
 
@@ -327,7 +327,7 @@ def test_a_missing_package_says_what_to_install(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
     monkeypatch.setitem(sys.modules, "tonic.transforms", None)
     for name, package in (("tiny-imagenet", "pillow"), ("dvs128-gesture", "tonic"), ("cifar10-dvs", "tonic")):
-        with pytest.raises(ChandelierError, match=f"^{name} needs .* type 'pip install {package}'$"):
+        with pytest.raises(ChandelierError, match=f"^{name} needs .*; type: pip install {package}$"):
             bring(name, tmp_path)
     assert optional("json", "a test", "json").loads("1") == 1
 

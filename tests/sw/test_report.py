@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hw.folding import default_foldings
+from hw.area import estimate
+from hw.folding import Folding, default_foldings
 from hw.rtl import write_rtl
+from hw.synthesis import SynthesisReport, Usage
 from quant.errors import ChandelierError
 from quant.golden import GoldenModel
 from quant.network import IntegerNetwork
@@ -21,6 +23,7 @@ from sw.cosim import CosimRecord, record_path
 from sw.report import write_report
 from sw.report.charts import lines, standalone
 from sw.report.signals import layer_signals
+from sw.synth import REPORT_FILE, write_json
 from tests.random_networks import random_map_network, random_network
 from tests.reference import reference
 
@@ -163,6 +166,33 @@ def test_a_co_simulation_is_shown_with_its_first_difference(tmp_path: Path) -> N
     record_path(path).write_text("{}")
     with pytest.raises(ChandelierError, match=r"n\.cosim\.json: network_sha256: Field required; co-simulate again"):
         write_report(path, tmp_path / "r.html", data=data)
+
+
+def test_area_is_estimated_until_it_is_measured(tmp_path: Path) -> None:
+    network = random_network(4, largest=8)
+    path, lanes = tmp_path / "n.safetensors", [Folding(1, 1, 1)] * len(network.layers)
+    save_network(network, path)
+
+    def text(rtl: Path | None = None, synthesis: Path | None = None) -> str:
+        write_report(path, tmp_path / "r.html", rtl=rtl, synthesis=synthesis)
+        return _check(tmp_path / "r.html", 1 << 18).text
+
+    area, single = estimate(network, default_foldings(network)), estimate(network, lanes)
+    assert area.luts != single.luts
+    shown = text()
+    assert "Area, estimated" in shown and f"LUT{area.luts:,}5.6 %, 23.5 %\nFF{area.ffs:,}1.9 %" in shown
+    write_rtl(network, tmp_path / "rtl", foldings=lanes)
+    assert f"LUT{single.luts:,}5.6 %" in text(rtl=tmp_path / "rtl")
+    record = SynthesisReport(
+        network.name, "ecp5-25f", "LFE5U-25F", lanes, ["yosys"], {"LUT": Usage(1234, 24288)}, 9, stages={}
+    )
+    write_json(record, None, tmp_path / "rtl" / REPORT_FILE)
+    measured = text(synthesis=tmp_path / "rtl")
+    assert "Area, estimated" not in measured and "1,234 of 24,288" in measured
+    write_rtl(network, tmp_path / "loadable", loadable=True)
+    assert "Area, estimated" not in text(rtl=tmp_path / "loadable")
+    save_network(random_map_network(3), path)
+    assert "Area, estimated" not in text()
 
 
 def test_a_design_of_another_network_is_not_taken_for_this_one(tmp_path: Path) -> None:

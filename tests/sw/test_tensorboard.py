@@ -89,5 +89,7 @@ def test_codes_are_counted_one_by_one(runs: tuple[Path, Path]) -> None:
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(ChandelierError, match="--tensorboard needs the package tensorboard: type pip install"):
+    with pytest.raises(
+        ChandelierError, match=r"^--tensorboard needs .*; type: pip install 'chandelier\[tensorboard\]'$"
+    ):
         TensorBoard(parse_config(TEXT, "test"), load("digits"), tmp_path)
