@@ -45,7 +45,7 @@ format: setup ## mend style and formatting
 	$(BIN)/ruff format
 
 cosim-random: setup ## slow: co-simulate 200 random networks, and 200 of maps, with random stalls
-	$(BIN)/pytest -n auto tests/sim/test_random_networks.py --networks 200
+	$(BIN)/pytest -n auto tests/sim/test_random_networks.py --networks 200 --slow
 
 cycles-random: setup ## slow: the exact cycle model against the simulated Verilog of 200 random networks
 	$(BIN)/pytest -n auto tests/sim/test_exact_cycles.py --networks 200

@@ -5,6 +5,8 @@ import shlex
 from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,10 @@ from hw.spatial import SpatialNetwork
 from hw.tools import Runner, find_tool
 from quant.network import IntegerNetwork
 
-__all__ = ["WATCH", "NetlistMutant", "mutate_netlist", "proven_equivalent", "select"]
+__all__ = ["NetlistMutant", "mutate_netlist", "proven_equivalent", "reached", "select"]
 
 #: Width of the signal that selects a mutant; 0 selects none.
 SELECT_BITS = 12
-#: With a mutant's number: the design as it was, but for its results, which are wrong as soon as the mutant's bit would
-#: be another one.
-WATCH = 1 << (SELECT_BITS - 1)
 #: Flat, as the names of the probes are below the top module; memories with constant contents become logic.
 _PREPARE = """
 read_verilog {top}.v
@@ -118,16 +117,19 @@ module {wrapper} (
 );
   reg [{bits}:0] selected [0:0];
   initial $readmemh("{wrapper}.mem", selected);
-  wire watched = selected[0][{bits}];
-  wire [{o}:0] payload;
   wire [{count}:0] other;
-  reg seen = 0;
-  always @(posedge clk) seen <= !rst && (seen || watched && other[selected[0][{bits}-1:0]]);
-  assign o__payload = payload ^ {{{o}+1{{seen}}}};
+  reg [{count}:0] reached = 0;
+  always @(posedge clk) reached <= reached | other;
+  integer file;
+  final begin
+    file = $fopen("{wrapper}.reached.mem", "a");
+    $fdisplay(file, "%h", reached);
+    $fclose(file);
+  end
   {top} mutated (
-      .mutant(watched ? 0 : selected[0]), .other(other), .clk(clk), .rst(rst),
+      .mutant(selected[0]), .other(other), .clk(clk), .rst(rst),
       .i__valid(i__valid), .i__payload(i__payload), .i__ready(i__ready),
-      .o__valid(o__valid), .o__payload(payload), .o__ready(o__ready)
+      .o__valid(o__valid), .o__payload(o__payload), .o__ready(o__ready)
   );
 endmodule
 """
@@ -274,7 +276,8 @@ def _wrap(folder: Path, manifest: Manifest, *, count: int) -> None:
     (folder / f"{wrapper}.v").write_text(text)
     nets = ("valid", "ready", "payload")
     flat = [p.model_copy(update={net: f"mutated.\\{getattr(p, net)} " for net in nets}) for p in manifest.probes]
-    files = dict.fromkeys((f"{manifest.top}.v", f"{wrapper}.v", f"{wrapper}.mem"), "0" * 64)
+    names = (f"{manifest.top}.v", f"{wrapper}.v", f"{wrapper}.mem", f"{wrapper}.reached.mem")
+    files = dict.fromkeys(names, "0" * 64)
     manifest.model_copy(update={"top": wrapper, "probes": flat, "files": files}).write(folder)
 
 
@@ -282,6 +285,17 @@ def select(folder: Path, number: int) -> None:
     """Makes the design in ``folder`` the mutant of this number; 0 is the design as it was."""
     top = Manifest.read(folder).top
     (folder / f"{top}.mem").write_text(f"{number:x}\n")
+    (folder / f"{top}.reached.mem").write_text("")
+
+
+def reached(folder: Path) -> set[int]:
+    """Numbers of the mutants whose bit would have been another one in some cycle, since the last :func:`select`.
+
+    Of the design as it was, these are all that could have been noticed.
+    """
+    lines = (folder / f"{Manifest.read(folder).top}.reached.mem").read_text().split()
+    every = reduce(or_, (int(line, 16) for line in lines), 0)
+    return {number for number in range(every.bit_length()) if every >> number & 1}
 
 
 def proven_equivalent(folder: Path, mutant: NetlistMutant) -> bool:
