@@ -88,7 +88,7 @@ sat -prove trigger 0 -timeout 60 -verify both
 )
 #: ABC finds registers that are always equal, by induction from their first state on. It takes part in yosys as a mapper
 #: alone, and is given a gate to map.
-_PROVE_STAGE = (
+_PROVE_FROM_START = (
     _BOTH
     + """
 techmap
@@ -298,17 +298,18 @@ def reached(folder: Path) -> set[int]:
     return {number for number in range(every.bit_length()) if every >> number & 1}
 
 
-def proven_equivalent(folder: Path, mutant: NetlistMutant) -> bool:
+def proven_equivalent(folder: Path, mutant: NetlistMutant, *, whole: bool) -> bool:
     """Whether it is proven that the mutant is no mistake: nothing but what it changes itself is another one, ever.
 
     First of one step from any state whatever: all registers and outputs are those of the design. Then of the mutant's
-    stage from its first state on, whatever the rest of the design does: all that leaves the stage is the same. Each
-    says nothing if it fails: a mutant may need what other stages never do.
+    stage from its first state on, whatever the rest of the design does: all that leaves the stage is the same. Then, if
+    asked for, of the ``whole`` design, whatever is sent to it: all that it answers is the same. That takes a minute.
+    Each says nothing if it fails.
     """
     top = Manifest.read(folder).top.removesuffix(_WRAPPED)
     command = mutant.command.replace("mutate", "mutate -ctrl mutant 1 1", 1)
     _yosys(folder, _PREPARE_PROOF.format(command=command), "prepare")
-    netlist, swept = folder / "cut.il", folder / "swept.aig"
+    netlist = folder / "cut.il"
     text = netlist.read_text()
     netlist.write_text(_cut(text, keep=None))
     try:
@@ -318,9 +319,15 @@ def proven_equivalent(folder: Path, mutant: NetlistMutant) -> bool:
             raise
     else:
         return True
-    netlist.write_text(_cut(text, keep=mutant.stage))
+    return any(_proven_from_start(folder, top, _cut(text, keep=keep)) for keep in (mutant.stage, "")[: 1 + whole])
+
+
+def _proven_from_start(folder: Path, top: str, netlist: str) -> bool:
+    """Whether it is proven of this netlist, in which the registers begin with 0."""
+    swept = folder / "swept.aig"
+    (folder / "cut.il").write_text(netlist)
     swept.unlink(missing_ok=True)
-    _yosys(folder, _PROVE_STAGE.format(top=top, cone="co"), "prove")
+    _yosys(folder, _PROVE_FROM_START.format(top=top, cone="co"), "prove")
     if not swept.exists():  # ABC gave up, without a word
         return False
     # aig, variables, inputs, registers, outputs, gates; and of the output, that it is 0.
@@ -329,14 +336,14 @@ def proven_equivalent(folder: Path, mutant: NetlistMutant) -> bool:
 
 
 def _cut(text: str, *, keep: str | None) -> str:
-    """A netlist with states of registers as inputs, and what they become as outputs, but for those of a stage."""
+    """A netlist with states of registers as inputs, and what they become as outputs; some, or all (""), are kept."""
     ports = len(re.findall(r"^  wire .*put \d+ ", text, re.MULTILINE))
     wires, connections = list[str](), list[str]()
 
     def cut(register: re.Match[str]) -> str:
         width, d, q = (re.search(pattern, register[1]) for pattern in (r"WIDTH (\d+)", r"\\D (.*)", r"\\Q (.*)"))
         assert width and d and q
-        if keep is not None and f"\\{keep}" in q[1]:
+        if keep is not None and keep in q[1]:
             return register[0]
         number = len(connections)
         for kind, name in (("input", "was"), ("output", "becomes")):

@@ -36,9 +36,9 @@ KINDS = ("dense", "maps", "spatial")
 #: Kinds and seeds of small networks whose bits all move. Together they have every component, and what the random ones
 #: leave out (``make coverage``).
 LIVELY = (
-    *("dense7", "dense12", "dense28", "dense55", "dense176"),
-    *("maps0", "maps26", "maps42"),
-    *("spatial4", "spatial28", "spatial55", "spatial57"),
+    *("dense7", "dense12", "dense16", "dense28", "dense42", "dense55", "dense64", "dense176"),
+    *("maps0", "maps26", "maps36", "maps42", "maps2591"),
+    *("spatial4", "spatial28", "spatial55", "spatial57", "spatial64"),
 )
 
 #: Designs in a bench: side by side they need a single build.
