@@ -17,6 +17,7 @@ from quant.files import write_json
 from quant.network import IntegerNetwork
 from sim.cosim import Subject, cosimulate_many
 from sim.coverage import BINS, stream_bins, value_bins
+from sim.runs import Stall
 from tests.hw.loads import LOAD_BINS
 from tests.hw.test_loading import check_reloads
 from tests.random_networks import random_network
@@ -56,7 +57,7 @@ def regression_bins(networks: int) -> Counter[tuple[str, str]]:
 
 
 def _bins(
-    networks: Sequence[IntegerNetwork], subjects: Sequence[Subject], stall: float, seed: int
+    networks: Sequence[IntegerNetwork], subjects: Sequence[Subject], stall: Stall, seed: int
 ) -> Counter[tuple[str, str]]:
     """Bins hit by co-simulating some designs side by side."""
     counts: Counter[tuple[str, str]] = Counter()

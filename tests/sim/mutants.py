@@ -22,27 +22,16 @@ from quant.network import IntegerNetwork
 from sim.cosim import Subject, cosimulate_many
 from sim.report import CosimReport
 from sim.runs import Stall
-from tests.random_networks import random_codes
-from tests.sim.netlist_mutants import WATCH, NetlistMutant, mutate_netlist, proven_equivalent, select
+from tests.sim.netlist_mutants import NetlistMutant, mutate_netlist, proven_equivalent, reached, select
 from tests.sim.planted_mutants import PLANTED, Planted, plant
-from tests.sim.random_designs import SAMPLES, Choice, lively_design, lively_subject, telling_codes
+from tests.sim.random_designs import TRIALS, Choice, lively_design, lively_subject
 
 __all__ = ["DESIGNS", "Outcome", "netlist_outcomes", "planted_outcomes", "table"]
 
 #: The lively designs whose netlists are mutated. Together they have every component.
-DESIGNS = ("dense7", "dense28", "dense55", "maps0", "maps26", "maps42", "spatial28", "spatial57")
+DESIGNS = ("dense7", "dense55", "dense64", "maps0", "maps36", "maps42", "spatial55", "spatial64")
 #: Mutants of each.
 MUTANTS = 40
-#: What is tried on a mutant until it is killed: how samples are chosen, how many, and the chance of a pause. A sink so
-#: slow fills all queues.
-TRIALS: tuple[tuple[Choice, int, Stall], ...] = (
-    (random_codes, SAMPLES, 0.3),
-    (random_codes, 2 * SAMPLES, (0.0, 0.99)),
-    (telling_codes, 10 * SAMPLES, 0.0),
-    (telling_codes, 10 * SAMPLES, 0.3),
-)
-#: The same of planted designs.
-PAUSES: tuple[Stall, ...] = (0.3, 0.0, (0.0, 0.99))
 #: Planted designs in a bench.
 TOGETHER = 8
 #: Share of the mutants that are not equivalent which has to be killed.
@@ -98,20 +87,24 @@ def netlist_outcomes(
         networks[name], foldings = lively_design(name)
         left[name] = mutate_netlist(networks[name], foldings, folder / name, count=count, seed=seed)
         tell(f"{name}: {len(left[name])} mutants of yosys")
-    outcomes = []
+    outcomes, ever = [], defaultdict[str, set[int]](set)
     for choose, samples, stall in trials:
         subjects = {name: lively_subject(networks[name], folder / name, samples, seed, choose) for name in designs}
         originals = _originals(subjects, stall)
-        for name, mutant, report in _reports(subjects, left, stall):
+        now = {name: reached(folder / name) for name in designs}
+        told = {name: [mutant for mutant in own if mutant.number in now[name]] for name, own in left.items()}
+        for name, mutant, report in _reports(subjects, told, stall):
             if found := _said(report, originals[name]):
                 outcomes.append(_outcome(name, mutant, found))
                 left[name].remove(mutant)
+        for name in designs:
+            ever[name] |= now[name]
         tell(f"{samples} {choose.__name__}, pauses {stall}: {sum(map(len, left.values()))} mutants left")
-    watched = {name: [replace(mutant, number=mutant.number + WATCH) for mutant in own] for name, own in left.items()}
-    for name, watch, report in _reports(subjects, watched, stall):
-        mutant = replace(watch, number=watch.number - WATCH)
-        proven = proven_equivalent(folder / name, mutant)
-        outcomes.append(_outcome(name, mutant, None, equivalent=proven, reached=_said(report) is not None))
+    for name, own in left.items():
+        for mutant in own:
+            known = mutant.number in ever[name]
+            proven = proven_equivalent(folder / name, mutant, whole=not known)
+            outcomes.append(_outcome(name, mutant, None, equivalent=proven, reached=known))
     return outcomes
 
 
@@ -149,15 +142,21 @@ def planted_outcomes(folder: Path, planted: Sequence[Planted], seed: int) -> lis
     """Tries planted mistakes, some designs at a time in a bench."""
     outcomes = []
     for first in range(0, len(planted), TOGETHER):
-        some, subjects = planted[first : first + TOGETHER], []
-        for number, mutant in enumerate(some, start=first):
-            network, foldings = lively_design(mutant.design)
-            network = replace(network, name=f"{mutant.design}_{number}")
-            plant(mutant, network, foldings, folder / network.name)
-            subjects.append(lively_subject(network, folder / network.name, 2 * SAMPLES, seed, telling_codes))
+        some = planted[first : first + TOGETHER]
+        networks = {mutant.design: lively_design(mutant.design) for mutant in some}
+        folders = [folder / f"{mutant.design}_{number}" for number, mutant in enumerate(some, start=first)]
+        for mutant, own in zip(some, folders, strict=True):
+            network, foldings = networks[mutant.design]
+            plant(mutant, replace(network, name=own.name), foldings, own)
         found: list[str | None] = [None] * len(some)
-        for stall in PAUSES:
+        for choose, samples, stall in TRIALS:
             if None in found:
+                asked = {
+                    name: lively_subject(own, folder, samples, seed, choose) for name, (own, _) in networks.items()
+                }
+                subjects = [
+                    replace(asked[mutant.design], folder=own) for mutant, own in zip(some, folders, strict=True)
+                ]
                 found = [old or _said(new) for old, new in zip(found, _simulate(subjects, stall), strict=True)]
         for mutant, by in zip(some, found, strict=True):
             place = f"hw/{mutant.module}.py: {mutant.old!r} -> {mutant.new!r}"

@@ -5,6 +5,8 @@ import shlex
 from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,10 @@ from hw.spatial import SpatialNetwork
 from hw.tools import Runner, find_tool
 from quant.network import IntegerNetwork
 
-__all__ = ["WATCH", "NetlistMutant", "mutate_netlist", "proven_equivalent", "select"]
+__all__ = ["NetlistMutant", "mutate_netlist", "proven_equivalent", "reached", "select"]
 
 #: Width of the signal that selects a mutant; 0 selects none.
 SELECT_BITS = 12
-#: With a mutant's number: the design as it was, but for its results, which are wrong as soon as the mutant's bit would
-#: be another one.
-WATCH = 1 << (SELECT_BITS - 1)
 #: Flat, as the names of the probes are below the top module; memories with constant contents become logic.
 _PREPARE = """
 read_verilog {top}.v
@@ -89,7 +88,7 @@ sat -prove trigger 0 -timeout 60 -verify both
 )
 #: ABC finds registers that are always equal, by induction from their first state on. It takes part in yosys as a mapper
 #: alone, and is given a gate to map.
-_PROVE_STAGE = (
+_PROVE_FROM_START = (
     _BOTH
     + """
 techmap
@@ -118,16 +117,19 @@ module {wrapper} (
 );
   reg [{bits}:0] selected [0:0];
   initial $readmemh("{wrapper}.mem", selected);
-  wire watched = selected[0][{bits}];
-  wire [{o}:0] payload;
   wire [{count}:0] other;
-  reg seen = 0;
-  always @(posedge clk) seen <= !rst && (seen || watched && other[selected[0][{bits}-1:0]]);
-  assign o__payload = payload ^ {{{o}+1{{seen}}}};
+  reg [{count}:0] reached = 0;
+  always @(posedge clk) reached <= reached | other;
+  integer file;
+  final begin
+    file = $fopen("{wrapper}.reached.mem", "a");
+    $fdisplay(file, "%h", reached);
+    $fclose(file);
+  end
   {top} mutated (
-      .mutant(watched ? 0 : selected[0]), .other(other), .clk(clk), .rst(rst),
+      .mutant(selected[0]), .other(other), .clk(clk), .rst(rst),
       .i__valid(i__valid), .i__payload(i__payload), .i__ready(i__ready),
-      .o__valid(o__valid), .o__payload(payload), .o__ready(o__ready)
+      .o__valid(o__valid), .o__payload(o__payload), .o__ready(o__ready)
   );
 endmodule
 """
@@ -274,7 +276,8 @@ def _wrap(folder: Path, manifest: Manifest, *, count: int) -> None:
     (folder / f"{wrapper}.v").write_text(text)
     nets = ("valid", "ready", "payload")
     flat = [p.model_copy(update={net: f"mutated.\\{getattr(p, net)} " for net in nets}) for p in manifest.probes]
-    files = dict.fromkeys((f"{manifest.top}.v", f"{wrapper}.v", f"{wrapper}.mem"), "0" * 64)
+    names = (f"{manifest.top}.v", f"{wrapper}.v", f"{wrapper}.mem", f"{wrapper}.reached.mem")
+    files = dict.fromkeys(names, "0" * 64)
     manifest.model_copy(update={"top": wrapper, "probes": flat, "files": files}).write(folder)
 
 
@@ -282,19 +285,31 @@ def select(folder: Path, number: int) -> None:
     """Makes the design in ``folder`` the mutant of this number; 0 is the design as it was."""
     top = Manifest.read(folder).top
     (folder / f"{top}.mem").write_text(f"{number:x}\n")
+    (folder / f"{top}.reached.mem").write_text("")
 
 
-def proven_equivalent(folder: Path, mutant: NetlistMutant) -> bool:
+def reached(folder: Path) -> set[int]:
+    """Numbers of the mutants whose bit would have been another one in some cycle, since the last :func:`select`.
+
+    Of the design as it was, these are all that could have been noticed.
+    """
+    lines = (folder / f"{Manifest.read(folder).top}.reached.mem").read_text().split()
+    every = reduce(or_, (int(line, 16) for line in lines), 0)
+    return {number for number in range(every.bit_length()) if every >> number & 1}
+
+
+def proven_equivalent(folder: Path, mutant: NetlistMutant, *, whole: bool) -> bool:
     """Whether it is proven that the mutant is no mistake: nothing but what it changes itself is another one, ever.
 
     First of one step from any state whatever: all registers and outputs are those of the design. Then of the mutant's
-    stage from its first state on, whatever the rest of the design does: all that leaves the stage is the same. Each
-    says nothing if it fails: a mutant may need what other stages never do.
+    stage from its first state on, whatever the rest of the design does: all that leaves the stage is the same. Then, if
+    asked for, of the ``whole`` design, whatever is sent to it: all that it answers is the same. That takes a minute.
+    Each says nothing if it fails.
     """
     top = Manifest.read(folder).top.removesuffix(_WRAPPED)
     command = mutant.command.replace("mutate", "mutate -ctrl mutant 1 1", 1)
     _yosys(folder, _PREPARE_PROOF.format(command=command), "prepare")
-    netlist, swept = folder / "cut.il", folder / "swept.aig"
+    netlist = folder / "cut.il"
     text = netlist.read_text()
     netlist.write_text(_cut(text, keep=None))
     try:
@@ -304,9 +319,15 @@ def proven_equivalent(folder: Path, mutant: NetlistMutant) -> bool:
             raise
     else:
         return True
-    netlist.write_text(_cut(text, keep=mutant.stage))
+    return any(_proven_from_start(folder, top, _cut(text, keep=keep)) for keep in (mutant.stage, "")[: 1 + whole])
+
+
+def _proven_from_start(folder: Path, top: str, netlist: str) -> bool:
+    """Whether it is proven of this netlist, in which the registers begin with 0."""
+    swept = folder / "swept.aig"
+    (folder / "cut.il").write_text(netlist)
     swept.unlink(missing_ok=True)
-    _yosys(folder, _PROVE_STAGE.format(top=top, cone="co"), "prove")
+    _yosys(folder, _PROVE_FROM_START.format(top=top, cone="co"), "prove")
     if not swept.exists():  # ABC gave up, without a word
         return False
     # aig, variables, inputs, registers, outputs, gates; and of the output, that it is 0.
@@ -315,14 +336,14 @@ def proven_equivalent(folder: Path, mutant: NetlistMutant) -> bool:
 
 
 def _cut(text: str, *, keep: str | None) -> str:
-    """A netlist with states of registers as inputs, and what they become as outputs, but for those of a stage."""
+    """A netlist with states of registers as inputs, and what they become as outputs; some, or all (""), are kept."""
     ports = len(re.findall(r"^  wire .*put \d+ ", text, re.MULTILINE))
     wires, connections = list[str](), list[str]()
 
     def cut(register: re.Match[str]) -> str:
         width, d, q = (re.search(pattern, register[1]) for pattern in (r"WIDTH (\d+)", r"\\D (.*)", r"\\Q (.*)"))
         assert width and d and q
-        if keep is not None and f"\\{keep}" in q[1]:
+        if keep is not None and keep in q[1]:
             return register[0]
         number = len(connections)
         for kind, name in (("input", "was"), ("output", "becomes")):

@@ -181,7 +181,7 @@ PLANTED = (
     Planted("Replay", "handshake", "replay", "maps42", "self.o.ready & ~from_memory", "self.o.ready"),
     Planted("Readout", "clearing", "readout", "dense7", "Mux(step == 0, 0, before)", "before"),
     Planted("Readout", "comparison", "readout", "dense7", "later = b[0] > a[0]", "later = b[0] >= a[0]"),
-    Planted("Readout", "comparison", "readout", "dense28", "value > best", "value >= best"),
+    Planted("Readout", "comparison", "readout", "dense16", "value > best", "value >= best"),
     Planted(
         "Readout",
         "padding",
@@ -198,7 +198,7 @@ PLANTED = (
         "self.i.ready.eq(~busy), taken.eq(self.i.valid & ~busy)",
         "self.i.ready.eq(1), taken.eq(self.i.valid)",
     ),
-    Planted("EventPlacer", "edge", "placer", "maps42", "valid[1] & (last[1] | read.data.kept)", "valid[1]"),
+    Planted("EventPlacer", "edge", "placer", "maps26", "valid[1] & (last[1] | read.data.kept)", "valid[1]"),
     Planted("EventPlacer", "lane", "placer", "maps26", "out.lane.eq(lane)", "out.lane.eq(lane ^ 1)"),
     Planted("MapScanner", "sum", "scanner", "maps26", "adding.value, 0) + old for", "adding.value, old) for"),
     Planted("MapScanner", "clearing", "scanner", "maps42", "visited & visit.clear & out_advance", "Const(0)"),
@@ -218,7 +218,7 @@ PLANTED = (
         "WindowAccumulator",
         "clearing",
         "window_accumulator",
-        "maps5",  # rows begin with a column of padding: elsewhere what is left goes out with discarded columns
+        "maps2591",  # rows begin with padding and end without: elsewhere what is left goes out with discarded columns
         "with m.If(clear):",
         "with m.If(clear & ~clear):",
     ),

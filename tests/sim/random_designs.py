@@ -11,6 +11,7 @@ from hw.rtl import write_rtl
 from quant.golden import SIGNALS, GoldenModel
 from quant.network import IntegerNetwork
 from sim.cosim import Subject
+from sim.runs import Stall
 from tests.hw.test_network import random_foldings
 from tests.lively_networks import lively
 from tests.random_networks import random_codes, random_map_network, random_network
@@ -19,6 +20,7 @@ __all__ = [
     "KINDS",
     "LIVELY",
     "SAMPLES",
+    "TRIALS",
     "Choice",
     "batches",
     "design_foldings",
@@ -34,9 +36,9 @@ KINDS = ("dense", "maps", "spatial")
 #: Kinds and seeds of small networks whose bits all move. Together they have every component, and what the random ones
 #: leave out (``make coverage``).
 LIVELY = (
-    *("dense7", "dense12", "dense28", "dense55", "dense176"),
-    *("maps0", "maps26", "maps42"),
-    *("spatial4", "spatial28", "spatial55", "spatial57"),
+    *("dense7", "dense12", "dense16", "dense28", "dense42", "dense55", "dense64", "dense176"),
+    *("maps0", "maps26", "maps36", "maps42", "maps2591"),
+    *("spatial4", "spatial28", "spatial55", "spatial57", "spatial64"),
 )
 
 #: Designs in a bench: side by side they need a single build.
@@ -45,6 +47,8 @@ TOGETHER = 8
 LARGEST = (64, 8, 16, 32)
 #: Of each design.
 SAMPLES = 20
+#: The source never pauses, and the sink nearly always does, which fills all queues.
+SLOW_SINK = (0.0, 0.99)
 #: Random samples of which the telling ones are chosen.
 POOL = 2000
 #: ``choose(network, samples, seed)`` gives so many samples.
@@ -82,9 +86,9 @@ def random_subject(seed: int, kind: str, folder: Path) -> Subject:
     return Subject(folder / str(seed), codes, lambda start, stop: model.run(codes[start:stop], SIGNALS).signals)
 
 
-def random_stall(seeds: range) -> float:
+def random_stall(seeds: range) -> Stall:
     """The chance of a pause for a batch."""
-    return (0.3, 0.0, 0.6)[seeds.start // len(seeds) % 3]
+    return (0.3, 0.0, 0.6, SLOW_SINK)[seeds.start // len(seeds) % 4]
 
 
 def lively_design(name: str) -> tuple[IntegerNetwork, Foldings]:
@@ -124,3 +128,11 @@ def lively_subject(
     codes = choose(network, samples, seed)
     signals = GoldenModel(network).run(codes, SIGNALS).signals
     return Subject(folder, codes, lambda start, stop: {key: values[start:stop] for key, values in signals.items()})
+
+
+#: What lively designs go through: how samples are chosen, how many, and the chance of a pause.
+TRIALS: tuple[tuple[Choice, int, Stall], ...] = (
+    (random_codes, SAMPLES, 0.3),
+    (telling_codes, 5 * SAMPLES, SLOW_SINK),
+    (telling_codes, 5 * SAMPLES, 0.0),
+)

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.random_networks import random_codes
-from tests.sim.mutants import Outcome, netlist_outcomes, planted_outcomes, table
+from tests.sim.mutants import DESIGNS, Outcome, netlist_outcomes, planted_outcomes, table
 from tests.sim.planted_mutants import PLANTED, planted
+from tests.sim.random_designs import LIVELY
 
 pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 
@@ -27,6 +28,10 @@ def test_a_planted_mistake_is_found(tmp_path: Path) -> None:
 def test_every_mistake_can_still_be_planted(mistake: object) -> None:
     with planted(mistake):  # type: ignore[arg-type]
         pass
+
+
+def test_the_regression_knows_every_design_with_a_mistake() -> None:
+    assert {mistake.design for mistake in PLANTED} | set(DESIGNS) <= set(LIVELY)
 
 
 def test_the_table_counts() -> None:

@@ -12,11 +12,14 @@ from quant.golden import SIGNALS, GoldenModel
 from quant.maps import Window
 from quant.network import IntegerNetwork
 from sim.cosim import Subject, cosimulate, cosimulate_many
+from sim.runs import Stall
 from tests.random_networks import random_codes, random_map_network, random_network
 from tests.sim.random_designs import (
     KINDS,
     LIVELY,
     SAMPLES,
+    TRIALS,
+    Choice,
     design_network,
     lively_design,
     lively_subject,
@@ -50,13 +53,14 @@ def test_random_networks(seeds: range, kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_lively_networks(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("choose", "samples", "stall"), TRIALS)
+def test_lively_networks(choose: Choice, samples: int, stall: Stall, tmp_path: Path) -> None:
     subjects = []
     for name in LIVELY:
         network, foldings = lively_design(name)
         write_rtl(network, tmp_path / name, foldings=foldings, name=name)
-        subjects.append(lively_subject(network, tmp_path / name, SAMPLES, 1))
-    for name, report in zip(LIVELY, cosimulate_many(subjects, stall_probability=0.3, optimise=False), strict=True):
+        subjects.append(lively_subject(network, tmp_path / name, samples, 1, choose))
+    for name, report in zip(LIVELY, cosimulate_many(subjects, stall_probability=stall, optimise=False), strict=True):
         assert report.passed, f"{name}: {report}"
 
 
