@@ -37,6 +37,9 @@ EQUIVALENT = {
         'left = u.sub(spike, alpha=theta) if reset == "XXsubtractXX" else after_reset(u, spike, theta, reset, select)',
         "self.narrow = widths.product is not None and widths.product.width < 52",
         'rows = max(1, _CACHED // bal.shape[-1]) if d.device.type == "CPU" else max(1, bal.numel())',
+        "inside = [torch.eq(*pair, out=torch.empty_like(pair[1])) for pair in zip(codes, scaled, strict=True)]",
+        "inside = [torch.eq(*pair, out=None) for pair in zip(codes, scaled, strict=True)]",
+        "inside = [torch.eq(*pair, ) for pair in zip(codes, scaled, strict=True)]",
     ),
     "integers, rounded to integers": ("return sums.round_() if (self.layer.wiring.window) or True else sums",),
     "tensors are on the processor in any case here": (
@@ -44,7 +47,11 @@ EQUIVALENT = {
     ),
     "both are of one length by construction": (
         "inside = [torch.eq(*pair, out=torch.empty_like(pair[0])) for pair in zip(codes, scaled, )]",
+        "d_xs = [(gradient * mask).div_(step) for gradient, mask in zip(gradients, inside, )]",
+        "max(g * v for g, v in zip(gains, high, strict=None)),",
+        "min(g * v for g, v in zip(gains, low, )),",
     ),
+    "a range of 0..0 has a bit, as one of 0..1 has": ("i_ie = high if layer.n_i else 1",),
     "2**24 itself is exact in float32, and 2**53 in float64": ("return max(max(+f.min, f.max) for f in formats)",),
 }
 

@@ -97,6 +97,9 @@ def test_inhibition_is_in_units_of_its_middle() -> None:
     w_ei = torch.tensor([[0.5, 0.0], [0.25, 9.0]])
     codes, a = LayerQuantiser(SCHEME).inhibition(w_ei, i_max=10)
     assert a == 2 << 2 and codes.tolist() == [[4, 0], [2, 7]]
+    # float32's 1/6 is above a sixth, and half of its 1/3: with the step in float32, it would be rounded down.
+    codes, a = LayerQuantiser(replace(SCHEME, inhibition_bits=1)).inhibition(torch.full((1, 3), 1 / 6), i_max=10)
+    assert a == 3 and codes.tolist() == [[1, 1, 1]]
     most = (1 << 24) // (2 * 7 * 3)
     assert LayerQuantiser(SCHEME).inhibition(w_ei, most)[0].dtype == torch.float32
     assert LayerQuantiser(SCHEME).inhibition(w_ei, most + 1)[0].dtype == torch.float64
@@ -110,10 +113,10 @@ def test_a_common_factor_of_gains_goes_into_their_step() -> None:
 
 
 def test_gains_have_as_many_fractional_bits_as_fit() -> None:
-    g_e, b_e = torch.tensor([1.5, 0.25]), torch.tensor([-100.0, 0.5, 0.28])
+    g_e, b_e = torch.tensor([1.5, 0.25]), torch.tensor([-100.0, 0.5, 0.28, 100.0])
     neurons = LayerQuantiser(SCHEME).neurons(g_e, b_e, torch.tensor(0.5, dtype=torch.float64), table_bits=8)
     assert neurons.g_e.tolist() == [12, 2] and neurons.shift == 8 + 2 - 4  # 3.0 takes two bits of four
-    assert neurons.b_e.tolist() == [-128, 8, 4]
+    assert neurons.b_e.tolist() == [-128, 8, 4, 127]
     least = LayerQuantiser(SCHEME).neurons(g_e * 1000, b_e, torch.tensor(1.0), table_bits=0)
     assert least.shift == 0 and least.g_e.tolist() == [15, 15]
     most = LayerQuantiser(SCHEME).neurons(g_e * 2.0**-60, b_e, torch.tensor(1.0), table_bits=8)
