@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import math
 import struct
 import zipfile
 import zlib
@@ -44,8 +45,9 @@ def read_idx(data: bytes) -> np.ndarray:
         shape = struct.unpack_from(f">{rank}I", data, 4)
     except (struct.error, OSError, EOFError, zlib.error) as error:
         raise ChandelierError(f"not an IDX file: {error}") from None
-    size = int(np.prod(shape, dtype=object)) if rank else 0
-    if zero != 0 or kind != 8 or not 1 <= rank <= 4 or size > _MOST_IDX or len(data) != 4 + 4 * rank + size:
+    # numpy bounds the product of all sizes but those that are zero.
+    size, room = math.prod(shape), math.prod(max(1, n) for n in shape)
+    if zero != 0 or kind != 8 or not 1 <= rank <= 4 or room > _MOST_IDX or len(data) != 4 + 4 * rank + size:
         raise ChandelierError(f"not an IDX file of bytes: type {kind}, shape {shape}, {len(data)} bytes")
     return np.frombuffer(data, np.uint8, offset=4 + 4 * rank).reshape(shape)
 
