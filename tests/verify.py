@@ -67,7 +67,7 @@ def _bins(report: Mapping[str, Any]) -> str:
 def _fuzz(report: Mapping[str, Any]) -> str:
     readers = report["readers"].values()
     crashes = sum(len(reader["crashes"]) for reader in readers)
-    return f"{crashes} crashes, {sum(reader['executions'] for reader in readers):,} inputs, {len(readers)} readers"
+    return f"crashes: {crashes}; inputs: {sum(reader['executions'] for reader in readers):,}; readers: {len(readers)}"
 
 
 CHECKS = (
