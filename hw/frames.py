@@ -9,7 +9,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.layouts import index_of
-from hw.protocol import END, ESCAPE, ESCAPED_END, ESCAPED_ESCAPE, OVERHEAD
+from hw.protocol import END, ESCAPE, ESCAPED_END, ESCAPED_ESCAPE, LONGEST_PAYLOAD, OVERHEAD
 from hw.uart import received_layout
 
 __all__ = ["FrameReceiver", "FrameTransmitter", "SlipDecoder", "SlipEncoder", "header_layout", "part_layout"]
@@ -94,8 +94,8 @@ class FrameReceiver(wiring.Component):
     lost: Signal
 
     def __init__(self, *, capacity: int, window: int) -> None:
-        if not 1 <= capacity < 1 << 16:
-            raise ValueError(f"capacity of the frame receiver must be 1..65535, not {capacity}")
+        if not 1 <= capacity <= LONGEST_PAYLOAD:
+            raise ValueError(f"capacity of the frame receiver must be 1..{LONGEST_PAYLOAD}, not {capacity}")
         if window < 2:
             raise ValueError(f"window of the frame receiver must be at least 2, not {window}")
         self._capacity, self._window = capacity, window

@@ -20,6 +20,7 @@ __all__ = [
     "ESCAPE",
     "ESCAPED_END",
     "ESCAPED_ESCAPE",
+    "LONGEST_PAYLOAD",
     "NETWORK_BYTES",
     "OVERHEAD",
     "PIECE_WORDS",
@@ -47,6 +48,8 @@ BAUD = 1_000_000
 END, ESCAPE, ESCAPED_END, ESCAPED_ESCAPE = 0xC0, 0xDB, 0xDC, 0xDD
 #: Bytes of a frame beside its payload, END and escapes not counted: type, sequence number, length, CRC.
 OVERHEAD = 8
+#: Most bytes of a payload: its length is a number of 16 bits.
+LONGEST_PAYLOAD = (1 << 16) - 1
 #: Bytes of the SHA-256 of its file by which a network is known.
 NETWORK_BYTES = 8
 #: Words of an image that a request has room for in any board with loadable weights: its payload has 256 bytes then.
@@ -204,9 +207,14 @@ class Greeting:
             raise ValueError(f"a greeting has {cls._LAYOUT.size} bytes, not {len(payload)}")
         said = cls(*cls._LAYOUT.unpack(payload))
         least = min(said.window, said.features, said.bits, said.vectors, said.classes, said.logit_bytes)
-        if not least or said.bits > 8:
+        if not least or said.bits > 8 or not said._has_room():
             raise ValueError(f"a design is never {said}")
         return replace(said, status=Status(said.status))
+
+    def _has_room(self) -> bool:
+        """Whether frames have room for its samples and results."""
+        sample = self.vectors * _vector_bytes(self.features, self.bits)
+        return max(sample, self.classes * self.logit_bytes) <= LONGEST_PAYLOAD
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,7 @@ FOUND: Mapping[str, Mapping[str, Callable[[bytes], bytes]]] = {
     "host": {
         "nothing is ever sent": _in_greeting(window=0),
         "codes of more bits than a byte": _in_greeting(bits=20),
+        "room for gigabytes": _in_greeting(features=1 << 31, image_words=1),
     },
     "deepeisnn tensors": {
         "a line break in a name": _in_header(lambda header: header.update({"a\nb": _NAME})),
