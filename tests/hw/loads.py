@@ -10,6 +10,7 @@ import numpy as np
 from amaranth import ClockDomain, Module
 from amaranth.sim import Simulator
 
+from hw.axi_shell import RESET_CYCLES
 from hw.loader import LOAD_LAYOUT, Status
 from tests.hw.exchange import PATIENCE, plain
 
@@ -106,6 +107,10 @@ def drive(dut: Any, samples: Sequence[Sequence[Any]], loads: Sequence[Load], *, 
             assert expected is None or status == expected, f"{where}: a reset has been"
             expected = None
             if reset:
+                # A shorter one would leave products on their way, which then counted as those of the next sample.
+                for _ in range(RESET_CYCLES - 1):
+                    await ctx.tick()
+                result.cycles += RESET_CYCLES - 1
                 expected = Status.REFUSED if whole is None else Status.READY
                 load, wait, queue, i_valid = None, rng.randrange(60), [], False
                 del result.met[len(result.results) :]  # they have vanished
