@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.axi import WORD, RegisterBank, axi_lite, axi_stream, packet_layout
 from hw.division import divide
-from hw.instance import design_instance
+from hw.instance import RESET_CYCLES, design_instance
 from hw.layouts import result_layout
 from hw.loader import LOAD_LAYOUT, Status
 from hw.manifest import Manifest
@@ -20,10 +20,8 @@ from hw.splitter import WordSplitter
 from quant.errors import ChandelierError
 from quant.formats import Format
 
-__all__ = ["RESET_CYCLES", "UNDER_WAY", "AxiDesign", "AxiShell", "design_registers"]
+__all__ = ["UNDER_WAY", "AxiDesign", "AxiShell", "design_registers"]
 
-#: Cycles for which the design is reset: what was on its way in registers that no reset reaches has left by then.
-RESET_CYCLES = 16
 #: Samples that may be under way between the store and the results: more than the layers of any network take up.
 UNDER_WAY = 16
 

@@ -5,7 +5,11 @@ from typing import Any
 from amaranth import ClockSignal, Instance, Value
 from amaranth.lib import stream
 
-__all__ = ["design_instance"]
+__all__ = ["RESET_CYCLES", "design_instance"]
+
+#: Cycles for which a design is reset where anything is under way: what is in registers that no reset reaches has left
+#: by then, and is not added to what comes next.
+RESET_CYCLES = 16
 
 
 def design_instance(
@@ -20,6 +24,7 @@ def design_instance(
     Parameters
     ----------
     reset : Value
+        High for ``RESET_CYCLES``, or before there has been anything.
     events, results : stream
         To the design, and from it.
     images : (valid, payload, ready, status), optional

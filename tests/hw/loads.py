@@ -10,7 +10,7 @@ import numpy as np
 from amaranth import ClockDomain, Module
 from amaranth.sim import Simulator
 
-from hw.axi_shell import RESET_CYCLES
+from hw.instance import RESET_CYCLES
 from hw.loader import LOAD_LAYOUT, Status
 from tests.hw.exchange import PATIENCE, plain
 

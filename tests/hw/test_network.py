@@ -11,9 +11,9 @@ from amaranth.sim import Simulator
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hw.axi_shell import RESET_CYCLES
 from hw.folding import Folding, most_events, row_synapses, sent_at_once
 from hw.geometry import walk_of
+from hw.instance import RESET_CYCLES
 from hw.manifest import PayloadField, payload_fields
 from hw.network import Network
 from quant.errors import ChandelierError
