@@ -121,7 +121,7 @@ def training(case: Case, progress: Update) -> str:
 def golden(case: Case, progress: Update) -> str:
     """A line: samples a second of the float model, from the same codes to classes, and of the golden model.
 
-    In batches as they run a test set, smaller where maps are large.
+    Both in the golden model's batches of a test set, which are smaller where maps are large.
     """
     network, x = build(case, 16 if case is LARGE else BATCH if isinstance(case[1], str) else 1000)
     quantised = deepcopy(network)
@@ -129,9 +129,11 @@ def golden(case: Case, progress: Update) -> str:
     model, codes = GoldenModel(quantised.integer_network("speed")), x.to(torch.uint8).numpy()
     network.eval()
 
-    def forward() -> Tensor:
+    size = len(next(iter(model.batches(codes))).classes)
+
+    def forward() -> list[Tensor]:
         with torch.no_grad():
-            return first_argmax(network(torch.from_numpy(codes).float()))
+            return [first_argmax(network(part.float())) for part in torch.from_numpy(codes).split(size)]
 
     floating, integer = rounds(f"forward {case[0]}", progress, forward, lambda: model.classify(codes))
     rates = f"{len(x) / median(floating):.0f} | {len(x) / median(integer):.0f} | {ratio(floating, integer):.2f}"

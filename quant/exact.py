@@ -23,6 +23,7 @@ __all__ = [
     "divide",
     "exact_dtype",
     "lif_step",
+    "narrow",
     "reciprocal",
     "scale",
     "stabilise",
@@ -82,25 +83,30 @@ def stabilise(d: Tensor, floor: int | Tensor = 0) -> Tensor:
     return torch.addcmul(d, zero, torch.where(smallest < none, smallest, 0))
 
 
+#: Bits of the fraction, the exponent's bias and the integers of the same size, of each floating-point type.
+_ENCODING = {torch.float32: (23, 127, torch.int32), torch.float64: (52, 1023, torch.int64)}
+
+
 def _places(d: Tensor, r: Reciprocal) -> Tensor:
-    """One more than exponent and index of every ``d`` side by side, ``(e << index_bits | index) + 1``; 0 where it is 0.
+    """Exponent and index of every ``d`` side by side, ``(bias + e) << index_bits | index``; 0 where it is 0.
 
-    Both are bits of ``d`` as a floating-point number: its exponent, and the leading ones of its fraction.
+    Both are bits of ``d`` as a floating-point number: its exponent, and the leading ones of its fraction. There is no
+    zero with a sign after :func:`stabilise`.
     """
-    fraction, bias, integer = (23, 127, torch.int32) if d.dtype == torch.float32 else (52, 1023, torch.int64)
-    bits = d.contiguous().view(integer) >> (fraction - r.index_bits)
-    return bits.sub_((bias << r.index_bits) - 1).clamp_(min=0)
+    fraction, _, integer = _ENCODING[d.dtype]
+    return d.contiguous().view(integer) >> (fraction - r.index_bits)
 
 
-#: Values that stay in a processor's cache while a division takes its steps.
-_CACHED = 1 << 16
+#: Values that stay in a processor's cache while arithmetic goes over them step by step.
+CACHED = 1 << 18
 
 
 @cache
-def _table(r: Reciprocal, device: torch.device) -> Tensor:
-    """Of every place the factor ``R / 2**e``, float64, which holds it exactly; 0 for a ``d`` of 0."""
+def _table(r: Reciprocal, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Of every place of that type the factor ``R / 2**e``, float64, which holds it exactly; 0 for a ``d`` of 0."""
     factors = [entry * 2.0**-exponent for exponent in range(53) for entry in r.table]
-    return torch.tensor([0, *factors], dtype=torch.float64, device=device)
+    below_one = torch.zeros(_ENCODING[dtype][1] << r.index_bits, dtype=torch.float64)
+    return torch.cat([below_one, torch.tensor(factors, dtype=torch.float64)]).to(device)
 
 
 def reciprocal(d: Tensor, r: Reciprocal) -> tuple[Tensor, Tensor]:
@@ -108,9 +114,9 @@ def reciprocal(d: Tensor, r: Reciprocal) -> tuple[Tensor, Tensor]:
 
     ``d`` is a floating-point tensor of integers 0 <= d < 2**53.
     """
-    place = _places(d.double(), r)
-    exponent = ((place - 1) >> r.index_bits).clamp(min=0)
-    factor = _table(r, d.device).index_select(0, place.flatten()).view_as(d)
+    place = _places(d, r)
+    exponent = ((place.long() >> r.index_bits) - _ENCODING[d.dtype][1]).clamp(min=0)
+    factor = _table(r, d.dtype, d.device).index_select(0, place.flatten()).view_as(d)
     return torch.ldexp(factor, exponent).long(), exponent
 
 
@@ -124,6 +130,15 @@ def _magnitude(x: Tensor) -> int:
     return max(-int(least), int(most))
 
 
+def narrow(product: int, shift: int, d: int, membrane: Format) -> bool:
+    """Whether float64 divides exactly: ``g_e * bal * R`` of magnitude up to ``product``, by denominators up to ``d``.
+
+    The quotient is a multiple of ``2**-(shift + e)``, and so is what is added to it, ``0.5 + b_e - membrane.min``; in
+    these units each of them is at most ``2**52``, and their sum below ``2**53``.
+    """
+    return product < 1 << 52 and membrane.width + shift + max(d, 1).bit_length() - 1 <= 52
+
+
 def divide(
     bal: Tensor,
     d: Tensor,
@@ -133,7 +148,7 @@ def divide(
     r: Reciprocal,
     membrane: Format,
     *,
-    narrow: bool = False,
+    proven: bool = False,
 ) -> Tensor:
     """``I = sat(round_shift(g_e * bal * R, shift + e) + b_e)``, and ``b_e`` where ``d`` is 0; :func:`state_dtype`.
 
@@ -142,25 +157,25 @@ def divide(
     bal, d : (..., n_e) floating-point tensors of integers
         ``d`` after :func:`stabilise`.
     g_e, b_e : (n_e,) int64
-    narrow : bool
-        ``g_e * bal * R`` is proven to be below 2**52 in magnitude; otherwise a look at the values decides.
+    proven : bool
+        All values are known to be :func:`narrow`; otherwise a look at them decides.
     """
-    if not narrow and _magnitude(bal) * int(g_e.amax()) << r.bits >= 1 << 52:
+    if not proven and not narrow(_magnitude(bal) * int(g_e.amax()) << r.bits, shift, _magnitude(d), membrane):
         entry, exponent = reciprocal(d, r)
         # Past the width of the product every shift gives the same 0: 63 keeps it defined in 64 bits.
         wide = scale(g_e * bal.long() * entry, (exponent + shift).clamp(max=63), b_e, membrane)
         return wide.to(state_dtype(membrane))
-    # A product below 2**52 is exact in float64, and so are its quotients by powers of two. Half added is exact up to a
-    # shift of 53; beyond, the quotient is below 1/4 in magnitude, and its floor 0 however it is rounded.
-    table, gain, bias = _table(r, d.device), g_e.double() * 2.0**-shift, b_e.double()
+    table, gain = _table(r, d.dtype, d.device), g_e.double() * 2.0**-shift
+    # Counted from the format's least code, nothing is negative, and the conversion to integers rounds down.
+    bias, largest = (b_e - membrane.min).double() + 0.5, membrane.max - membrane.min
     current = torch.empty(bal.shape, dtype=state_dtype(membrane), device=d.device)
-    rows = max(1, _CACHED // bal.shape[-1]) if d.device.type == "cpu" else max(1, bal.numel())
+    rows = max(1, CACHED // bal.shape[-1]) if d.device.type == "cpu" else max(1, bal.numel())
     parts = (values.flatten(end_dim=-2).split(rows) for values in (bal, d, current))
     for part, divisor, result in zip(*parts, strict=True):
         factor = table.index_select(0, _places(divisor, r).flatten()).view_as(divisor)
         # Converted first: a product of two types takes ten times as long.
-        quotient = part.to(torch.float64, copy=True).mul_(gain).mul_(factor).add_(0.5).floor_()
-        result.copy_(quotient.add_(bias).clamp_(membrane.min, membrane.max))
+        quotient = part.to(torch.float64, copy=True).mul_(gain)
+        result.copy_(torch.addcmul(bias, quotient, factor, out=quotient).clamp_(0, largest)).add_(membrane.min)
     return current
 
 

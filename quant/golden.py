@@ -12,7 +12,19 @@ import torch
 from torch import Tensor
 
 from quant.errors import ChandelierError
-from quant.exact import convolve, divide, exact_dtype, lif_step, reciprocal, scale, stabilise, state_dtype, sum_pool
+from quant.exact import (
+    CACHED,
+    convolve,
+    divide,
+    exact_dtype,
+    lif_step,
+    narrow,
+    reciprocal,
+    scale,
+    stabilise,
+    state_dtype,
+    sum_pool,
+)
 from quant.formats import Format
 from quant.maps import NETWORK_INPUT
 from quant.network import IntegerNetwork, Layer, Neurons
@@ -24,7 +36,10 @@ __all__ = ["SIGNALS", "GoldenModel", "Trace"]
 SIGNALS = ("i_ee", "i_ie", "bal", "d", "divisor", "r", "e", "current", "u", "v", "spike", "logits", "class")
 
 #: Values of the largest map that a batch may have: more are slower, since every step of a layer goes through memory.
-_BATCH_VALUES = 1 << 22
+_BATCH_VALUES = 3 << 20
+
+#: What the readout has of each step; its logits alone need no more than the sums of its inputs over the steps.
+_OF_STEPS = {"i_ee", "i_ie", "bal"}
 
 
 @dataclass
@@ -57,19 +72,23 @@ class _LayerModel:
     of bound its partial sums, too. Only where ``bal`` needs a wider type than the currents is it computed from them.
     """
 
-    def __init__(self, layer: Layer, widths: LayerWidths, x_max: int) -> None:
+    def __init__(self, layer: Layer, widths: LayerWidths, x_max: int, steps: int) -> None:
         self.layer, neurons = layer, layer.neurons
         w_ee, w_ie, w_ei = (w.astype(np.float64) for w in (layer.w_ee, layer.w_ie, layer.w_ei))
-        self.dtype = exact_dtype(_largest(widths.i_ee, widths.i_ie))
+        added = steps if neurons is None else 1  # a logit is a sum over the steps
+        self.dtype = exact_dtype(added * _largest(widths.i_ee, widths.i_ie))
         # Where products are rounded, the larger of them is to have some bits of room.
-        self.direct = exact_dtype(_largest(widths.bal) << (6 if layer.wiring.window else 0)) == self.dtype
+        needed = exact_dtype(added * _largest(widths.bal) << (6 if layer.wiring.window else 0))
+        self.direct = needed in (torch.float32, self.dtype)
         first = layer.a * w_ee - w_ei @ w_ie if self.direct else w_ee
         self.weights, self.w_ee = _tensor(np.concatenate([first, w_ie]), self.dtype), _tensor(w_ee, self.dtype)
-        terms = x_max * np.maximum(layer.a * np.abs(w_ee).sum(1), w_ei @ w_ie.sum(1))
+        terms = added * x_max * np.maximum(layer.a * np.abs(w_ee).sum(1), w_ei @ w_ie.sum(1))
         self.w_ei = _tensor(w_ei.T, exact_dtype(int(terms.max())))
         if neurons is not None:
             self.g_e, self.b_e = (torch.from_numpy(codes.astype(np.int64)) for codes in (neurons.g_e, neurons.b_e))
-            self.narrow = widths.product is not None and widths.product.width <= 52
+            self.narrow = (widths.product is not None and widths.d is not None) and narrow(
+                _largest(widths.product), neurons.shift, widths.d.max, neurons.membrane
+            )
             self.w_sh = _tensor((w_ei * neurons.g_i).T, exact_dtype(_largest(widths.i_ie, widths.d or widths.i_ie)))
 
     def _product(self, x: Tensor, weights: Tensor) -> Tensor:
@@ -81,7 +100,6 @@ class _LayerModel:
     def balance(self, x: Tensor, record: Collection[str]) -> dict[str, Tensor]:
         """``bal`` and ``i_ie``, and ``i_ee`` on request, of inputs (..., h, w, c), floating-point integers."""
         bal, i_ie = self._product(x, self.weights).split((self.layer.n_e, self.layer.n_i), dim=-1)
-        i_ie = i_ie.contiguous()  # a factor of products
         if not self.direct:
             bal = self.layer.a * bal.to(self.w_ei.dtype) - i_ie.to(self.w_ei.dtype) @ self.w_ei
         signals = {"bal": bal, "i_ie": i_ie}
@@ -95,7 +113,7 @@ class _LayerModel:
         d = signals["i_ie"].to(self.w_sh.dtype) @ self.w_sh
         divisor = stabilise(d, neurons.floor)
         codes = (self.g_e, self.b_e, neurons.shift, table, neurons.membrane)
-        return {"d": d, "divisor": divisor, "current": divide(bal, divisor, *codes, narrow=self.narrow)}
+        return {"d": d, "divisor": divisor, "current": divide(bal, divisor, *codes, proven=self.narrow)}
 
 
 def _reciprocals(signals: dict[str, Tensor], neurons: Neurons) -> dict[str, Tensor]:
@@ -111,11 +129,13 @@ def _lif(currents: Tensor, steps: int, neurons: Neurons, record: Collection[str]
     signals = {name: currents.new_empty(currents.shape) for name in ("u", "v") if name in record}
     signals["spike"] = torch.empty(currents.shape)  # float32, as most products take them
     dynamics = (neurons.membrane, neurons.tau_shift, neurons.theta, neurons.leak, neurons.reset)
-    v = torch.zeros_like(currents[0])
-    for t, current in enumerate(currents):
-        u, spike, v = lif_step(v, current, *dynamics)
-        for name, values in signals.items():
-            values[t] = {"u": u, "v": v, "spike": spike}[name]
+    size = max(1, CACHED // max(1, currents[0, :1].numel()))
+    for part, *results in zip(*(values.split(size, dim=1) for values in (currents, *signals.values())), strict=True):
+        v = torch.zeros_like(part[0])
+        for t, current in enumerate(part):
+            u, spike, v = lif_step(v, current, *dynamics)
+            for name, values in zip(signals, results, strict=True):
+                values[t] = {"u": u, "v": v, "spike": spike}[name]
     return signals
 
 
@@ -137,7 +157,7 @@ class GoldenModel:
         self.network = network
         widths = network_widths(network)  # refuses what would not be exact
         layers = enumerate(zip(network.layers, widths, strict=True))
-        self._layers = [_LayerModel(*each, network.input_max(i)) for i, each in layers]
+        self._layers = [_LayerModel(*each, network.input_max(i), network.steps) for i, each in layers]
         self._last_use = {source: i for i, layer in enumerate(network.layers) for source in layer.wiring.sources_of(i)}
 
     def check_codes(self, codes: np.ndarray) -> None:
@@ -180,8 +200,10 @@ class GoldenModel:
             first, *others = (maps[j].to(model.dtype) for j in sources)
             x = sum_pool(sum(others, first), model.layer.wiring.pool)
             maps = {j: spikes for j, spikes in maps.items() if self._last_use.get(j, 0) > i}
-            signals = model.balance(x, record)
             neurons = model.layer.neurons
+            if neurons is None and _OF_STEPS.isdisjoint(record):
+                x = x.sum(0, keepdim=True)
+            signals = model.balance(x, record)
             if neurons is not None:
                 signals |= model.current(signals, neurons)
                 if "r" in record or "e" in record:

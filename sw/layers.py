@@ -455,13 +455,18 @@ class Readout(nn.Module):
 
     def forward(self, spikes: Tensor) -> Tensor:
         """Logits (samples, classes) of spikes (steps, samples, h, w, c)."""
-        logits, scale = self.integer_logits(spikes)
-        return (logits * scale).to(self.synapses.w_ee.dtype)
+        bal, scale = self._balance(spikes)
+        return (bal.sum(0).flatten(1) * scale).to(self.synapses.w_ee.dtype)
 
     def integer_logits(self, spikes: Tensor) -> tuple[Tensor, Tensor | float]:
-        """The sum of ``bal`` over time, exact integers with a quantiser, and the scale that makes them logits."""
+        """The sum of ``bal`` over time (float64), exact integers with a quantiser, and the scale of logits."""
+        bal, scale = self._balance(spikes)
+        return bal.sum(0, dtype=torch.float64).flatten(1), scale
+
+    def _balance(self, spikes: Tensor) -> tuple[Tensor, Tensor | float]:
+        """``bal`` of each step, and the scale that makes its sum over time logits."""
         bal, scale = self.synapses.balance(spikes)
-        return bal.sum(0).flatten(1), scale * self.x_scale / len(spikes)
+        return bal, scale * self.x_scale / len(spikes)
 
     @torch.no_grad()
     def integer_layer(self) -> Layer:

@@ -59,6 +59,24 @@ def test_wide_balances_and_products_equal_the_reference() -> None:
         check(network, 6, seed)
 
 
+def test_logits_that_leave_float32_where_balances_do_not_equal_the_reference() -> None:
+    found = 0
+    for seed in range(60):
+        network = random_network(seed, largest=24)
+        *hidden, readout = network.layers
+        a = (1 << 24) // (network_widths(network)[-1].bal.max // readout.a + 1)
+        network = replace(network, layers=(*hidden, replace(readout, a=a)), steps=7)
+        widths = network_widths(network)[-1]
+        assert widths.logit is not None
+        if widths.bal.max < 1 << 24 <= widths.logit.max:
+            found += 1
+            check(network, 6, seed)
+            codes = random_codes(network, 6, seed)
+            model = GoldenModel(network)
+            assert np.array_equal(model.run(codes).logits, model.run(codes, ["bal"]).logits), f"seed {seed}"
+    assert found > 20
+
+
 def test_a_batch_equals_its_samples_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(golden, "_BATCH_VALUES", 700)  # a few samples
     network = random_network(5)

@@ -32,6 +32,18 @@ def _layer(d: int, n_e: int, prop: EIProp = EIProp()) -> EILayer:  # noqa: B008 
     return EILayer(EISynapses((1, 1, d), n_e, prop=prop))
 
 
+class _Balances(EISynapses):
+    """Synapses whose ``bal`` is the largest odd integer of float32, whatever the input."""
+
+    def balance(self, x: torch.Tensor) -> tuple[torch.Tensor, float]:
+        return torch.full((*x.shape[:-1], self.n_e), (1 << 24) - 1, dtype=torch.float32), 1.0
+
+
+def test_integer_logits_are_exact_beyond_float32() -> None:
+    logits, _ = Readout(_Balances((1, 1, 8), 3)).integer_logits(torch.zeros(5, 2, 1, 1, 8))
+    assert (logits == 5 * ((1 << 24) - 1)).all()
+
+
 def _maps(x: Array) -> torch.Tensor:
     """Vectors as maps of one pixel."""
     return torch.from_numpy(x)[..., None, None, :]
