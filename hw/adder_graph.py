@@ -9,8 +9,8 @@ from amaranth import Const, Module, Signal, Value
 
 from hw.layouts import shape_of
 from hw.pipeline import Delay
-from quant.errors import ChandelierError
 from quant.formats import Format
+from quant.optional import optional
 
 __all__ = ["LEVELS", "AdderGraph"]
 
@@ -48,16 +48,6 @@ class _Node:
     def stage(self) -> int:
         """Registers on the way from the inputs."""
         return max(0, self.level - 1) // LEVELS
-
-
-def _solver() -> Any:
-    try:
-        from da4ml.cmvm import solve
-    except ImportError:
-        raise ChandelierError(
-            "a fully spatial design needs da4ml, which finds its adders: type pip install 'chandelier[spatial]'"
-        ) from None
-    return solve
 
 
 class AdderGraph:
@@ -101,7 +91,8 @@ class AdderGraph:
         """Adds the nodes that make these rows; returns their terms."""
         interval = (0.0, float(self._x.max), 1.0)
         kernel = np.ascontiguousarray(rows.T, np.float32)  # it does not look at strides
-        solution = _solver()(kernel, qintervals=[interval] * rows.shape[1], search_all_decompose_dc=False)
+        solve = optional("da4ml.cmvm", "a fully spatial design", "chandelier[spatial]").solve
+        solution = solve(kernel, qintervals=[interval] * rows.shape[1], search_all_decompose_dc=False)
         terms = [_Term(k) for k in range(rows.shape[1])]
         for part in solution.solutions:  # one after the other: each takes what the one before it gives
             made: list[_Term] = []

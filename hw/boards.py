@@ -1,6 +1,5 @@
 """The boards that bitstreams are made for: what is on them, and the serial design with its clock, pins and LEDs."""
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import ceil
@@ -17,6 +16,7 @@ from hw.pll import PLL, PLLFamily, ecp5_pll, gowin_pll, ice40_pll
 from hw.serial_shell import SerialDesign
 from hw.uart import SMALLEST_DIVISOR
 from quant.errors import ChandelierError
+from quant.optional import optional
 
 __all__ = ["BOARDS", "BoardKind", "BoardTop", "Clocking", "StartUp", "clocking_of", "find_board"]
 
@@ -77,10 +77,7 @@ class BoardKind:
             If amaranth-boards is not installed.
         """
         module, name = self.platform
-        try:
-            platform = getattr(importlib.import_module(f"amaranth_boards.{module}"), name)()
-        except ModuleNotFoundError:
-            raise ChandelierError("amaranth-boards is not installed: type 'pip install chandelier[board]'") from None
+        platform = getattr(optional(f"amaranth_boards.{module}", "a bitstream", "chandelier[board]"), name)()
         self.prepare(platform)
         return platform
 

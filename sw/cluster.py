@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from quant.errors import ChandelierError
+from quant.optional import optional
 from sw.console import ignore_unused_components
-from sw.optional import optional
 
 if TYPE_CHECKING:
     from distributed import Client

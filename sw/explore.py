@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from hw.tools import find_tool
 from quant.errors import ChandelierError
 from quant.network_file import load_network, save_network
+from quant.optional import optional
 from sw.cluster import Cluster
 from sw.console import Update
 from sw.data import load
-from sw.optional import optional
 from sw.study import AIMS, TARGET, Choice, Study
 from sw.trials import Figures, Refused, dominates, route, train_trial
 

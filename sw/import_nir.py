@@ -18,6 +18,7 @@ from quant.errors import ChandelierError
 from quant.maps import NETWORK_INPUT, Pair, Shape, Window, Wiring, pooled
 from quant.network import MOST_INPUTS, Input, IntegerNetwork
 from quant.network_file import NAME
+from quant.optional import optional
 from quant.quantisers import Scheme
 from sw.chain import ChainLayer, LIFParameters, quantised_chain
 
@@ -68,14 +69,10 @@ def require_nir() -> Any:
 
     Raises
     ------
-    ChandelierError
+    SetupError
         If it is not installed.
     """
-    try:
-        import nir
-    except ImportError:
-        raise ChandelierError("NIR graphs need the package 'nir': type pip install 'chandelier[nir]'") from None
-    return nir
+    return optional("nir", "a NIR graph", "chandelier[nir]")
 
 
 def _count(group: Any, levels: int = 0) -> int:

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from quant.errors import ChandelierError
+from quant.optional import optional
 from sw.batches import input_of
 from sw.config import Config
 from sw.data import Dataset
 from sw.network import SpikingNetwork
-from sw.optional import optional
 
 __all__ = ["FOLDER", "TensorBoard"]
 

@@ -19,6 +19,7 @@ from amaranth.hdl import Assert, Assume, Elaboratable
 
 from hw.tools import Runner, Tool, find_companion, find_tool
 from quant.errors import ChandelierError
+from quant.optional import not_installed
 
 __all__ = [
     "AnyConst",
@@ -98,7 +99,7 @@ def find_tools() -> Tools:
     folders = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     solver = shutil.which(SOLVER, path=folders) or shutil.which(f"yowasp-{SOLVER}", path=folders)
     if solver is None:
-        raise ChandelierError(f"{SOLVER} is not installed: type 'pip install chandelier[verify]'")
+        raise not_installed(SOLVER, "chandelier[verify]")
     return Tools(yosys, sby, smtbmc, witness, Path(solver))
 
 

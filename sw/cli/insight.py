@@ -103,7 +103,7 @@ def report_command(
     The page is one file that opens without a network. What was not measured it names with the command that does it.
     Needs the extra *report*.
     """
-    from sw.optional import optional
+    from quant.optional import optional
 
     for module in ("jinja2", "matplotlib"):
         optional(module, "'chandelier report'", "chandelier[report]")

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from quant.errors import ChandelierError
-from sw.optional import optional
+from quant.optional import optional
 
 __all__ = ["read_cifar10_dvs", "read_dvs128_gesture"]
 

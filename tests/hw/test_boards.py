@@ -120,7 +120,7 @@ def test_dfu_suffix() -> None:
 def test_a_packer_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(
-        ChandelierError, match=r"^nopack is not installed beside nextpnr-ecp5 0\.8 \(wheel\): type 'pip"
+        ChandelierError, match=r"^nopack, beside nextpnr-ecp5 0\.8 \(wheel\), is not installed; type: pip"
     ):
         find_companion("nopack", Tool("nextpnr-ecp5", tmp_path / "nextpnr-ecp5", "0.8", "wheel"), "board")
 

@@ -99,7 +99,7 @@ def test_placer() -> None:
 def test_missing_tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    with pytest.raises(ChandelierError, match=r"yosys is not installed: type 'pip install chandelier\[synth\]'"):
+    with pytest.raises(ChandelierError, match=r"yosys is not installed; type: pip install 'chandelier\[synth\]'"):
         find_tool("yosys")
 
 

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from quant.errors import ChandelierError
+from quant.optional import optional
 from sw.data import DATASETS, Census, bring, cifar, get, how, is_available, load
 from sw.data.cifar import read_cifar, unpickle
 from sw.data.tiny_imagenet import read_tiny_imagenet
-from sw.optional import optional
 
 Files = dict[str, bytes]
 

@@ -69,7 +69,7 @@ def test_a_program_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr("sim.formal.proof.find_tool", lambda name: yosys)
     monkeypatch.setattr("sim.formal.proof.SOLVER", "nosolver")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    with pytest.raises(ChandelierError, match=r"^nosolver is not installed: type 'pip install chandelier\[verify\]'$"):
+    with pytest.raises(ChandelierError, match=r"^nosolver is not installed; type: pip install 'chandelier\[verify\]'$"):
         find_tools()
 
 
