@@ -20,7 +20,7 @@ from sw.training import load_run_network, train
 
 RUNS = Path(__file__).parents[1] / "runs" / "depth"
 DEPTHS = (2, 4, 6, 8, 12, 16)
-#: Epochs after which a run that is no better than GUESSING on the training set is left; a tenth would be by chance.
+#: Epochs after which a run that is no better than GUESSING on either set is left; a tenth would be by chance.
 PATIENCE = 2
 GUESSING = 0.15
 LABELS = {"none": "everything on"} | {part: f"without {part}" for part in PARTS if part != "none"}
@@ -46,7 +46,8 @@ class _NothingLearnedError(Exception):
 
 def _require_learning(_: object, metrics: Sequence[Mapping[str, object]]) -> None:
     """Of the figures of all epochs so far."""
-    if len(metrics) == PATIENCE and metrics[-1]["train_accuracy"] < GUESSING:  # type: ignore[operator]
+    accuracies = ("train_accuracy", "test_accuracy")
+    if len(metrics) == PATIENCE and all(metrics[-1][name] < GUESSING for name in accuracies):  # type: ignore[operator]
         raise _NothingLearnedError
 
 
