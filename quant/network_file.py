@@ -154,7 +154,7 @@ def save_network(network: IntegerNetwork, path: Path) -> None:
 def _read(path: Path) -> tuple[Header, dict[str, Array]]:
     try:
         if path.is_dir():
-            raise ChandelierError(f"{path} is a folder: give a network file, which 'chandelier quantize' writes")
+            raise IsADirectoryError("it is a folder, in which 'chandelier quantize' leaves one")
         with safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get("chandelier")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict

@@ -329,7 +329,7 @@ def test_importing_says_what_it_reads_and_what_is_wrong(tmp_path: Path) -> None:
         (("quantize", "runs/nothing"), ("runs/nothing is not there",)),
         (("quantize", "n.safetensors"), ("n.safetensors is a file", "chandelier train")),
         (("train", "n" * 300), ("File name too long",)),
-        (("export", "."), (". is a folder", "chandelier quantize")),
+        (("export", "."), (". is not a network file", "it is a folder")),
         (
             ("import", "nothing.pth", "-o", "runs/n", "--data", "digits"),
             ("nothing.pth is not there: give a checkpoint",),
