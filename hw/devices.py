@@ -96,7 +96,7 @@ DEVICES: Mapping[str, Device] = {
     "ice40-up5k": Device(
         "iCE40 UP5K",
         "synth_ice40 -dsp",
-        {"LUT, FF": ("ICESTORM_LC",), "BRAM": ("ICESTORM_RAM",), "DSP": ("ICESTORM_DSP",)},
+        {"logic cells": ("ICESTORM_LC",), "BRAM": ("ICESTORM_RAM",), "DSP": ("ICESTORM_DSP",)},
         ("nextpnr-ice40", "--up5k", "--package", "sg48", "--pcf-allow-unconstrained"),
         memory=30 * 4096 + 5280 * _LUT,  # its large single-port memories cannot have contents
     ),

@@ -153,6 +153,8 @@ def save_network(network: IntegerNetwork, path: Path) -> None:
 
 def _read(path: Path) -> tuple[Header, dict[str, Array]]:
     try:
+        if path.is_dir():
+            raise IsADirectoryError("it is a folder, in which 'chandelier quantize' leaves one")
         with safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get("chandelier")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict

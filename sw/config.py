@@ -219,7 +219,9 @@ def loaded(model: type[_Model], path: Path) -> _Model:
     """What is in the file ``path``; errors as of :func:`parsed`."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ChandelierError(f"cannot read the configuration {path}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
         raise ChandelierError(f"cannot read the configuration {path}: {error}") from None
     return parsed(model, text, str(path))
 

@@ -16,7 +16,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from quant.errors import ChandelierError
@@ -54,14 +54,15 @@ class _Rate(TextColumn):
 @contextmanager
 def progress_bars() -> Iterator[Update]:
     """Yields a function that makes and moves bars by name."""
+    # In a narrow terminal the bar becomes shorter, and nothing else.
     columns = (
-        TextColumn("{task.description:<12}"),
+        TextColumn("{task.description}"),
         BarColumn(bar_width=24),
-        MofNCompleteColumn(),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
         _Rate(),
-        TimeElapsedColumn(),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
         TextColumn("left"),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
         TextColumn("{task.fields[figures]}"),
     )
     progress, tasks = Progress(*columns, console=_stderr), dict[str, TaskID]()

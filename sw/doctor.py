@@ -1,6 +1,7 @@
 """``chandelier doctor``: is everything here that each verb needs, in which version, and if not, what to type."""
 
 import importlib.metadata
+import re
 import shutil
 import subprocess
 import sys
@@ -79,8 +80,8 @@ def _tool(name: str, needed_by: str) -> Finding:
     if path is None:
         return Finding(name, needed_by, False, f"type: apt-get install {name}, or what your system has")
     output = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
-    first = next((line for line in output.splitlines() if line.strip()), path)
-    return Finding(name, needed_by, True, first.strip())
+    version = re.search(r"\d+(\.\d+)+", output)
+    return Finding(name, needed_by, True, version[0] if version else path)
 
 
 def _compiler() -> Finding:

@@ -73,7 +73,8 @@ def quantise_run(run: Path, path: Path | None, *, post_training: bool = False) -
         If the run is not there or not through, or a number does not fit.
     """
     if not run.is_dir():
-        raise SetupError(f"{run} is not there: 'chandelier train CONFIG' makes the folder of a run")
+        wrong = "is a file" if run.exists() else "is not there"
+        raise SetupError(f"{run} {wrong}: give the folder of a run, which 'chandelier train CONFIG' makes")
     config = load_config(run / CONFIG_FILE)
     path = path or run / f"{config.name}{'-post-training' if post_training else ''}.safetensors"
     check_network_path(path)

@@ -1,8 +1,12 @@
 """What comes along with the packages: configurations, by name."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["shipped_configs", "shipped_studies"]
+from quant.errors import ChandelierError
+
+__all__ = ["chosen_file", "shipped_configs", "shipped_studies"]
 
 
 def _shipped(pattern: str) -> dict[str, Path]:
@@ -20,3 +24,18 @@ def shipped_configs() -> dict[str, Path]:
 def shipped_studies() -> dict[str, Path]:
     """The studies that come along, by name."""
     return _shipped("studies/*.toml")
+
+
+def chosen_file(given: Path, shipped: Mapping[str, Path]) -> Path:
+    """The file that somebody chose by its path, or by the name of one that comes along.
+
+    Raises
+    ------
+    ChandelierError
+        If it is neither; the line has the names.
+    """
+    path = shipped.get(str(given), given)
+    with suppress(OSError):  # of a path that is none: what reads the file refuses it
+        if not path.exists():
+            raise ChandelierError(f"{given} is not there: give the path of a .toml, or one of {', '.join(shipped)}")
+    return path

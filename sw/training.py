@@ -2,8 +2,10 @@
 
 import json
 import math
+import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,9 @@ PHASES = ("float", "quantised")
 
 #: The configuration, in the run's folder.
 CONFIG_FILE = "config.json"
+
+#: Products of a batch with the largest weight matrix; below, threads wait for each other longer than they work.
+_FEW_PRODUCTS = 2**26
 
 _FIGURES = ("loss", "train_accuracy", "test_accuracy", "seconds")
 
@@ -245,7 +250,7 @@ def _epoch(state: _State, config: Config, batches: Batches, progress: Progress) 
         loss_sum, right, seen = loss_sum + batch_loss * len(y), right + batch_right, seen + len(y)
         if not math.isfinite(loss_sum):
             raise ChandelierError(f"training diverged in the {phase} phase at step {step}: use a lower learning_rate")
-        progress(phase, step + 1, total, f"loss {loss_sum / seen:.3f}, training {100 * right / seen:.1f} %")
+        progress(phase, step + 1, total, f"loss {loss_sum / seen:.3f}, {100 * right / seen:.1f} % right")
     state.momentum = {
         name: optimiser.state[p]["momentum_buffer"] for name, p in network.named_parameters() if p in optimiser.state
     }
@@ -284,6 +289,24 @@ def initial_network(config: Config, dataset: Dataset) -> IntegerNetwork:
     return network.integer_network(config.name)
 
 
+@contextmanager
+def _threads(network: SpikingNetwork, batch: int) -> Iterator[None]:
+    """One thread for a small network without maps, unless ``OMP_NUM_THREADS`` says how many.
+
+    Its tensors take microseconds each; several threads wait for each other after each of them, and if another program
+    has one of their cores, for a time slice of the operating system.
+    """
+    before = torch.get_num_threads()
+    dense = all(stage.wiring.window is None for stage in network.stages)
+    few = batch * max(parameter.numel() for parameter in network.parameters()) < _FEW_PRODUCTS
+    if dense and few and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def train(
     config: Config, dataset: Dataset, run: Path, progress: Progress, observe: Observer = _silent
 ) -> list[dict[str, object]]:
@@ -304,7 +327,7 @@ def train(
         if config.training.mixed_precision:  # not before E-I Init
             parallel.require_bfloat16(device)
             state.network.mix_precision()
-        with parallel.processes(device):
+        with _threads(state.network, config.training.batch), parallel.processes(device):
             start = f"{config.model_dump_json()} {state.data} {state.phase} {state.epoch}"
             parallel.require_same(start, device, f"not all processes have the same configuration, data and {run}")
             parallel.copy_from_first(state.network.state_dict().values())

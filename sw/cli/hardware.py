@@ -95,13 +95,13 @@ def rtl_command(
         foldings = fit.foldings
     write = write_rtl if shell is ShellKind.NONE else write_axi
     manifest = write(integers, output, foldings=foldings, loadable=weights is Weights.LOADABLE)
-    rows = {name: f"{(output / name).stat().st_size} bytes" for name in manifest.files}
+    rows = {name: f"{(output / name).stat().st_size:,} bytes" for name in manifest.files}
     if fit is not None:
         rows |= {kind: str(usage) for kind, usage in fit.usage.items()}
         rows["limit"] = fit.limit
         rows["speed"] = f"{clock * 1e6 / fit.cycles:,.0f} images/s at {clock:g} MHz"
     if manifest.load is not None:
-        rows["weights"] = f"loadable: an image has {4 * manifest.load.image_words} bytes"
+        rows["weights"] = f"loadable: an image has {4 * manifest.load.image_words:,} bytes"
     if manifest.timing is not None:
         rows["cycles"] = f"{manifest.timing.interval} from sample to sample, {manifest.timing.latency} to a result"
     if foldings != "spatial":

@@ -25,7 +25,7 @@ from sw.cli.options import (
 )
 from sw.cli.root import app
 from sw.console import console, key_value_table, progress_bars, progress_line
-from sw.shipped import shipped_studies
+from sw.shipped import chosen_file, shipped_studies
 
 
 @app.command("info")
@@ -157,7 +157,7 @@ def explore_command(
     from sw.front import as_json, front_table, write_front
     from sw.study import Study
 
-    chosen, begun = loaded(Study, shipped_studies().get(str(study), study)), time.monotonic()
+    chosen, begun = loaded(Study, chosen_file(study, shipped_studies())), time.monotonic()
     folder = output or Path("studies") / chosen.name
     processes = os.cpu_count() if workers is None and scheduler is None else workers
     with progress_bars() as progress, cluster(processes, scheduler) as machines:

@@ -14,7 +14,7 @@ from quant.network_file import check_network_path, load_network, save_network
 from sw.cli.options import JsonFile, NetworkFile, completion, data_set_names, reset_names
 from sw.cli.root import app
 from sw.console import console, key_value_table, progress_bars, progress_line
-from sw.shipped import shipped_configs
+from sw.shipped import chosen_file, shipped_configs
 
 
 @app.command("train")
@@ -43,7 +43,7 @@ def train_command(
     from sw.parallel import is_first
     from sw.training import train
 
-    chosen = load_config(shipped_configs().get(str(config), config))
+    chosen = load_config(chosen_file(config, shipped_configs()))
     chosen = chosen if seed is None else with_seed(chosen, seed)
     run = runs / chosen.name
     dataset = load(chosen.data.name)

@@ -165,7 +165,7 @@ def lines(
     from_zero: bool = False,
     percent: bool = False,
 ) -> str:
-    """Curves of (x, y), with a legend; ``marks`` are vertical lines and what they say."""
+    """Curves of (x, y), x whole numbers, with a legend; ``marks`` are vertical lines and what they say."""
 
     def draw(axes: Axes) -> None:
         for colour, (label, curve) in zip(COLOURS, curves.items(), strict=False):
@@ -174,6 +174,7 @@ def lines(
             axes.plot(x, y, color=colour, label=name, marker="." if len(curve) < 30 else "", markersize=5)
         for label, place in (marks or {}).items():
             axes.axvline(place, color=QUIET, linestyle=":", linewidth=1.2, label=label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if from_zero:
             axes.set_ylim(bottom=0)
         if percent:

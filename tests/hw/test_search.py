@@ -62,4 +62,4 @@ def test_a_device_of_no_size(tmp_path: Path) -> None:
 def test_what_a_small_network_takes(tmp_path: Path) -> None:
     network = random_network(3, largest=4)
     usage = packed_usage(network, tmp_path / "x", device="ice40-up5k", foldings=default_foldings(network))
-    assert 0 < usage["LUT, FF"].used < 5280 == usage["LUT, FF"].available
+    assert 0 < usage["logic cells"].used < 5280 == usage["logic cells"].available

@@ -319,14 +319,17 @@ def test_importing_says_what_it_reads_and_what_is_wrong(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (("train", "nothing.toml"), ("cannot read the configuration nothing.toml",)),
-        (("explore", "nothing.toml"), ("cannot read the configuration nothing.toml",)),
+        (("train", "nothing.toml"), ("nothing.toml is not there", "mnist-128")),
+        (("explore", "nothing.toml"), ("nothing.toml is not there", "one of digits, mnist")),
         (("explore", "good.toml"), ("good.toml: hardware: Field required",)),
         (("train", "bad.toml"), ("bad.toml: unknown key network.depth",)),
         (("train", "mnist.toml"), ("data set mnist is not here", "chandelier data get mnist")),
         (("train", "nan.toml"), ("nan.npz", "x_test[1, 2] is nan")),
         (("train", "labels.toml"), ("y_test holds the label 7",)),
         (("quantize", "runs/nothing"), ("runs/nothing is not there",)),
+        (("quantize", "n.safetensors"), ("n.safetensors is a file", "chandelier train")),
+        (("train", "n" * 300), ("File name too long",)),
+        (("export", "."), (". is not a network file", "it is a folder")),
         (
             ("import", "nothing.pth", "-o", "runs/n", "--data", "digits"),
             ("nothing.pth is not there: give a checkpoint",),

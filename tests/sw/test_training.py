@@ -190,6 +190,24 @@ def test_a_checkpoint_with_a_wrong_entry_is_refused(whole: Path, tmp_path: Path,
         train(_config(), load("digits"), tmp_path / "t", _quiet)
 
 
+@pytest.mark.parametrize(("hidden", "asked", "threads"), [([24], None, 1), ([24], "2", 2), (["4C3"], None, 2)])
+def test_small_dense_networks_train_on_one_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hidden: list[int | str], asked: str | None, threads: int
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if asked:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    config = parse_config(TEXT.replace("[24]", json.dumps(hidden)).replace("epochs = 5", "epochs = 1"), "test")
+    config = config.model_copy(update={"quantisation": config.quantisation.model_copy(update={"epochs": 0})})
+    before, seen = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+    try:
+        train(config, load("digits"), tmp_path / "t", _quiet, lambda *_: seen.append(torch.get_num_threads()))
+        assert seen == [threads] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_training_does_not_go_on_with_other_data(whole: Path) -> None:
     data = load("digits")
     with pytest.raises(ChandelierError, match="was trained on other data than digits now is"):
@@ -197,7 +215,9 @@ def test_training_does_not_go_on_with_other_data(whole: Path) -> None:
 
 
 def test_missing_runs_are_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ChandelierError, match="is not there: 'chandelier train CONFIG' makes"):
+    with pytest.raises(
+        ChandelierError, match="is not there: give the folder of a run, which 'chandelier train CONFIG' makes"
+    ):
         quantise_run(tmp_path / "nothing", None)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ChandelierError, match="cannot read the configuration"):
