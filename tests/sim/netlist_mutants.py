@@ -109,8 +109,8 @@ proc
 techmap
 abc -g AND -script +&r,both.aig;&scl;&lcorr;&scorr,-C,1000;&trim;&put;dprove,-T,{seconds};write_status,status
 """
-#: For how long ABC tries its provers.
-_SECONDS = 20
+#: For how long ABC tries its provers; and the registers, of both designs, of the largest layers that it is given.
+_SECONDS, _MOST_REGISTERS = 20, 8000
 #: A register, of which all are of one kind by then.
 _REGISTER = re.compile(r"(?:^  attribute .*\n)*^  cell \$dff \S+\n((?:    .*\n)*)  end\n", re.MULTILINE)
 _WRAPPER = """
@@ -343,13 +343,18 @@ def proven_equivalent(folder: Path, mutant: NetlistMutant, *, whole: bool) -> bo
     else:
         return True
     parts = dict.fromkeys([mutant.stage, mutant.layer, *([""] if whole else [])])
-    return any(_proven_from_start(folder, top, _cut(text, keep=part)) for part in parts)
+    return any(
+        _proven_from_start(folder, top, _cut(text, keep=part), most=_MOST_REGISTERS if part else None) for part in parts
+    )
 
 
-def _proven_from_start(folder: Path, top: str, netlist: str) -> bool:
-    """Whether it is proven of this netlist, in which the registers begin with 0."""
+def _proven_from_start(folder: Path, top: str, netlist: str, *, most: int | None) -> bool:
+    """Whether it is proven of this netlist, in which the registers begin with 0, if there are not too many of them."""
     (folder / "cut.il").write_text(netlist)
     _yosys(folder, _BOTH_FROM_START.format(top=top, cone="co"), "both")
+    registers = int((folder / "both.aig").read_bytes().split(maxsplit=4)[3])
+    if most is not None and registers > most:
+        return False
     status = folder / "status"
     status.unlink(missing_ok=True)
     with suppress(RuntimeError):  # ABC, or its memory, may end before there is an answer
