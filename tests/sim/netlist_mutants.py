@@ -4,6 +4,7 @@ import re
 import shlex
 from bisect import bisect
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -86,9 +87,9 @@ _PROVE_STEP = (
 sat -prove trigger 0 -timeout 60 -verify both
 """
 )
-#: ABC finds registers that are always equal, by induction from their first state on. It takes part in yosys as a mapper
-#: alone, and is given a gate to map.
-_PROVE_FROM_START = (
+#: ABC finds registers that are always equal, by induction from their first state on, and tries its provers in turn on
+#: what is left. It takes part in yosys as a mapper alone, and is given a gate to map.
+_BOTH_FROM_START = (
     _BOTH
     + """
 techmap
@@ -98,15 +99,18 @@ dfflegalize -cell $_DFF_P_ 01
 aigmap
 opt_clean
 write_aiger -zinit both.aig
-design -reset
+"""
+)
+_PROVE_FROM_START = """
 read_verilog <<EOT
 module gate(input a, input b, output c); assign c = a & b; endmodule
 EOT
 proc
 techmap
-abc -g AND -script +&r,both.aig;&scl;&lcorr;&scorr,-C,1000;&w,swept.aig
+abc -g AND -script +&r,both.aig;&scl;&lcorr;&scorr,-C,1000;&trim;&put;dprove,-T,{seconds};write_status,status
 """
-)
+#: For how long ABC tries its provers; and the registers, of both designs, of the largest layers that it is given.
+_SECONDS, _MOST_REGISTERS = 20, 8000
 #: A register, of which all are of one kind by then.
 _REGISTER = re.compile(r"(?:^  attribute .*\n)*^  cell \$dff \S+\n((?:    .*\n)*)  end\n", re.MULTILINE)
 _WRAPPER = """
@@ -159,6 +163,11 @@ class NetlistMutant:
     command: str
 
     @property
+    def layer(self) -> str:
+        """With what the names begin in its layer, or what else is below the top module."""
+        return self.stage[: self.stage.find(".") + 1]
+
+    @property
     def place(self) -> str:
         """Where it is, for people."""
         cell, port, bit = (_option(self.command, name) for name in ("cell", "port", "portbit"))
@@ -194,13 +203,17 @@ class _Components:
         found = re.finditer(r"^module \\?(\S+?) ?\(", verilog, re.MULTILINE)
         self._modules = [(verilog.count("\n", 0, module.start()) + 1, module[1]) for module in found]
 
+    def module(self, line: str) -> str:
+        """The name of the module that a line is in, below the top module, with a dot at its end if there is any."""
+        name = self._modules[bisect(self._modules, int(line), key=lambda module: module[0]) - 1][1]
+        return "".join(f"{part}." for part in name.split(".")[1:])
+
     def of(self, command: str) -> tuple[str, str]:
         """The class of the component whose cell a command changes, and with what names begin there."""
         source = re.search(r"-src \S+?\.v:(\d+)", command)
         if source is None:
             return self._top, ""
-        name = self._modules[bisect(self._modules, int(source[1]), key=lambda module: module[0]) - 1][1]
-        parts = name.split(".")[1:]
+        parts = self.module(source[1]).split(".")[:-1]
         kinds = {"fork": "EventFork", "merge": "EventMerge", "results": "CreditQueue", "layer": "LayerEngine"}
         stage = ".".join(parts[:2])
         if stage in self._stages:
@@ -224,6 +237,7 @@ def mutate_netlist(
     probed = " ".join(f"w:{net}" for p in manifest.probes for net in (p.valid, p.ready, p.payload))
     script = _PREPARE.format(top=manifest.top, probed=probed) + f"mutate -list {2 * count} -seed {seed} -o list\n"
     _yosys(folder, script, "list")
+    _name_sources(folder / "original.il", components)
     commands = [line for line in (folder / "list").read_text().splitlines() if _is_hardware(line)][:count]
     mutants = [
         NetlistMutant(number, *components.of(command), _option(command, "mode"), command)
@@ -238,6 +252,15 @@ def mutate_netlist(
     _wrap(folder, manifest, count=len(mutants))
     select(folder, 0)
     return mutants
+
+
+def _name_sources(netlist: Path, components: _Components) -> None:
+    """Cells that come from a line of the Verilog say of which module it is, where they gave the file's name."""
+
+    def named(attribute: re.Match[str]) -> str:
+        return re.sub(r"\w+\.v:(\d+)", lambda line: f"{components.module(line[1])}:{line[1]}", attribute[0])
+
+    netlist.write_text(re.sub(r"^ *attribute \\src .*$", named, netlist.read_text(), flags=re.MULTILINE))
 
 
 def _is_hardware(command: str) -> bool:
@@ -301,10 +324,10 @@ def reached(folder: Path) -> set[int]:
 def proven_equivalent(folder: Path, mutant: NetlistMutant, *, whole: bool) -> bool:
     """Whether it is proven that the mutant is no mistake: nothing but what it changes itself is another one, ever.
 
-    First of one step from any state whatever: all registers and outputs are those of the design. Then of the mutant's
-    stage from its first state on, whatever the rest of the design does: all that leaves the stage is the same. Then, if
-    asked for, of the ``whole`` design, whatever is sent to it: all that it answers is the same. That takes a minute.
-    Each says nothing if it fails.
+    First of one step from any state whatever: all registers and outputs are those of the design. Then of a part of the
+    design from its first state on, whatever the rest does: all that leaves the part is the same. That is the mutant's
+    stage, then its layer, then, if asked for, the ``whole`` design, which takes a minute. Each says nothing if it
+    fails.
     """
     top = Manifest.read(folder).top.removesuffix(_WRAPPED)
     command = mutant.command.replace("mutate", "mutate -ctrl mutant 1 1", 1)
@@ -319,20 +342,24 @@ def proven_equivalent(folder: Path, mutant: NetlistMutant, *, whole: bool) -> bo
             raise
     else:
         return True
-    return any(_proven_from_start(folder, top, _cut(text, keep=keep)) for keep in (mutant.stage, "")[: 1 + whole])
+    parts = dict.fromkeys([mutant.stage, mutant.layer, *([""] if whole else [])])
+    return any(
+        _proven_from_start(folder, top, _cut(text, keep=part), most=_MOST_REGISTERS if part else None) for part in parts
+    )
 
 
-def _proven_from_start(folder: Path, top: str, netlist: str) -> bool:
-    """Whether it is proven of this netlist, in which the registers begin with 0."""
-    swept = folder / "swept.aig"
+def _proven_from_start(folder: Path, top: str, netlist: str, *, most: int | None) -> bool:
+    """Whether it is proven of this netlist, in which the registers begin with 0, if there are not too many of them."""
     (folder / "cut.il").write_text(netlist)
-    swept.unlink(missing_ok=True)
-    _yosys(folder, _PROVE_FROM_START.format(top=top, cone="co"), "prove")
-    if not swept.exists():  # ABC gave up, without a word
+    _yosys(folder, _BOTH_FROM_START.format(top=top, cone="co"), "both")
+    registers = int((folder / "both.aig").read_bytes().split(maxsplit=4)[3])
+    if most is not None and registers > most:
         return False
-    # aig, variables, inputs, registers, outputs, gates; and of the output, that it is 0.
-    header, output = swept.read_bytes().split(b"\n")[:2]
-    return header.split()[3:] == [b"0", b"1", b"0"] and output == b"0"
+    status = folder / "status"
+    status.unlink(missing_ok=True)
+    with suppress(RuntimeError):  # ABC, or its memory, may end before there is an answer
+        _yosys(folder, _PROVE_FROM_START.format(seconds=_SECONDS), "prove")
+    return status.exists() and status.read_text().startswith("snl_UNSAT")
 
 
 def _cut(text: str, *, keep: str | None) -> str:
@@ -343,7 +370,7 @@ def _cut(text: str, *, keep: str | None) -> str:
     def cut(register: re.Match[str]) -> str:
         width, d, q = (re.search(pattern, register[1]) for pattern in (r"WIDTH (\d+)", r"\\D (.*)", r"\\Q (.*)"))
         assert width and d and q
-        if keep is not None and keep in q[1]:
+        if keep is not None and keep in register[0][: register.start(1) - register.start()] + q[1]:
             return register[0]
         number = len(connections)
         for kind, name in (("input", "was"), ("output", "becomes")):

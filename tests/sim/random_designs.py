@@ -1,6 +1,6 @@
 """Random networks with random foldings, in batches that are built as one simulator."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from hw.rtl import write_rtl
 from quant.golden import SIGNALS, GoldenModel
 from quant.network import IntegerNetwork
 from sim.cosim import Subject
+from sim.report import CosimReport
 from sim.runs import Stall
 from tests.hw.test_network import random_foldings
 from tests.lively_networks import lively
@@ -23,6 +24,7 @@ __all__ = [
     "TRIALS",
     "Choice",
     "batches",
+    "cycles_of",
     "design_foldings",
     "design_network",
     "lively_design",
@@ -49,8 +51,10 @@ LARGEST = (64, 8, 16, 32)
 SAMPLES = 20
 #: The source never pauses, and the sink nearly always does, which fills all queues.
 SLOW_SINK = (0.0, 0.99)
-#: Random samples of which the telling ones are chosen.
-POOL = 2000
+#: The same, and so seldom that queues of hundreds of events, as maps have, fill as well.
+STUCK_SINK = (0.0, 0.999)
+#: Random samples of which the telling ones are chosen, and those with the rarest values, of which that is tried.
+POOL, LIKELY = 20_000, 2000
 #: ``choose(network, samples, seed)`` gives so many samples.
 Choice = Callable[[IntegerNetwork, int, int], np.ndarray]
 
@@ -102,23 +106,37 @@ def lively_design(name: str) -> tuple[IntegerNetwork, Foldings]:
 def telling_codes(network: IntegerNetwork, samples: int, seed: int) -> np.ndarray:
     """Of :data:`POOL` random samples those that show most values of each signal of each neuron, rare ones first.
 
-    All pixels of a map count as one neuron for each channel.
+    All pixels of a map count as one neuron for each channel. Which neurons of a step or pixel fire together counts
+    as well: it is all that the next layer sees.
     """
     codes = random_codes(network, POOL, seed)
-    shown = []
-    for (i, _), values in GoldenModel(network).run(codes, SIGNALS).signals.items():
-        n_e, columns = network.layers[i].n_e, values.shape[-1]
-        for neuron in np.moveaxis(values.reshape(POOL, -1, columns if columns % n_e else n_e), -1, 0):
-            distinct, which = np.unique(neuron, return_inverse=True)
-            table = np.zeros((POOL, len(distinct)), np.float32)
-            table[np.arange(POOL)[:, None], which.reshape(POOL, -1)] = 1
-            shown.append(table)
-    values = np.concatenate(shown, axis=1)
+    shown = list(_shown(network, codes))
+    rarity = sum((1 / np.bincount(which.ravel()))[which].sum(axis=1) for which in shown)
+    likely = np.argsort(-np.asarray(rarity), kind="stable")[:LIKELY]
+    tables = []
+    for which in shown:
+        table = np.zeros((LIKELY, which.max() + 1), np.float32)
+        table[np.arange(LIKELY)[:, None], which[likely]] = 1
+        tables.append(table[:, table.any(axis=0)])
+    values = np.concatenate(tables, axis=1)
     left, chosen = 1 / values.sum(axis=0), []
     for _ in range(samples):
         chosen.append(int((values @ left).argmax()))
         left[values[chosen[-1]] > 0] = 0
-    return codes[chosen]
+    return codes[likely[chosen]]
+
+
+def _shown(network: IntegerNetwork, codes: np.ndarray) -> Iterator[np.ndarray]:
+    """Of each signal of each neuron, and of all spikes of a layer at once, which of its values a sample shows."""
+    for (i, name), values in GoldenModel(network).run(codes, SIGNALS).signals.items():
+        n_e, columns = network.layers[i].n_e, values.shape[-1]
+        if not columns:  # there are no I neurons
+            continue
+        neurons = values.reshape(len(codes), -1, columns if columns % n_e else n_e)
+        together = [neurons @ (1 << np.arange(n_e))] if name == "spike" else []
+        for neuron in [*np.moveaxis(neurons, -1, 0), *together]:
+            _, which = np.unique(neuron, return_inverse=True)
+            yield which.reshape(neuron.shape)
 
 
 def lively_subject(
@@ -130,9 +148,17 @@ def lively_subject(
     return Subject(folder, codes, lambda start, stop: {key: values[start:stop] for key, values in signals.items()})
 
 
+def cycles_of(report: CosimReport) -> tuple[float, float]:
+    """Clock cycles between two results, and from a sample's first input to its result, in the mean; 0 if none came."""
+    return (
+        round(report.interval.mean, 3) if report.interval else 0.0,
+        round(report.latency.mean, 3) if report.latency else 0.0,
+    )
+
+
 #: What lively designs go through: how samples are chosen, how many, and the chance of a pause.
 TRIALS: tuple[tuple[Choice, int, Stall], ...] = (
     (random_codes, SAMPLES, 0.3),
-    (telling_codes, 5 * SAMPLES, SLOW_SINK),
+    (telling_codes, 5 * SAMPLES, STUCK_SINK),
     (telling_codes, 5 * SAMPLES, 0.0),
 )

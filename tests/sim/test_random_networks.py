@@ -14,12 +14,14 @@ from quant.network import IntegerNetwork
 from sim.cosim import Subject, cosimulate, cosimulate_many
 from sim.runs import Stall
 from tests.random_networks import random_codes, random_map_network, random_network
+from tests.sim.lively_cycles import CYCLES
 from tests.sim.random_designs import (
     KINDS,
     LIVELY,
     SAMPLES,
     TRIALS,
     Choice,
+    cycles_of,
     design_network,
     lively_design,
     lively_subject,
@@ -60,8 +62,11 @@ def test_lively_networks(choose: Choice, samples: int, stall: Stall, tmp_path: P
         network, foldings = lively_design(name)
         write_rtl(network, tmp_path / name, foldings=foldings, name=name)
         subjects.append(lively_subject(network, tmp_path / name, samples, 1, choose))
-    for name, report in zip(LIVELY, cosimulate_many(subjects, stall_probability=stall, optimise=False), strict=True):
+    reports = dict(zip(LIVELY, cosimulate_many(subjects, stall_probability=stall, optimise=False), strict=True))
+    for name, report in reports.items():
         assert report.passed, f"{name}: {report}"
+    # Pauses are those of a seed. Where they should come to other cycles, this is what to write down.
+    assert {name: cycles_of(report) for name, report in reports.items()} == CYCLES[samples, stall]
 
 
 def _compared(network: IntegerNetwork) -> set[tuple[int, str]]:
