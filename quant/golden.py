@@ -92,13 +92,13 @@ class _LayerModel:
             self.w_sh = _tensor((w_ei * neurons.g_i).T, exact_dtype(_largest(widths.i_ie, widths.d or widths.i_ie)))
 
     def _product(self, x: Tensor, weights: Tensor) -> Tensor:
-        """Sums of inputs (..., h, w, c), floating-point integers."""
-        sums = convolve(x.to(self.dtype), weights, self.layer.wiring.window)
+        """Sums of inputs (..., h, w, c), integers in the type of the weights."""
+        sums = convolve(x, weights, self.layer.wiring.window)
         # A library may convolve by a transform, exact only after rounding.
         return sums.round_() if self.layer.wiring.window else sums
 
     def balance(self, x: Tensor, record: Collection[str]) -> dict[str, Tensor]:
-        """``bal`` and ``i_ie``, and ``i_ee`` on request, of inputs (..., h, w, c), floating-point integers."""
+        """``bal`` and ``i_ie``, and ``i_ee`` on request, of inputs (..., h, w, c), integers in the layer's type."""
         bal, i_ie = self._product(x, self.weights).split((self.layer.n_e, self.layer.n_i), dim=-1)
         if not self.direct:
             bal = self.layer.a * bal.to(self.w_ei.dtype) - i_ie.to(self.w_ei.dtype) @ self.w_ei

@@ -30,13 +30,15 @@ STATUS = {0: "survived", 1: "killed", 3: "killed", 5: "no tests", 33: "no tests"
 #: Lines of mutants that change no result, by the reason. Where the source is edited, they have to be looked at again.
 EQUIVALENT = {
     "another way to the same integers, at another speed": (
-        "self.direct = exact_dtype(_largest(widths.bal) << (6 if (layer.wiring.window) and False else 0)) "
-        "== self.dtype",
-        "self.direct = exact_dtype(_largest(widths.bal) << (6 if layer.wiring.window else 1)) == self.dtype",
         'if d.device.type != "cpu" and (d.numel() == 0 or d.amin() > 0):  # a look at values would make a GPU wait',
+        'if d.device.type == "XXcpuXX" and (d.numel() == 0 or d.amin() > 0):  # a look at values would make a GPU wait',
         'left = u.sub(spike, alpha=theta) if reset == "XXsubtractXX" else after_reset(u, spike, theta, reset, select)',
-        "self.narrow = widths.product is not None and widths.product.width < 52",
-        'rows = max(1, _CACHED // bal.shape[-1]) if d.device.type == "CPU" else max(1, bal.numel())',
+        'left = u.sub(spike, alpha=theta) if reset == "SUBTRACT" else after_reset(u, spike, theta, reset, select)',
+        'left = u.sub(spike, alpha=theta) if (reset == "subtract") and False else '
+        "after_reset(u, spike, theta, reset, select)",
+        "if not proven or not narrow(_magnitude(bal) * int(g_e.amax()) << r.bits, shift, _magnitude(d), membrane):",
+        "size = max(1, min(1001, _BATCH_VALUES // largest))",
+        "size = max(2, min(1000, _BATCH_VALUES // largest))",
         "inside = [torch.eq(*pair, out=torch.empty_like(pair[1])) for pair in zip(codes, scaled, strict=True)]",
         "inside = [torch.eq(*pair, out=None) for pair in zip(codes, scaled, strict=True)]",
         "inside = [torch.eq(*pair, ) for pair in zip(codes, scaled, strict=True)]",
@@ -50,6 +52,9 @@ EQUIVALENT = {
         "d_xs = [(gradient * mask).div_(step) for gradient, mask in zip(gradients, inside, )]",
         "max(g * v for g, v in zip(gains, high, strict=None)),",
         "min(g * v for g, v in zip(gains, low, )),",
+    ),
+    "only the largest of what is never negative counts": (
+        'ranges = {"i_ee": (low, high), "i_ie": (1, i_ie), "bal": (layer.a * low - inhibited, layer.a * high)}',
     ),
     "a range of 0..0 has a bit, as one of 0..1 has": ("i_ie = high if layer.n_i else 1",),
     "2**24 itself is exact in float32, and 2**53 in float64": ("return max(max(+f.min, f.max) for f in formats)",),

@@ -41,6 +41,15 @@ def test_division_is_that_of_integers(dtype: torch.dtype, index_bits: int, bits:
             assert torch.equal(divide(*arguments, proven=True), found)
 
 
+def test_what_float64_divides_exactly_ends_where_a_sum_could_need_54_bits() -> None:
+    membrane = Format(10, 6, signed=True)
+    assert narrow((1 << 52) - 1, 20, (1 << 23) - 1, membrane)  # 10 + 20 + 22 = 52
+    assert not narrow(1 << 52, 20, (1 << 23) - 1, membrane)
+    assert not narrow(1, 21, (1 << 23) - 1, membrane)
+    assert not narrow(1, 20, 1 << 23, membrane)
+    assert narrow(1, 42, 1, membrane) and narrow(1, 42, 0, membrane) and not narrow(1, 43, 0, membrane)
+
+
 @pytest.mark.parametrize(
     ("width", "factor", "dtype"),
     [
@@ -71,6 +80,7 @@ def test_neurons_do_not_overflow_their_type(width: int, reset: Reset, tau_shift:
             exact = integrate(x, i, theta, tau_shift, factor, reset)
             left = saturate(after_reset(exact, exact >= theta, theta, reset), membrane)
             assert (u, spike, after) == (exact, int(exact >= theta), left)
+        assert all(f.dtype == dtype for f in found)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -85,7 +85,7 @@ def test_a_batch_equals_its_samples_one_by_one(monkeypatch: pytest.MonkeyPatch) 
     whole = model.run(codes)
     parts = np.concatenate([trace.logits for trace in model.batches(codes)])
     assert np.array_equal(whole.logits, parts)
-    assert np.array_equal(whole.classes, model.classify(codes))
+    assert np.array_equal(whole.classes, model.classify(codes)) and model.classify(codes).dtype == np.int64
 
 
 def test_ties_go_to_the_lowest_index() -> None:

@@ -9,7 +9,7 @@ import torch
 
 from quant.errors import ChandelierError
 from quant.formats import Format
-from quant.quantisers import LayerQuantiser, Scheme
+from quant.quantisers import LayerQuantiser, Scheme, straight_through
 from quant.reciprocal import Reciprocal
 
 SCHEME = Scheme(synapse_bits=2, inhibition_bits=3, gain_i_bits=2, gain_e_bits=4, membrane=Format(8, 4, signed=True))
@@ -49,6 +49,24 @@ def test_synapses_have_the_calibrated_step() -> None:
     assert i_max == 2 * 7 * 3 and codes.dtype == torch.float32
     codes.sum().backward()
     assert w_ee.grad is not None and w_ee.grad.tolist() == pytest.approx(np.full((2, 2), 0.2))
+
+
+@pytest.mark.parametrize("bits", [1, 3, 8])
+def test_synapses_that_train_with_their_bits_have_the_same_spread_with_any_number_of_them(bits: int) -> None:
+    w = torch.tensor([[1.0, 3.0]])
+    step = LayerQuantiser(replace(SCHEME, synapse_bits=bits)).synapses(w, w, x_max=1)[2]
+    assert step.item() == pytest.approx(5 * 2 / (2**bits - 1))
+
+
+def test_no_code_of_a_synapse_is_negative() -> None:
+    codes = LayerQuantiser(SCHEME).synapses(torch.tensor([[-9.0, 20.0]]), torch.ones(1, 2), x_max=1)[0]
+    assert codes.tolist() == [[0, 3]]
+
+
+def test_what_passes_straight_through_gets_the_type_of_its_surrogate() -> None:
+    surrogate = torch.zeros(2, requires_grad=True)
+    value = straight_through(surrogate, torch.tensor([1.0, 2.0], dtype=torch.float64))
+    assert value.dtype == torch.float32 and value.tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(("bits", "spread"), [(2, 5), (4, 14), (8, 24)])
