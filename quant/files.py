@@ -14,13 +14,27 @@ from safetensors import SafetensorError
 
 from quant.errors import SetupError
 
-__all__ = ["cache_folder", "refusing", "replacing", "replacing_directory", "write_json"]
+__all__ = ["cache_folder", "is_folder", "refusing", "replacing", "replacing_directory", "write_json"]
 
 
 def cache_folder() -> Path:
     """Where data sets and simulator builds are kept: ``$CHANDELIER_CACHE``, or the user's cache folder."""
     chosen = os.environ.get("CHANDELIER_CACHE")
     return Path(chosen).absolute() if chosen else user_cache_path("chandelier")
+
+
+def is_folder(path: Path) -> bool:
+    """Whether ``path`` is a folder; what cannot be a path at all is refused.
+
+    Raises
+    ------
+    SetupError
+        If the operating system does not take the path: a name that is too long, or no permission.
+    """
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise SetupError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from quant.errors import ChandelierError
 from quant.files import replacing
 from quant.maps import Shape, pooled
 from quant.network import IntegerNetwork, Layer, Neurons
-from sw.import_nir import require_nir
+from sw.nir_file import require_nir
 
 __all__ = ["export_nir", "graph_of"]
 

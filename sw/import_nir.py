@@ -18,16 +18,11 @@ from quant.errors import ChandelierError
 from quant.maps import NETWORK_INPUT, Pair, Shape, Window, Wiring, pooled
 from quant.network import MOST_INPUTS, Input, IntegerNetwork
 from quant.network_file import NAME
-from quant.optional import optional
 from quant.quantisers import Scheme
 from sw.chain import ChainLayer, LIFParameters, quantised_chain
+from sw.nir_file import read_graph
 
-__all__ = ["NIROptions", "chain_of", "import_nir", "read_graph", "require_nir"]
-
-#: Most values that the arrays of a file may have together, and most levels of its groups.
-_MOST_VALUES, _MOST_LEVELS = 1 << 28, 8
-#: What reading a damaged file may raise, in h5py and in nir.
-_DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError, RuntimeError)
+__all__ = ["NIROptions", "chain_of", "import_nir"]
 
 
 @dataclass(frozen=True)
@@ -62,58 +57,6 @@ class NIROptions:
             raise ChandelierError(f"dt must be positive, not {self.dt}")
         if self.reset not in get_args(Reset):
             raise ChandelierError(f"reset must be one of {', '.join(get_args(Reset))}, not {self.reset}")
-
-
-def require_nir() -> Any:
-    """The package nir.
-
-    Raises
-    ------
-    SetupError
-        If it is not installed.
-    """
-    return optional("nir", "a NIR graph", "chandelier[nir]")
-
-
-def _count(group: Any, levels: int = 0) -> int:
-    """Values of all arrays in a group of an HDF5 file. Links to other files and deep nests are refused."""
-    import h5py
-
-    if levels > _MOST_LEVELS:
-        raise ValueError(f"its groups are nested deeper than {_MOST_LEVELS}")
-    total = 0
-    for name in group:
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise ValueError(f"{name} is a link")
-        item = group[name]
-        if isinstance(item, h5py.Dataset) and item.external:
-            raise ValueError(f"{name} is in another file")
-        total += _count(item, levels + 1) if isinstance(item, h5py.Group) else int(item.size or 0)
-        if total > _MOST_VALUES:
-            raise ValueError(f"it holds more than {_MOST_VALUES} values")
-    return total
-
-
-def read_graph(path: Path) -> Any:
-    """The ``nir.NIRGraph`` in the file ``path``.
-
-    Raises
-    ------
-    ChandelierError
-        If the package nir is not installed, or the file is missing, damaged, too large, or something else.
-    """
-    nir = require_nir()
-    import h5py
-
-    if not path.is_file():
-        raise ChandelierError(f"{path} is not there")
-    try:
-        with h5py.File(path, "r") as file:
-            _count(file)
-        return nir.read(path, type_check=False)
-    except _DAMAGED as error:
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise ChandelierError(f"{path} is not a NIR graph, or is damaged: {said}") from None
 
 
 def _nodes_in_order(graph: Any) -> list[tuple[str, Any]]:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from quant.errors import SetupError
+from quant.files import is_folder
 from quant.golden import GoldenModel
 from quant.network import IntegerNetwork
 from quant.network_file import check_network_path, save_network
@@ -72,7 +73,7 @@ def quantise_run(run: Path, path: Path | None, *, post_training: bool = False) -
     ChandelierError
         If the run is not there or not through, or a number does not fit.
     """
-    if not run.is_dir():
+    if not is_folder(run):
         wrong = "is a file" if run.exists() else "is not there"
         raise SetupError(f"{run} {wrong}: give the folder of a run, which 'chandelier train CONFIG' makes")
     config = load_config(run / CONFIG_FILE)

@@ -10,6 +10,7 @@ from hw.folding import Folding, Foldings
 from hw.manifest import FILE_NAME, Manifest
 from hw.rtl import network_sha256
 from quant.errors import ChandelierError
+from quant.files import is_folder
 from quant.network import IntegerNetwork
 from quant.network_file import load_network
 from quant.strict import Strict
@@ -122,7 +123,7 @@ def _files(target: Path) -> tuple[Path, IntegerNetwork | None, Path | None, Conf
 
     The file is in the folder, or beside it with its name.
     """
-    if target.is_dir():
+    if is_folder(target):
         if not (target / CONFIG_FILE).exists():
             raise ChandelierError(f"{target} is no run, as it has no {CONFIG_FILE}: give runs/NAME or NAME.safetensors")
         config = load_config(target / CONFIG_FILE)

@@ -73,6 +73,7 @@ def tiles(evidence: Evidence, results: Results | None) -> Iterator[Tile]:
     if results is not None and results.measured is not None:
         measured = results.measured
         note = "exact, mean" if measured.cycles is not None else "estimate"
+        note += f", lanes {design_lanes(measured.foldings)}" if _differ(evidence, results) else ""
         yield Tile("cycles between results", f"{measured.prediction.interval:,.1f}", note)
     if evidence.synthesis is not None:
         yield from _synthesis_tiles(evidence, results)
@@ -81,14 +82,22 @@ def tiles(evidence: Evidence, results: Results | None) -> Iterator[Tile]:
 def _synthesis_tiles(evidence: Evidence, results: Results | None) -> Iterator[Tile]:
     synthesis = evidence.synthesis
     assert synthesis is not None
+    lanes = f", lanes {design_lanes(synthesis.foldings)}" if _differ(evidence, results) else ""
     if synthesis.clock.median is not None:
-        yield Tile("clock", f"{synthesis.clock.median:.1f} MHz", synthesis.part)
+        yield Tile("clock", f"{synthesis.clock.median:.1f} MHz", synthesis.part + lanes)
     if (speed := _speed(evidence, results)) is not None:
         rate, latency = speed
-        yield Tile("throughput", f"{rate:,.0f}/s", "samples, at that clock")
-        yield Tile("latency", f"{latency:.2f} us", "to a result, at that clock")
+        yield Tile("throughput", f"{rate:,.0f}/s", f"samples, at that clock{lanes}")
+        yield Tile("latency", f"{latency:.2f} us", f"to a result, at that clock{lanes}")
     for kind, usage in list(synthesis.resources.items())[:1]:
         yield Tile(kind, f"{usage.used:,}", f"of {usage.available:,}" if usage.available else synthesis.part)
+
+
+def _differ(evidence: Evidence, results: Results | None) -> bool:
+    """Whether another design was synthesised than the one whose cycles are known."""
+    if evidence.synthesis is None or results is None or results.measured is None:
+        return False
+    return evidence.synthesis.foldings != list(results.measured.foldings)
 
 
 def _speed(evidence: Evidence, results: Results | None) -> tuple[float, float] | None:
@@ -97,7 +106,7 @@ def _speed(evidence: Evidence, results: Results | None) -> tuple[float, float] |
     if synthesis is None or synthesis.clock.median is None:
         return None
     cycles = None if synthesis.cycles is None else (synthesis.cycles.interval, synthesis.cycles.latency)
-    if results is not None and results.measured is not None and synthesis.foldings == list(results.measured.foldings):
+    if results is not None and results.measured is not None and not _differ(evidence, results):
         cycles = (results.measured.prediction.interval, results.measured.prediction.latency)
     return None if cycles is None else (synthesis.clock.median * 1e6 / cycles[0], cycles[1] / synthesis.clock.median)
 

@@ -37,6 +37,19 @@ def _in_json(change: Callable[[Any], object]) -> Callable[[bytes], bytes]:
     return make
 
 
+def _with(changes: Mapping[int, str]) -> Callable[[bytes], bytes]:
+    """Other bytes, in hexadecimal, at some offsets."""
+
+    def make(seed: bytes) -> bytes:
+        data = bytearray(seed)
+        for offset, text in changes.items():
+            changed = bytes.fromhex(text)
+            data[offset : offset + len(changed)] = changed
+        return bytes(data)
+
+    return make
+
+
 def _in_zip(change: Callable[[str, bytes], bytes]) -> Callable[[bytes], bytes]:
     def make(seed: bytes) -> bytes:
         buffer = io.BytesIO()
@@ -69,6 +82,17 @@ _NAME = {"dtype": "F32", "shape": [1], "data_offsets": [1 << 40, (1 << 40) + 4]}
 
 FOUND: Mapping[str, Mapping[str, Callable[[bytes], bytes]]] = {
     "aedat 4": {"the decoder ends its process": lambda seed: seed.replace(b"</attr>", b"</a\xd5tr>", 1)},
+    "nir graph": {
+        "HDF5's library ends the process": _with(
+            {
+                18112: "48",
+                18192: "7200000000000000010000000000000010",
+                18494: "050040",
+                21001: "0202010000000008001800000000000301" + "ff" * 16 + "00" * 8 + "88" + "00" * 29,
+                34401: "5f",
+            }
+        )
+    },
     "idx": {
         "zlib.error": lambda seed: b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xff" + seed,
         "nothing, of two huge sizes": lambda seed: seed[:4] + b"\xff" * 8 + b"\0" * 4,

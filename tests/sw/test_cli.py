@@ -328,7 +328,7 @@ def test_importing_says_what_it_reads_and_what_is_wrong(tmp_path: Path) -> None:
         (("train", "labels.toml"), ("y_test holds the label 7",)),
         (("quantize", "runs/nothing"), ("runs/nothing is not there",)),
         (("quantize", "n.safetensors"), ("n.safetensors is a file", "chandelier train")),
-        (("train", "n" * 300), ("File name too long",)),
+        *(((verb, "n" * 300), ("File name too long",)) for verb in ("train", "quantize", "report", "info")),
         (("export", "."), (". is not a network file", "it is a folder")),
         (
             ("import", "nothing.pth", "-o", "runs/n", "--data", "digits"),

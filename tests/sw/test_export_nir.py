@@ -14,7 +14,8 @@ from quant.maps import Shape, Window, Wiring, pooled
 from quant.network import Input, IntegerNetwork, Layer, Neurons
 from sw.chain import chain_spikes
 from sw.export_nir import DT, export_nir
-from sw.import_nir import chain_of, read_graph
+from sw.import_nir import chain_of
+from sw.nir_file import read_graph
 from tests.random_networks import random_network
 
 pytest.importorskip("nir")

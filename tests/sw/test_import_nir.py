@@ -19,7 +19,8 @@ from quant.network_file import load_network, save_network
 from quant.quantisers import Scheme
 from sim.cosim import cosimulate
 from sw.chain import chain_spikes, leak_code
-from sw.import_nir import NIROptions, chain_of, import_nir, read_graph
+from sw.import_nir import NIROptions, chain_of, import_nir
+from sw.nir_file import read_graph
 
 nir = pytest.importorskip("nir")
 
