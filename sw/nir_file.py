@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import resource
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,8 @@ __all__ = ["read_graph", "require_nir"]
 
 #: Most values that the arrays of a file may have together, and most levels of its groups.
 _MOST_VALUES, _MOST_LEVELS = 1 << 28, 8
+#: Seconds of processor time that reading may take.
+_MOST_SECONDS = 10
 #: What reading a damaged file may raise, in h5py and in nir.
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError, RuntimeError)
 
@@ -63,6 +66,7 @@ def _read(path: Path) -> Any:
 
 def _try(path: Path) -> None:
     """Reads and forgets; ends with this process, which is a copy of the one that wants to know."""
+    resource.setrlimit(resource.RLIMIT_CPU, (_MOST_SECONDS, _MOST_SECONDS))
     for deadly in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE):
         signal.signal(deadly, signal.SIG_DFL)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
@@ -73,7 +77,8 @@ def _try(path: Path) -> None:
 def read_graph(path: Path) -> Any:
     """The ``nir.NIRGraph`` in the file ``path``.
 
-    The library of HDF5, in C, ends its process on some damaged files: a copy of the process reads the file first.
+    The library of HDF5, in C, ends its process on some damaged files, and takes for ever on others: a copy of the
+    process reads the file first.
 
     Raises
     ------
@@ -87,5 +92,5 @@ def read_graph(path: Path) -> Any:
     copy.start()
     copy.join()
     if copy.exitcode:
-        raise ChandelierError(f"{path} is not a NIR graph, or is damaged: HDF5's library does not survive it")
+        raise ChandelierError(f"{path} is not a NIR graph, or is damaged: HDF5's library does not come through it")
     return _read(path)

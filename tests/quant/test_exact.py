@@ -83,6 +83,19 @@ def test_neurons_do_not_overflow_their_type(width: int, reset: Reset, tau_shift:
         assert all(f.dtype == dtype for f in found)
 
 
+def test_a_spike_subtracts_the_threshold_unless_told_otherwise() -> None:
+    v, current = torch.zeros(2, dtype=torch.int16), torch.tensor([20, 3], dtype=torch.int16)
+    assert [found.tolist() for found in lif_step(v, current, Format(8, 4, signed=True), 1, 16)] == [
+        [20, 3],
+        [1, 0],
+        [4, 3],
+    ]
+
+
+def test_nothing_is_stabilised_to_nothing() -> None:
+    assert stabilise(torch.empty(0, 1, 1, 4)).shape == (0, 1, 1, 4)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_stabilisation_replaces_zeros_alone(dtype: torch.dtype) -> None:
     d = torch.tensor([[0, 7, 3, 1 << 23], [0, 0, 0, 0], [0, 0, 0, 5], [2, 9, 4, 2]], dtype=dtype)

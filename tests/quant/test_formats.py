@@ -33,3 +33,7 @@ def test_the_narrowest_format_of_a_range(low: int, size: int) -> None:
 def test_what_is_no_format_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"must be|is written like"):
         Format.parse(name)
+
+
+def test_the_narrowest_signed_format_ends_at_a_power_of_two() -> None:
+    assert [Format.for_range(low, 0).width for low in (-1, -2, -3, -4, -5, -8, -9)] == [1, 2, 3, 3, 4, 4, 5]

@@ -95,7 +95,7 @@ def test_ties_go_to_the_lowest_index() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c[..., :-1], "takes uint8 codes of shape"),
+        (lambda c: c[..., :-1], r"takes uint8 codes of shape \(samples, "),
         (lambda c: c.astype(np.int64), "takes uint8 codes"),
         (lambda c: np.full_like(c, 255), "input code 255 does not fit"),
     ],

@@ -58,6 +58,16 @@ def test_synapses_that_train_with_their_bits_have_the_same_spread_with_any_numbe
     assert step.item() == pytest.approx(5 * 2 / (2**bits - 1))
 
 
+def test_only_a_learned_step_is_a_parameter() -> None:
+    assert LayerQuantiser(SCHEME).log_step is None
+    assert LayerQuantiser(replace(SCHEME, step="learned")).log_step is not None
+
+
+def test_finite_weights_whose_sum_is_not_are_taken() -> None:
+    w_ei = torch.tensor([[3e38, 3e38]])
+    assert LayerQuantiser(SCHEME).inhibition(w_ei, i_max=1)[0].tolist() == [[7, 7]]
+
+
 def test_no_code_of_a_synapse_is_negative() -> None:
     codes = LayerQuantiser(SCHEME).synapses(torch.tensor([[-9.0, 20.0]]), torch.ones(1, 2), x_max=1)[0]
     assert codes.tolist() == [[0, 3]]
@@ -107,6 +117,8 @@ def test_signed_synapses_are_symmetric() -> None:
     assert step.item() == pytest.approx(2.45 * 2 / 3)
     assert codes.tolist() == [[-2, 0, 1], [0, 1, 3]]
     assert LayerQuantiser(replace(SCHEME, synapse_bits=3)).signed_synapses(-w, 1)[0].tolist() == (-codes).tolist()
+    outlier = torch.tensor([[0.1, -0.1, 0.1, -0.1, 90.0, -0.1, 0.1, -0.1]])
+    assert LayerQuantiser(replace(SCHEME, synapse_bits=3)).signed_synapses(outlier, 1)[0].max() == 3
     with pytest.raises(ChandelierError, match=r"^synapses of a network without inhibition are signed: .* not 1$"):
         LayerQuantiser(replace(SCHEME, synapse_bits=1)).signed_synapses(w, 1)
 
@@ -140,6 +152,8 @@ def test_gains_have_as_many_fractional_bits_as_fit() -> None:
     most = LayerQuantiser(SCHEME).neurons(g_e * 2.0**-60, b_e, torch.tensor(1.0), table_bits=8)
     assert most.shift == 40
     assert LayerQuantiser(SCHEME).neurons(g_e * 0, b_e, torch.tensor(1.0), table_bits=8).shift == 8 - 4
+    none = LayerQuantiser(SCHEME).neurons(torch.tensor([1.5, 0.0, -1.5]), b_e, torch.tensor(1.0), table_bits=8)
+    assert none.g_e.tolist() == [12, 0, 0]
 
 
 def test_neurons_are_those_of_the_scheme() -> None:
@@ -152,6 +166,7 @@ def test_neurons_are_those_of_the_scheme() -> None:
     assert (neurons.tau_shift, neurons.theta, neurons.floor) == (3, 16, 5)
     plain = quantiser.integer_neurons(codes, tau_shift=1)
     assert plain.reciprocal is None and plain.g_i.shape == (0,) and plain.floor == 0
+    assert plain.g_i.dtype == neurons.g_i.dtype == np.uint8
     # 3 * 8 * 40 / 2**5, and the bias; with a denominator of 4, whose entry is 60 of 2**6, that is 40 / 4 * 1.0.
     assert codes.scaled(torch.tensor([3])).tolist() == [(round(3 * 8 / 2**5) + 8) / 16]
     assert codes.divided(torch.tensor([40.0])[None], torch.tensor([40.0])[None])[0].tolist() == [
