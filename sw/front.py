@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -15,7 +16,7 @@ from sw.study import TARGET, Aim, Study
 from sw.synth import design_lanes
 from sw.trials import Figures
 
-__all__ = ["as_json", "front_table", "write_front"]
+__all__ = ["as_json", "front_tables", "write_front"]
 
 _NAMES: Mapping[Aim, str] = {
     "accuracy": "accuracy, %",
@@ -26,26 +27,29 @@ _NAMES: Mapping[Aim, str] = {
 }
 
 
-def front_table(study: Study, trials: Sequence[Trial], front: Mapping[int, Figures]) -> Table:
-    """The front, the most accurate first, with what was chosen for each."""
+def front_tables(study: Study, trials: Sequence[Trial], front: Mapping[int, Figures]) -> tuple[Table, Table]:
+    """The front, the most accurate first: what each design comes to, in 80 columns, and what was chosen for it."""
     varied = [key for key, values in study.choices.items() if len(values) > 1]
-    table = Table(title=Text(f"{study.name}: {len(front)} of {len(trials)} trials, which none dominates"))
-    table.title_justify = "left"
-    for column in ("", "accuracy, %", "LUT", "FF", "BRAM", "DSP", "cycles", "MHz", "images/s", "nJ", "device"):
-        table.add_column(column, justify="left" if column == "device" else "right", overflow="fold")
-    for key in varied:
-        table.add_column(key.partition(".")[2].replace("_", " "), justify="right", overflow="fold")
+    reached, chosen = Table(box=SIMPLE_HEAD, padding=0), Table(box=SIMPLE_HEAD, padding=0)
+    reached.title = Text(f"{study.name}: {len(front)} of {len(trials)} trials, which none dominates")
+    reached.title_justify = "left"
+    for column in ("trial", "accuracy, %", "LUT", "FF", "BRAM", "DSP", "cycles", "MHz", "images/s", "nJ"):
+        reached.add_column(column, justify="right", no_wrap=True)
+    for column in ("trial", "device", *(key.partition(".")[2].replace("_", " ") for key in varied)):
+        chosen.add_column(column, justify="left" if column == "device" else "right")
     choices = {trial.number: trial.choice for trial in trials}
     for number, own in sorted(front.items(), key=lambda pair: -pair[1].accuracy):
-        figures = [f"{own.luts:,}", f"{own.ffs:,}", own.brams, own.dsps, f"{own.cycles:.1f}", f"{own.clock:.1f}"]
-        figures += [f"{own.images_per_second:,.0f}", f"{own.energy or 0:.1f}", own.device]
-        chosen = [choices[number][key] for key in varied]
-        cells = [number, f"{100 * own.accuracy:.2f}", *figures, *chosen]
-        table.add_row(*(", ".join(map(str, cell)) if isinstance(cell, list) else str(cell) for cell in cells))
+        figures = [f"{own.luts:,}", f"{own.ffs:,}", str(own.brams), str(own.dsps), f"{own.cycles:.1f}"]
+        figures += [f"{own.clock:.1f}", f"{own.images_per_second:,.0f}", f"{own.energy or 0:.1f}"]
+        reached.add_row(str(number), f"{100 * own.accuracy:.2f}", *figures)
+        cells = [choices[number][key] for key in varied]
+        words = (", ".join(map(str, cell)) if isinstance(cell, list) else str(cell) for cell in cells)
+        chosen.add_row(str(number), own.device, *words)
     if front:
         routed = all(own.routed for own in front.values())
-        table.caption = Text("as placed and routed" if routed else "area by the model, at the clock of the study")
-    return table
+        reached.caption = Text("as placed and routed" if routed else "area by the model, at the clock of the study")
+        reached.caption_justify = "left"
+    return reached, chosen
 
 
 def as_json(study: Study, trials: Sequence[Trial], front: Mapping[int, Figures], seconds: float) -> dict[str, Any]:

@@ -154,7 +154,7 @@ def explore_command(
     from sw.cluster import cluster
     from sw.config import loaded
     from sw.explore import explore
-    from sw.front import as_json, front_table, write_front
+    from sw.front import as_json, front_tables, write_front
     from sw.study import Study
 
     chosen, begun = loaded(Study, chosen_file(study, shipped_studies())), time.monotonic()
@@ -165,5 +165,5 @@ def explore_command(
     write_front(chosen, folder, trials, front)
     if json_file is not None:
         write_json(json_file, as_json(chosen, trials, front, time.monotonic() - begun))
-    console.print(front_table(chosen, trials, front))
+    console.print(*front_tables(chosen, trials, front), sep="")
     console.print(f"next: chandelier train {folder}/front/{chosen.name}-N.toml; or look at {folder}/front.svg")

@@ -20,7 +20,7 @@ from quant.network import IntegerNetwork
 from sw.cluster import Cluster, cluster
 from sw.config import load_config, loaded, parsed
 from sw.explore import _Storage, explore
-from sw.front import as_json, front_table, write_front
+from sw.front import as_json, front_tables, write_front
 from sw.shipped import shipped_studies
 from sw.study import Aim, Study
 from sw.trials import Figures, Refused, dominates, route, train_trial
@@ -167,7 +167,7 @@ def test_an_interrupted_exploration_ends_as_one_that_is_not(tmp_path: Path) -> N
     assert len(trials) == len({json.dumps(choice) for choice in choices.values()}) == 4 and front
 
     write_front(study, tmp_path / "whole", trials, front)
-    assert len(front_table(study, trials, front).rows) == len(front)
+    assert [len(table.rows) for table in front_tables(study, trials, front)] == 2 * [len(front)]
     record = as_json(study, trials, front, 1.0)
     assert json.loads(json.dumps(record))["front"][0]["images_per_second"] > 0
     assert (tmp_path / "whole/front.svg").read_text().count("<svg") == 1
