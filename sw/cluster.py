@@ -1,5 +1,6 @@
 """Work on several processes and machines, by Dask distributed: units that any worker can do, and do again."""
 
+import gc
 import importlib.metadata
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -105,18 +106,25 @@ def _local(workers: int) -> Iterator["Client"]:
         yield client
 
 
-@contextmanager
-def _remote(scheduler: str) -> Iterator["Client"]:
+def _connected(scheduler: str) -> "Client":
     from distributed import Client
 
     try:
-        client = Client(scheduler, timeout=_PATIENCE)
+        return Client(scheduler, timeout=_PATIENCE)
     except (OSError, ValueError) as error:
-        raise ChandelierError(
-            f"no scheduler answers at {scheduler} ({error}): 'dask scheduler' starts one, 'dask worker {scheduler} "
-            "--nthreads 1' a worker"
-        ) from None
-    with client:
+        said = str(error)
+    # A client that did not come about closes itself when it is collected, and waits for a lock then. Should that be in
+    # the start of another one's thread, which holds it, neither would ever end: so it is now.
+    gc.collect()
+    raise ChandelierError(
+        f"no scheduler answers at {scheduler} ({said}): 'dask scheduler' starts one, 'dask worker {scheduler} "
+        "--nthreads 1' a worker"
+    )
+
+
+@contextmanager
+def _remote(scheduler: str) -> Iterator["Client"]:
+    with _connected(scheduler) as client:
         try:
             client.wait_for_workers(1, timeout=_PATIENCE)
             others = {place: version for place, version in client.run(_version).items() if version != _version()}

@@ -1,5 +1,6 @@
 """Work on a Dask cluster: the same as in one process, also where a worker is killed in the middle."""
 
+import gc
 import json
 import os
 import signal
@@ -132,3 +133,5 @@ def test_what_is_no_cluster_is_said(machines: _Machines, monkeypatch: pytest.Mon
     ):
         with pytest.raises(ChandelierError, match=said), cluster(workers, address):
             pass
+        # One that did not come about would close itself whenever it is collected, in the start of a thread, too.
+        assert not [o for o in gc.get_objects() if type(o) is Client and o.status != "closed"]
