@@ -11,7 +11,7 @@ from functools import cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, conv2d
+from torch.nn.functional import avg_pool2d, conv2d, pad
 
 from quant.arithmetic import Reset, after_reset, integrate, round_shift, saturate
 from quant.formats import Format
@@ -29,6 +29,7 @@ __all__ = [
     "stabilise",
     "state_dtype",
     "sum_pool",
+    "windows_of",
 ]
 
 
@@ -42,10 +43,25 @@ def _channels_first(x: Tensor) -> Tensor:
     return x.flatten(end_dim=-4).permute(0, 3, 1, 2)
 
 
+def windows_of(x: Tensor, window: Window) -> Tensor:
+    """What each output of a convolution sees of maps (..., h, w, c): (..., h', w', d), a copy."""
+    (top, left), (height, width) = window.padding, window.kernel
+    padded = pad(x, (0, 0, left, left, top, top))
+    rows = padded.unfold(-3, height, window.stride[0])
+    return rows.unfold(-3, width, window.stride[1]).movedim(-3, -1).flatten(-3)
+
+
 def convolve(x: Tensor, w: Tensor, window: Window | None) -> Tensor:
-    """Currents (..., h', w', n) of maps (..., h, w, c) and weights (n, d); ``d`` in order (row, column, channel)."""
+    """Currents (..., h', w', n) of maps (..., h, w, c) and weights (n, d); ``d`` in order (row, column, channel).
+
+    On a GPU this is a product of matrices. Its library's convolutions may go through a transform, after which what no
+    input reaches has a current of 1e-15 or -1e-8 and not of zero: denominators that :func:`stabilise` would take for
+    the smallest of a map. LeNet did not train with them.
+    """
     if window is None:
         return (x.flatten(-3) @ w.T)[..., None, None, :]
+    if x.device.type == "cuda":
+        return windows_of(x, window) @ w.T
     kernel = w.unflatten(1, (*window.kernel, x.shape[-1])).permute(0, 3, 1, 2)
     currents = conv2d(_channels_first(x), kernel, stride=window.stride, padding=window.padding)
     return currents.permute(0, 2, 3, 1).unflatten(0, x.shape[:-3])

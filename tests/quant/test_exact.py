@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from quant.arithmetic import Reset, after_reset, integrate, round_shift, saturate
-from quant.exact import divide, lif_step, narrow, stabilise, state_dtype
+from quant.exact import convolve, divide, lif_step, narrow, stabilise, state_dtype, windows_of
 from quant.formats import Format
+from quant.maps import Window
 from quant.reciprocal import Reciprocal
 
 MEMBRANE = Format(24, 8, signed=True)
@@ -101,3 +102,36 @@ def test_stabilisation_replaces_zeros_alone(dtype: torch.dtype) -> None:
     d = torch.tensor([[0, 7, 3, 1 << 23], [0, 0, 0, 0], [0, 0, 0, 5], [2, 9, 4, 2]], dtype=dtype)
     expected = [[3, 7, 3, 1 << 23], [0, 0, 0, 0], [5, 5, 5, 5], [2, 9, 4, 2]]
     assert stabilise(d[:, None, None]).flatten(1).tolist() == expected
+
+
+WINDOWS = [
+    Window((3, 3), (1, 1), (1, 1)),
+    Window((5, 2), (2, 3), (0, 1)),
+    Window((1, 5), (1, 2), (0, 2)),
+    Window((1, 1), (2, 2)),
+    Window((5, 5)),
+]
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_a_product_of_matrices_is_the_convolution(window: Window) -> None:
+    """What a GPU computes, with integers, in which both are exact."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(0, 5, (2, 3, 8, 7, 4), generator=generator).double()
+    w = torch.randint(0, 4, (6, window.inputs(4)), generator=generator).double()
+    assert torch.equal(windows_of(x, window) @ w.T, convolve(x, w, window))
+
+
+@pytest.mark.parametrize(
+    "device",
+    ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU"))],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_no_input_reaches_has_no_current(device: str, dtype: torch.dtype) -> None:
+    """Not even one of rounding: it would be a denominator. The second layer of a LeNet, of half silent maps."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(4, 64, 12, 12, 16, generator=generator)
+    x[..., :6, :] = 0
+    w = torch.rand(40, 400, generator=generator)
+    currents = convolve(x.to(device, dtype), w.to(device, dtype), Window((5, 5)))
+    assert currents[..., :2, :].eq(0).all() and currents[..., 2:, :].gt(0).all()
