@@ -77,12 +77,13 @@ class ParameterMemory(wiring.Component):
         beats, port = self._beats, self._memory.read_port()
         m.submodules.neurons = self._memory
         chain_links(m, self)
-        beat, next_beat = Signal(index_of(beats)), Signal(index_of(beats))
+        beat, following = Signal(index_of(beats)), Signal(index_of(beats), init=1 % beats)
         m.d.comb += [
-            next_beat.eq(Mux(self.taken, Mux(beat == beats - 1, 0, beat + 1), beat)),
             # Always one ahead: the data are there when the beat comes.
-            port.addr.eq(next_beat),
+            port.addr.eq(Mux(self.taken, following, beat)),
             self.data.eq(port.data),
         ]
-        m.d.sync += [beat.eq(next_beat), self.ready.eq(1)]
+        m.d.sync += self.ready.eq(1)
+        with m.If(self.taken):
+            m.d.sync += [beat.eq(following), following.eq(Mux(following == beats - 1, 0, following + 1))]
         return m

@@ -1,6 +1,6 @@
 """Shadow registers: values that come all at once, and leave one word after another."""
 
-from amaranth import Cat, Const, Module, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 
 from hw.packing import ceil_div
 
@@ -33,10 +33,9 @@ def shadow(
     moved = Cat(held[width:], held[:width] if rotate else Const(0, width))
     for block in range(ceil_div(len(held), BLOCK)):
         bits = slice(block * BLOCK, (block + 1) * BLOCK)
-        loads, shifts = (Signal(init=init, name=name, attrs={"keep": 1}) for name, init in (("load", 1), ("shift", 0)))
-        m.d.sync += [loads.eq(load), shifts.eq(shift)]
-        with m.If(loads):
-            m.d.sync += held[bits].eq(filled[bits])
-        with m.Elif(shifts):
-            m.d.sync += held[bits].eq(moved[bits])
+        # What enables a flip-flop comes from a register of its own: the way to all of a block takes most of a cycle.
+        loads, moves = (Signal(init=1, name=name, attrs={"keep": 1}) for name in ("load", "move"))
+        m.d.sync += [loads.eq(load), moves.eq(load | shift)]
+        with m.If(moves):
+            m.d.sync += held[bits].eq(Mux(loads, filled[bits], moved[bits]))
     return held[:width]
