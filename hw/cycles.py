@@ -110,11 +110,10 @@ def _balance_delay(layer: Layer) -> int:
 
 
 def _neuron_delay(layer: Layer, terms: LayerCycles) -> int:
-    """Cycles from the last balance of a step to the first spike. Only a stabiliser waits for the last one."""
-    if layer.n_i and not is_global(layer):
-        return Stabiliser.LATENCY + DivisiveInhibition.LATENCY + LIFCore.LATENCY
+    """Cycles from the last balance of a step to the first spike, as if no denominator were zero."""
     currents = DivisiveInhibition if layer.n_i else Scaling
-    return currents.LATENCY + LIFCore.LATENCY - (terms.beats - 1)
+    stabiliser = Stabiliser.PASSING if layer.n_i and not is_global(layer) else 0
+    return stabiliser + currents.LATENCY + LIFCore.LATENCY - (terms.beats - 1)
 
 
 def _encoder_cycles(folding: Folding, neurons: int, beats: int, spikes: float, at_once: int) -> float:

@@ -61,7 +61,7 @@ def is_exact(network: IntegerNetwork) -> bool:
     return all(own == (i - 1,) and walk_of(network, i) is None for i, own in enumerate(wirings))
 
 
-def _check_events(network: IntegerNetwork, events: Sequence[np.ndarray]) -> None:
+def _check_counts(network: IntegerNetwork, events: Sequence[np.ndarray], zeros: Sequence[np.ndarray]) -> None:
     if not is_exact(network):
         raise ChandelierError(
             f"the cycles of {network.name} are not modelled exactly: it is no chain of layers without maps"
@@ -72,6 +72,12 @@ def _check_events(network: IntegerNetwork, events: Sequence[np.ndarray]) -> None
         shape = (len(events[0]), network.layer_steps(i), layer.d)
         if own.shape != shape:
             raise ChandelierError(f"events of layer {i} must be {shape}, not {own.shape}")
+    if len(zeros) != len(network.layers) - 1:
+        raise ChandelierError(f"{len(network.layers)} layers have one less with denominators, not {len(zeros)}")
+    for i, own in enumerate(zeros):
+        shape = (len(events[0]), network.layer_steps(i), network.layers[i].n_e)
+        if own.shape != shape:
+            raise ChandelierError(f"zeros of layer {i} must be {shape}, not {own.shape}")
 
 
 def _event_beats(events: np.ndarray, lanes: int, at_once: int) -> np.ndarray:
@@ -80,9 +86,15 @@ def _event_beats(events: np.ndarray, lanes: int, at_once: int) -> np.ndarray:
     Those are of one part each, every ``at_once``-th neuron, and the part with the most decides: from
     (samples, steps, neurons) to (samples, steps, beats).
     """
-    filled = np.pad(events != 0, ((0, 0), (0, 0), (0, -events.shape[2] % lanes)))
+    beats = _beats(events != 0, lanes)
+    return beats.reshape(*beats.shape[:3], lanes // at_once, at_once).sum(3).max(3)
+
+
+def _beats(neurons: np.ndarray, lanes: int) -> np.ndarray:
+    """(samples, steps, neurons) in beats of ``lanes``: (samples, steps, beats, lanes)."""
+    filled = np.pad(neurons, ((0, 0), (0, 0), (0, -neurons.shape[2] % lanes)))
     samples, steps, neurons = filled.shape
-    return filled.reshape(samples, steps, neurons // lanes, lanes // at_once, at_once).sum(3).max(3)
+    return filled.reshape(samples, steps, neurons // lanes, lanes)
 
 
 def _balances(layer: Layer, folding: Folding, taker: Take) -> Take:
@@ -93,8 +105,8 @@ def _balances(layer: Layer, folding: Folding, taker: Take) -> Take:
     return PopulationTiming(chunks, groups, taker).take if layer.n_i else SerialiserTiming(groups, taker).take
 
 
-def _neurons(layer: Layer, folding: Folding, replays: int, taker: Take) -> Take:
-    """What takes balances, and gives spikes to ``taker``, ``replays`` frames for each."""
+def _neurons(layer: Layer, folding: Folding, replays: int, zeros: np.ndarray, taker: Take) -> Take:
+    """What takes balances, and gives spikes to ``taker``, ``replays`` frames for each; ``zeros`` are denominators."""
     assert layer.neurons is not None
     beats = folding.groups(layer)
     currents: Take = LIFTiming(beats, taker).take
@@ -105,21 +117,29 @@ def _neurons(layer: Layer, folding: Folding, replays: int, taker: Take) -> Take:
     currents = DivisiveTiming(currents).take
     if layer.neurons.floor:
         return RigidTiming(FloorStabiliser.LATENCY, currents).take
-    return currents if is_global(layer) else StabiliserTiming(beats, currents).take
+    if is_global(layer):
+        return currents
+    waits = _beats(zeros, folding.neuron_lanes).any(3)
+    return StabiliserTiming(beats, iter(waits.ravel().tolist()), currents).take
 
 
 def _hidden(
-    network: IntegerNetwork, foldings: Sequence[Folding], index: int, spikes: np.ndarray, taker: SynapseTiming
+    network: IntegerNetwork,
+    foldings: Sequence[Folding],
+    index: int,
+    spikes: np.ndarray,
+    zeros: np.ndarray,
+    taker: SynapseTiming,
 ) -> Take:
     """What takes the balances of a layer whose ``spikes`` go to the next one."""
     layer, folding = network.layers[index], foldings[index]
     events = _event_beats(spikes, folding.neuron_lanes, sent_at_once(network, foldings, index))
     encoder = EncoderTiming(folding.groups(layer), iter(events.ravel().tolist()), taker)
-    return _neurons(layer, folding, network.steps // network.layer_steps(index), encoder.take)
+    return _neurons(layer, folding, network.steps // network.layer_steps(index), zeros, encoder.take)
 
 
 def _network(
-    network: IntegerNetwork, foldings: Sequence[Folding], events: Sequence[np.ndarray]
+    network: IntegerNetwork, foldings: Sequence[Folding], events: Sequence[np.ndarray], zeros: Sequence[np.ndarray]
 ) -> tuple[SynapseTiming, ReadoutTiming]:
     """Where the events of the input go, and where the results come out; what is behind is made first."""
     last = len(network.layers) - 1
@@ -130,7 +150,7 @@ def _network(
         layer, folding = network.layers[i], foldings[i]
         synapses = SynapseTiming(folding.words(layer), folding.events(layer), _balances(layer, folding, taker))
         if i:
-            taker = _hidden(network, foldings, i - 1, events[i], synapses)
+            taker = _hidden(network, foldings, i - 1, events[i], zeros[i - 1], synapses)
     return synapses, readout
 
 
@@ -149,7 +169,9 @@ def _feed(synapses: SynapseTiming, beats: list[list[int]]) -> list[int]:
     return started
 
 
-def simulate_cycles(network: IntegerNetwork, foldings: Sequence[Folding], events: Sequence[np.ndarray]) -> Cycles:
+def simulate_cycles(
+    network: IntegerNetwork, foldings: Sequence[Folding], events: Sequence[np.ndarray], zeros: Sequence[np.ndarray]
+) -> Cycles:
     """The cycles of a sequence of samples, those of the generated hardware, of which nothing but time is simulated.
 
     Parameters
@@ -158,6 +180,8 @@ def simulate_cycles(network: IntegerNetwork, foldings: Sequence[Folding], events
         One for each layer.
     events : sequence of (samples, steps, inputs)
         For each layer, what of its input is not zero; ``steps`` is 1 where that is static (``GoldenModel.events``).
+    zeros : sequence of (samples, steps, neurons)
+        For each layer but the last, which denominators are zero, so that they wait (``GoldenModel.zeros``).
 
     Raises
     ------
@@ -165,8 +189,8 @@ def simulate_cycles(network: IntegerNetwork, foldings: Sequence[Folding], events
         If foldings or events do not fit, or the network is not of the kind (see ``is_exact``).
     """
     check_foldings(network, foldings)
-    _check_events(network, events)
-    synapses, readout = _network(network, foldings, events)
+    _check_counts(network, events, zeros)
+    synapses, readout = _network(network, foldings, events, zeros)
     at_once, inputs = foldings[0].events(network.layers[0]), network.input.features
     beats = _event_beats(events[0], at_once * ceil_div(inputs, at_once), at_once)[:, :, 0]
     started = _feed(synapses, beats.tolist())

@@ -18,9 +18,10 @@ __all__ = ["Stabiliser"]
 class Stabiliser(wiring.Component):
     """``d' = d where d > 0, else the smallest non-zero d of the frame`` (numerics page, section 3).
 
-    ``bal`` passes through. Where all of a frame's ``d`` are zero, they stay so. A frame is stored until its last beat
-    has come, while the frame before it leaves: a beat a cycle, the first one ``LATENCY`` cycles after the frame's last:
-    five for the smallest of a beat and of the frame, one in the store, two to leave.
+    ``bal`` passes through. Where all of a frame's ``d`` are zero, they stay so. Beats leave in order. One without a
+    zero does not wait: it leaves ``PASSING`` cycles after it came if nothing is before it. One with a zero waits for
+    the smallest of the frame, and the last one always does, which so takes it along: ``LATENCY`` cycles after the last
+    one came, five for the smallest of a beat and of the frame, one in the store, two to leave.
 
     Parameters
     ----------
@@ -37,10 +38,12 @@ class Stabiliser(wiring.Component):
         If a parameter is out of its range.
     """
 
-    #: Cycles from the last beat in to the first beat out.
+    #: Cycles from the last beat in to the first beat out that waited for it.
     LATENCY = 8
     #: The last of these, from the store to the output: they stand still while nobody takes what is there.
     LEAVING = 2
+    #: Cycles from a beat without zeros to the same beat out: two in the store, and to leave.
+    PASSING = 2 + LEAVING
 
     i: stream.Interface
     o: stream.Interface
@@ -61,8 +64,9 @@ class Stabiliser(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        # With each beat, which of its d are not zero. No more than three frames are in there: their minima find room.
-        stored = data.StructLayout({"beat": self._layout, "present": self._layout.length})
+        # With each beat, which of its d are not zero, and whether all are. No more than three frames are in there:
+        # their minima find room.
+        stored = data.StructLayout({"beat": self._layout, "present": self._layout.length, "whole": 1})
         m.submodules.beats = beats = fifo.SyncFIFOBuffered(width=stored.size, depth=self.depth(self._beats))
         m.submodules.minima = minima = fifo.SyncFIFOBuffered(width=self._d.width, depth=3)
         came: Any = stored(beats.w_data)
@@ -72,14 +76,16 @@ class Stabiliser(wiring.Component):
             beats.w_en.eq(taken),
             came.beat.eq(self.i.p),
             came.present.eq(Cat(neuron.d.any() for neuron in self.i.p)),
+            came.whole.eq(came.present.all()),
         ]
         m.d.comb += minima.w_data.eq(self._smallest(m, taken, came, valid=minima.w_en))
 
         left, advance = Signal(index_of(self._beats)), Signal()
         last_out, given = left == self._beats - 1, Signal()
+        following: Any = stored(beats.r_data)
         m.d.comb += [
             advance.eq(self.o.ready | ~self.o.valid),
-            given.eq(advance & beats.r_rdy & minima.r_rdy),
+            given.eq(advance & beats.r_rdy & (minima.r_rdy | (following.whole & ~last_out))),
             beats.r_en.eq(given),
             minima.r_en.eq(given & last_out),
         ]

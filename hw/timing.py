@@ -167,23 +167,37 @@ class SerialiserTiming:
 
 
 class StabiliserTiming:
-    """``Stabiliser``: a frame leaves when its last beat has come."""
+    """``Stabiliser``: a beat with a zero waits for the last one of the frame, as the last does; others do not.
 
-    def __init__(self, beats: int, taker: Take) -> None:
-        self._beats, self._leaving = beats, RigidTiming(Stabiliser.LEAVING, taker)
+    Parameters
+    ----------
+    beats : int
+        Of a frame.
+    zeros : iterator of bool
+        Of every beat that will come, whether one of its denominators is zero.
+    taker : Take
+    """
+
+    def __init__(self, beats: int, zeros: Iterator[bool], taker: Take) -> None:
+        self._beats, self._zeros, self._leaving = beats, zeros, RigidTiming(Stabiliser.LEAVING, taker)
         self._left_store = _history(Stabiliser.depth(beats))
+        #: Of the beats in the store, when they could leave it, and whether they wait for the last one.
+        self._stored: deque[tuple[int, bool]] = deque()
         self._beat = 0
 
     def take(self, offered: int) -> int:
         """A beat of a frame, if there is room in the store."""
-        taken = max(offered, self._left_store[self._beat] + 1)
+        taken = max(offered, self._left_store[len(self._stored)] + 1)
         self._beat += 1
-        if self._beat == self._beats:
+        last = self._beat == self._beats
+        self._stored.append((taken + Stabiliser.PASSING - Stabiliser.LEAVING, next(self._zeros) or last))
+        if last:
             self._beat = 0
-            left = max(taken + Stabiliser.LATENCY - Stabiliser.LEAVING - 1, self._left_store[-1])
-            for _ in range(self._beats):
-                left = self._leaving.take(left + 1)
-                self._left_store.append(left)
+        known = taken + Stabiliser.LATENCY - Stabiliser.LEAVING
+        while self._stored and (last or not self._stored[0][1]):
+            could, waits = self._stored.popleft()
+            left = max(self._left_store[-1] + 1, known if waits else could)
+            self._left_store.append(self._leaving.take(left))
         return taken
 
 

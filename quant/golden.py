@@ -238,6 +238,19 @@ class GoldenModel:
                 spikes[i].append(trace.signals[i, "spike"] != 0)
         return [inputs != 0, *(np.concatenate(batches) for batches in spikes)]
 
+    def zeros(self, codes: np.ndarray) -> list[np.ndarray]:
+        """Which denominators are zero before stabilisation, of each layer but the last; none without inhibition.
+
+        Each is (samples, steps, neurons) bool, with one step where the layer's input is static.
+        """
+        found: list[list[np.ndarray]] = [[] for _ in self.network.layers[:-1]]
+        for trace in self.batches(codes, ["d"]):
+            for i, own in enumerate(found):
+                steps, neurons = self.network.layer_steps(i), math.prod(self.network.maps[i][1])
+                d = trace.signals.get((i, "d"), np.ones((len(trace.classes), steps, neurons)))
+                own.append(d.reshape(len(d), steps, neurons) == 0)
+        return [np.concatenate(batches) for batches in found]
+
     def classify(self, codes: np.ndarray) -> np.ndarray:
         """The class of every sample, (samples,) int64."""
         return np.concatenate([np.empty(0, np.int64), *(trace.classes for trace in self.batches(codes))])

@@ -128,13 +128,14 @@ def measure(
         If the data do not fit the network, or the network does not become hardware.
     """
     design = Network(network, foldings)
-    events = GoldenModel(network).events(dataset_codes(network, load(data), samples))
+    golden, codes = GoldenModel(network), dataset_codes(network, load(data), samples)
+    events = golden.events(codes)
     counts, activity = _shares(network, events)
     operations = count_operations(design, events)
     inputs = [own.inputs / network.layer_steps(i) for i, own in enumerate(operations)]
     prediction, cycles = predict_cycles(network, foldings, counts, inputs), None
     if is_exact(network):
-        cycles = simulate_cycles(network, foldings, events)
+        cycles = simulate_cycles(network, foldings, events, golden.zeros(codes))
         interval, latency = Spread.of(cycles.intervals), Spread.of(cycles.latencies)
         prediction = replace(
             prediction,

@@ -98,7 +98,8 @@ class _Plan:
 
 def _plan(study: Study, network: IntegerNetwork, data: Dataset, target: int) -> _Plan | Refused:
     """The lanes for ``target`` cycles, or for the fewest that there are, if they fit a device."""
-    events = GoldenModel(network).events(dataset_codes(network, data, None))
+    golden, codes = GoldenModel(network), dataset_codes(network, data, None)
+    events = golden.events(codes)
     activity = [np.count_nonzero(own) / own.size for own in events]
     foldings = foldings_for(network, max(target, cycles_range(network, activity)[0]), activity)
     area = estimate(network, foldings)
@@ -108,7 +109,8 @@ def _plan(study: Study, network: IntegerNetwork, data: Dataset, target: int) -> 
         shares = (area.luts / logic / FILL, area.ffs / logic / FILL, area.brams / memories, area.dsps / multipliers)
         excess = min(excess, max(shares) - 1)
         if max(shares) <= 1:
-            return _Plan(foldings, float(simulate_cycles(network, foldings, events).intervals.mean()), area, device)
+            cycles = simulate_cycles(network, foldings, events, golden.zeros(codes))
+            return _Plan(foldings, float(cycles.intervals.mean()), area, device)
     return Refused(why=f"{area} is too much for {', '.join(study.hardware.devices)}", excess=excess)
 
 

@@ -10,6 +10,7 @@ from hw.exact_cycles import simulate_cycles
 from hw.folding import Folding, row_synapses
 from hw.network import Network
 from quant.errors import ChandelierError
+from quant.network import IntegerNetwork
 from tests.hw.exchange import exchange
 from tests.hw.test_network import input_beats, random_foldings
 from tests.random_networks import random_codes, random_map_network, random_network
@@ -46,9 +47,19 @@ def test_interval_and_latency(seed: int) -> None:
         assert prediction.interval == pytest.approx(interval, rel=0.1, abs=3)
     inputs = codes.reshape(1, -1, network.input.features)
     arrays = [inputs != 0, *(np.array([signals[i, "spike"]]) != 0 for i in range(len(network.layers) - 1))]
-    cycles = simulate_cycles(network, foldings, [np.repeat(own, SAMPLES, axis=0) for own in arrays])
+    d = [signals.get((i, "d"), np.ones((network.layer_steps(i), n.n_e))) for i, n in enumerate(network.layers[:-1])]
+    zeros = [np.array([own]) == 0 for own in d]
+    cycles = simulate_cycles(
+        network, foldings, *([np.repeat(a, SAMPLES, axis=0) for a in some] for some in (arrays, zeros))
+    )
     assert cycles.started.tolist() == result.sent[:: len(beats) // SAMPLES]
     assert cycles.finished.tolist() == result.received
+
+
+def _no_zeros(network: IntegerNetwork, samples: int) -> list[np.ndarray]:
+    """Of the denominators of a network without maps."""
+    hidden = enumerate(network.layers[:-1])
+    return [np.zeros((samples, network.layer_steps(i), layer.n_e), bool) for i, layer in hidden]
 
 
 def test_what_does_not_fit_is_named() -> None:
@@ -65,18 +76,23 @@ def test_events_that_do_not_fit_are_named() -> None:
     network = random_network(3)
     foldings = [Folding(1, 1, 1)] * len(network.layers)
     events = [np.zeros((2, network.layer_steps(i), layer.d), bool) for i, layer in enumerate(network.layers)]
-    assert len(simulate_cycles(network, foldings, events).finished) == 2
+    zeros = _no_zeros(network, 2)
+    assert len(simulate_cycles(network, foldings, events, zeros).finished) == 2
     with pytest.raises(ChandelierError, match=r"layers need as many arrays of events, not 1"):
-        simulate_cycles(network, foldings, events[:1])
+        simulate_cycles(network, foldings, events[:1], zeros)
     with pytest.raises(ChandelierError, match=r"events of layer 1 must be \(2, \d+, \d+\), not \(1, \d+, \d+\)"):
-        simulate_cycles(network, foldings, [events[0], events[1][:1], *events[2:]])
+        simulate_cycles(network, foldings, [events[0], events[1][:1], *events[2:]], zeros)
+    with pytest.raises(ChandelierError, match=r"layers have one less with denominators, not 0"):
+        simulate_cycles(network, foldings, events, [])
+    with pytest.raises(ChandelierError, match=r"zeros of layer 0 must be \(2, \d+, \d+\), not \(1, \d+, \d+\)"):
+        simulate_cycles(network, foldings, events, [zeros[0][:1], *zeros[1:]])
     maps = random_map_network(3)
     with pytest.raises(ChandelierError, match=r"cycles of maps3 are not modelled exactly"):
-        simulate_cycles(maps, [Folding(1, 1, 1)] * len(maps.layers), [])
+        simulate_cycles(maps, [Folding(1, 1, 1)] * len(maps.layers), [], [])
 
 
 def test_no_samples_take_no_cycles() -> None:
     network = random_network(3)
     events = [np.zeros((0, network.layer_steps(i), layer.d), bool) for i, layer in enumerate(network.layers)]
-    cycles = simulate_cycles(network, [Folding(1, 1, 1)] * len(network.layers), events)
+    cycles = simulate_cycles(network, [Folding(1, 1, 1)] * len(network.layers), events, _no_zeros(network, 0))
     assert len(cycles.started) == len(cycles.finished) == len(cycles.latencies) == len(cycles.intervals) == 0

@@ -132,8 +132,11 @@ def _serialiser(rng: random.Random) -> Case:
 def _stabiliser(rng: random.Random) -> Case:
     n, lanes, beats = _lanes(rng)
     dut = Stabiliser(n=n, lanes=lanes, bal=S12, d=U8)
-    count = STEPS * beats
-    return dut, _noise(rng, dut, count), count, lambda sink: StabiliserTiming(beats, sink.event).take
+    neuron, some = dut.i.p.shape().elem_shape, rng.choice([0.05, 0.3])
+    zeros = [[rng.random() < some for _ in range(lanes)] for _ in range(STEPS * beats)]
+    one = 1 << neuron["d"].offset
+    vectors = [sum(one << k * neuron.size for k, zero in enumerate(beat) if not zero) for beat in zeros]
+    return dut, vectors, len(vectors), lambda sink: StabiliserTiming(beats, map(any, zeros), sink.event).take
 
 
 def _divisive(rng: random.Random) -> Case:

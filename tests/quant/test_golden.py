@@ -118,3 +118,20 @@ def test_events_are_what_is_not_zero(seed: int) -> None:
     for i in range(len(network.layers) - 1):
         assert events[i + 1].dtype == bool
         assert events[i + 1].tolist() == [[[s != 0 for s in step] for step in e[i, "spike"]] for e in expected]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_zeros_are_denominators_before_stabilisation(seed: int) -> None:
+    network = random_network(seed, largest=16)
+    codes = random_codes(network, 5, seed)
+    codes[2] = 0  # a silent sample has no inhibition
+    zeros = GoldenModel(network).zeros(codes)
+    assert len(zeros) == len(network.layers) - 1
+    expected = [reference(network, sample) for sample in codes]
+    for i, own in enumerate(zeros):
+        assert own.dtype == bool
+        if network.layers[i].n_i:
+            assert own.tolist() == [[[d == 0 for d in step] for step in e[i, "d"]] for e in expected]
+            assert i or own[2].all()
+        else:
+            assert own.shape == (5, network.layer_steps(i), network.layers[i].n_e) and not own.any()

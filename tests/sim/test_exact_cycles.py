@@ -30,7 +30,8 @@ def test_random_networks(seeds: range, tmp_path: Path) -> None:
         foldings, codes = design_foldings(network, seed), random_codes(network, SAMPLES, seed)
         write_rtl(network, folder, foldings=foldings, name=network.name)
         stimuli.append(Stimulus(folder, Manifest.read(folder), codes))
-        models.append(simulate_cycles(network, foldings, GoldenModel(network).events(codes)))
+        golden = GoldenModel(network)
+        models.append(simulate_cycles(network, foldings, golden.events(codes), golden.zeros(codes)))
     for seed, recording, model in zip(seeds, _record(stimuli), models, strict=True):
         assert len(recording.finished) == SAMPLES, f"seed {seed}: {len(recording.finished)} results"
         zero = recording.started[0]  # the reset is before it
