@@ -18,6 +18,7 @@ from quant.exact import (
     divide,
     exact_dtype,
     lif_step,
+    magnitude,
     narrow,
     reciprocal,
     scale,
@@ -75,15 +76,16 @@ class _LayerModel:
     def __init__(self, layer: Layer, widths: LayerWidths, x_max: int, steps: int) -> None:
         self.layer, neurons = layer, layer.neurons
         w_ee, w_ie, w_ei = (w.astype(np.float64) for w in (layer.w_ee, layer.w_ie, layer.w_ei))
-        added = steps if neurons is None else 1  # a logit is a sum over the steps
+        #: Of pooled sums of spikes.
+        self.sum_dtype = torch.int16 if x_max < 1 << 15 else torch.int64
+        self.added = added = steps if neurons is None else 1  # a logit is a sum over the steps
         self.dtype = exact_dtype(added * _largest(widths.i_ee, widths.i_ie))
         # Where products are rounded, the larger of them is to have some bits of room.
         needed = exact_dtype(added * _largest(widths.bal) << (6 if layer.wiring.window else 0))
         self.direct = needed in (torch.float32, self.dtype)
         first = layer.a * w_ee - w_ei @ w_ie if self.direct else w_ee
         self.weights, self.w_ee = _tensor(np.concatenate([first, w_ie]), self.dtype), _tensor(w_ee, self.dtype)
-        terms = added * x_max * np.maximum(layer.a * np.abs(w_ee).sum(1), w_ei @ w_ie.sum(1))
-        self.w_ei = _tensor(w_ei.T, exact_dtype(int(terms.max())))
+        self.w_ei, self.inhibition = _tensor(w_ei.T, torch.float64), int(w_ei.sum(1).max())
         if neurons is not None:
             self.g_e, self.b_e = (torch.from_numpy(codes.astype(np.int64)) for codes in (neurons.g_e, neurons.b_e))
             self.narrow = (widths.product is not None and widths.d is not None) and narrow(
@@ -101,7 +103,9 @@ class _LayerModel:
         """``bal`` and ``i_ie``, and ``i_ee`` on request, of inputs (..., h, w, c), integers in the layer's type."""
         bal, i_ie = self._product(x, self.weights).split((self.layer.n_e, self.layer.n_i), dim=-1)
         if not self.direct:
-            bal = self.layer.a * bal.to(self.w_ei.dtype) - i_ie.to(self.w_ei.dtype) @ self.w_ei
+            most = self.layer.a * magnitude(bal) + self.inhibition * magnitude(i_ie)
+            dtype = exact_dtype(self.added * most)
+            bal = self.layer.a * bal.to(dtype) - i_ie.to(dtype) @ self.w_ei.to(dtype)
         signals = {"bal": bal, "i_ie": i_ie}
         return signals | {"i_ee": self._product(x, self.w_ee)} if "i_ee" in record else signals
 
@@ -197,8 +201,8 @@ class GoldenModel:
         maps = {NETWORK_INPUT: x.unsqueeze(0) if self.network.input.kind == "static" else x.transpose(0, 1)}
         for i, model in enumerate(self._layers):
             sources = model.layer.wiring.sources_of(i)
-            first, *others = (maps[j].to(model.dtype) for j in sources)
-            x = sum_pool(sum(others, first), model.layer.wiring.pool)
+            first, *others = (maps[j].to(model.sum_dtype) for j in sources)
+            x = sum_pool(sum(others, first), model.layer.wiring.pool).to(model.dtype)
             maps = {j: spikes for j, spikes in maps.items() if self._last_use.get(j, 0) > i}
             neurons = model.layer.neurons
             if neurons is None and _OF_STEPS.isdisjoint(record):

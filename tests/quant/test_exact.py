@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from quant.arithmetic import Reset, after_reset, integrate, round_shift, saturate
-from quant.exact import convolve, divide, lif_step, narrow, stabilise, state_dtype, windows_of
+from quant.exact import convolve, divide, lif_step, narrow, stabilise, state_dtype, sum_pool, windows_of
 from quant.formats import Format
 from quant.maps import Window
 from quant.reciprocal import Reciprocal
@@ -135,3 +135,10 @@ def test_what_no_input_reaches_has_no_current(device: str, dtype: torch.dtype) -
     w = torch.rand(40, 400, generator=generator)
     currents = convolve(x.to(device, dtype), w.to(device, dtype), Window((5, 5)))
     assert currents[..., :2, :].eq(0).all() and currents[..., 2:, :].gt(0).all()
+
+
+@pytest.mark.parametrize("pool", [(1, 1), (2, 2), (3, 2), (1, 5), (9, 7)])
+def test_integers_are_pooled_like_floats(pool: tuple[int, int]) -> None:
+    x = torch.randint(0, 50, (2, 3, 9, 7, 4), generator=torch.Generator().manual_seed(0))
+    sums = sum_pool(x.short(), pool)
+    assert sums.dtype == torch.int16 and torch.equal(sums.float(), sum_pool(x.float(), pool))
