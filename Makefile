@@ -44,8 +44,8 @@ format: setup ## mend style and formatting
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-cosim-random: setup ## slow: co-simulate 200 random networks, 200 of maps, 200 spatial, and lively ones, with random stalls
-	$(BIN)/pytest -n auto tests/sim/test_random_networks.py --networks 200 --slow
+cosim-random: setup ## slow: co-simulate 250 random networks, 250 of maps, 250 spatial, and lively ones, with random stalls
+	$(BIN)/pytest -n auto tests/sim/test_random_networks.py --networks 250 --slow
 
 cycles-random: setup ## slow: the exact cycle model against the simulated Verilog of 200 random networks
 	$(BIN)/pytest -n auto tests/sim/test_exact_cycles.py --networks 200

@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--networks", type=int, default=4, help="random networks to co-simulate, of each kind (cosim-random: 200)"
+        "--networks", type=int, default=4, help="random networks to co-simulate, of each kind (cosim-random: 250)"
     )
     parser.addoption("--slow", action="store_true", help="also what has the marker slow (test-slow)")
     parser.addoption("--axi-samples", type=int, default=20, help="samples through the AXI shell (axi-random: 500)")

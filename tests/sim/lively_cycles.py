@@ -7,7 +7,7 @@ __all__ = ["CYCLES"]
 #: By samples and pauses: ``cycles_of`` each design.
 CYCLES: dict[tuple[int, Stall], dict[str, tuple[float, float]]] = {
     (20, 0.3): {
-        "dense7": (22.211, 292.15),
+        "dense7": (22.263, 290.25),
         "dense12": (36.474, 270.25),
         "dense16": (43.105, 228.3),
         "dense28": (56.421, 546.85),
@@ -19,7 +19,7 @@ CYCLES: dict[tuple[int, Stall], dict[str, tuple[float, float]]] = {
         "maps26": (53.211, 143.65),
         "maps36": (122.579, 459.55),
         "maps42": (95.842, 1140.85),
-        "maps2591": (171.158, 563.15),
+        "maps2591": (171.158, 559.4),
         "spatial4": (7.316, 37.25),
         "spatial28": (2.789, 31.95),
         "spatial55": (4.263, 28.25),
@@ -39,7 +39,7 @@ CYCLES: dict[tuple[int, Stall], dict[str, tuple[float, float]]] = {
         "maps26": (1110.184, 22732.5),
         "maps36": (1043.061, 21754.51),
         "maps42": (1100.592, 25411.44),
-        "maps2591": (959.531, 7012.77),
+        "maps2591": (959.531, 7011.79),
         "spatial4": (999.684, 9071.75),
         "spatial28": (930.418, 14762.13),
         "spatial55": (1150.622, 12434.34),
@@ -47,7 +47,7 @@ CYCLES: dict[tuple[int, Stall], dict[str, tuple[float, float]]] = {
         "spatial64": (1158.684, 11102.81),
     },
     (100, 0.0): {
-        "dense7": (21.704, 437.94),
+        "dense7": (21.704, 435.94),
         "dense12": (31.459, 205.67),
         "dense16": (42.367, 225.15),
         "dense28": (53.531, 835.13),
@@ -59,7 +59,7 @@ CYCLES: dict[tuple[int, Stall], dict[str, tuple[float, float]]] = {
         "maps26": (40.367, 169.24),
         "maps36": (113.082, 603.3),
         "maps42": (129.133, 2841.58),
-        "maps2591": (176.367, 452.23),
+        "maps2591": (176.306, 445.61),
         "spatial4": (5.0, 35.0),
         "spatial28": (2.0, 31.0),
         "spatial55": (3.0, 27.0),
