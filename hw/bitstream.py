@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hw.boards import BoardTop, clocking_of, find_board
-from hw.devices import PINS_FILE, Placer
+from hw.devices import DEFAULT_ROUTING, PINS_FILE, Routing
 from hw.folding import Foldings
 from hw.protocol import BAUD
 from hw.rtl import design_files, write_rtl
@@ -82,7 +82,7 @@ def make_bitstream(
     clock: float | None = None,
     baud: int = BAUD,
     seeds: Sequence[int] = (1,),
-    placer: Placer = "heap",
+    routing: Routing = DEFAULT_ROUTING,
     progress: Progress = lambda what, doing: None,
 ) -> Bitstream:
     """Makes the bitstream of a network for a board; ``directory`` then holds it, the design, logs and a report.
@@ -103,8 +103,8 @@ def make_bitstream(
         Bits a second of the serial port.
     seeds : sequence of int, >= 0
         Of placements, which are tried until one holds the clock.
-    placer : "heap" or "static"
-        "static" is nextpnr-ecp5's only.
+    routing : Routing
+        Other than the default for nextpnr-ecp5 only.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def make_bitstream(
     """
     chosen = find_board(board)
     clocking = clocking_of(chosen, clock or chosen.clock, baud)
-    device, platform = chosen.device.placed_by(placer), chosen.make_platform()
+    device, platform = chosen.device.routed_by(routing), chosen.make_platform()
     yosys, router = find_tool("yosys"), find_tool(device.route[0])
     packer = find_companion(chosen.packer[0], router, "board")
     with replacing_directory(directory, _OWN) as folder, Runner() as runner:

@@ -6,13 +6,42 @@ from typing import Literal, Self
 
 from quant.errors import ChandelierError
 
-__all__ = ["CAPACITIES", "DEVICES", "PINS_FILE", "Device", "Placer", "ecp5", "find_device"]
+__all__ = [
+    "CAPACITIES",
+    "DEFAULT_ROUTING",
+    "DEVICES",
+    "PINS_FILE",
+    "Device",
+    "Placer",
+    "Routing",
+    "ecp5",
+    "find_device",
+]
 
 #: Where the pins of a device are written for its router.
 PINS_FILE = "chandelier_shell.pins"
 #: How nextpnr places: its default, or as charges that repel each other, which leaves shorter wires where there are many
 #: (docs/synthesis.md).
 Placer = Literal["heap", "static"]
+
+
+@dataclass(frozen=True)
+class Routing:
+    """How nextpnr places and routes; nextpnr-ecp5 alone knows another way than the default.
+
+    Parameters
+    ----------
+    placer : "heap" or "static"
+    rip_up : bool
+        What misses the clock that the router aims at is routed again, in up to 1,500 rounds, until nothing does.
+    """
+
+    placer: Placer = "heap"
+    rip_up: bool = False
+
+
+#: nextpnr's own.
+DEFAULT_ROUTING = Routing()
 
 
 @dataclass(frozen=True)
@@ -42,19 +71,20 @@ class Device:
     pins: str = ""
     memory: int | None = None
 
-    def placed_by(self, placer: Placer) -> Self:
-        """The same, its router told how to place.
+    def routed_by(self, routing: Routing) -> Self:
+        """The same, its router told how to place and route.
 
         Raises
         ------
         ChandelierError
-            If the router has no such placer.
+            If the router cannot do that.
         """
-        if placer == "heap":
-            return self
-        if self.route[:1] != ("nextpnr-ecp5",):
-            raise ChandelierError(f"--placer {placer} is of nextpnr-ecp5 only, which does not route {self.part}")
-        return replace(self, route=(*self.route, "--placer", placer))
+        options = [] if routing.placer == "heap" else ["--placer", str(routing.placer)]
+        options += ["--tmg-ripup"] if routing.rip_up else []
+        if options and self.route[:1] != ("nextpnr-ecp5",):
+            asked = "--rip-up" if routing.placer == "heap" else f"--placer {routing.placer}"
+            raise ChandelierError(f"{asked} is of nextpnr-ecp5 only, which does not route {self.part}")
+        return replace(self, route=(*self.route, *options))
 
 
 #: Bits of a look-up table of four inputs, as the devices below have them.

@@ -13,7 +13,7 @@ from typing import Any
 
 from amaranth.back import verilog
 
-from hw.devices import PINS_FILE, Device, Placer, find_device
+from hw.devices import DEFAULT_ROUTING, PINS_FILE, Device, Placer, Routing, find_device
 from hw.folding import Foldings
 from hw.manifest import Manifest, Timing
 from hw.netlist import cells_by_stage
@@ -129,7 +129,8 @@ class SynthesisReport:
         One for each seed; none where there is no routing.
     foldings : list of Folding, or "spatial"
     loadable : bool
-    placer : "heap" or "static"
+    placer, rip_up
+        As of ``Routing``.
     timing : Timing, optional
         Cycles of a fully spatial design.
     stages : dict
@@ -147,6 +148,7 @@ class SynthesisReport:
     timing: Timing | None = None
     loadable: bool = False
     placer: Placer = "heap"
+    rip_up: bool = False
     stages: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
@@ -171,7 +173,7 @@ def synthesise(
     loadable: bool = False,
     seeds: Sequence[int] = (1,),
     clock: float = 100.0,
-    placer: Placer = "heap",
+    routing: Routing = DEFAULT_ROUTING,
     progress: Progress = lambda what, doing: None,
 ) -> SynthesisReport:
     """Generates the design, synthesises it in a shell of registers, and places and routes it once for each seed.
@@ -191,16 +193,16 @@ def synthesise(
         Of the placement.
     clock : float
         MHz that the router aims at.
-    placer : "heap" or "static"
-        "static" is nextpnr-ecp5's only.
+    routing : Routing
+        Other than the default for nextpnr-ecp5 only.
 
     Raises
     ------
     ChandelierError
-        If a program is missing or refuses the design, the design does not fit the device, the device's router has no
-        such placer, or the folder cannot be written.
+        If a program is missing or refuses the design, the design does not fit the device, the device's router cannot do
+        that, or the folder cannot be written.
     """
-    target = find_device(device).placed_by(placer)
+    target = find_device(device).routed_by(routing)
     names = ["yosys", *target.route[:1]]
     tools = [find_tool(name) for name in names]
     with replacing_directory(directory, _OWN) as folder, Runner() as runner:
@@ -217,7 +219,7 @@ def synthesise(
             part=target.part,
             foldings=foldings,
             loadable=loadable,
-            placer=placer,
+            **asdict(routing),
             tools=[str(tool) for tool in tools],
             resources=resources,
             shell_flip_flops=shell.flip_flops,

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from hw.bitstream import Bitstream, make_bitstream
 from hw.cycles import Prediction
-from hw.devices import Placer
+from hw.devices import Placer, Routing
 from hw.folding import Folding, Foldings, Spatial
 from hw.manifest import Timing
 from hw.search import Fit, fastest_foldings
@@ -69,6 +69,7 @@ class SynthesisRecord(Strict):
     timing: Timing | None
     loadable: bool
     placer: Placer = "heap"
+    rip_up: bool = False
     stages: dict[str, dict[str, int]]
     clock: _Clock
     cycles: _Cycles | None = None
@@ -119,7 +120,7 @@ def synthesise_network(
     loadable: bool,
     seeds: Sequence[int],
     clock: float,
-    placer: Placer,
+    routing: Routing,
     progress: Update,
 ) -> SynthesisReport:
     """As ``hw.synthesis.synthesise``, with a bar for each program."""
@@ -131,7 +132,7 @@ def synthesise_network(
         loadable=loadable,
         seeds=seeds,
         clock=clock,
-        placer=placer,
+        routing=routing,
         progress=_bars(progress),
     )
 
@@ -146,7 +147,7 @@ def make_network_bitstream(
     clock: float | None,
     baud: int,
     seeds: Sequence[int],
-    placer: Placer,
+    routing: Routing,
     progress: Update,
 ) -> Bitstream:
     """As ``hw.bitstream.make_bitstream``, with a bar for each program."""
@@ -160,7 +161,7 @@ def make_network_bitstream(
         clock=clock,
         baud=baud,
         seeds=seeds,
-        placer=placer,
+        routing=routing,
         progress=_bars(progress),
     )
 
@@ -204,7 +205,7 @@ def synthesis_table(report: SynthesisReport, prediction: Prediction | None) -> T
         "tools": ", ".join(report.tools),
         "lanes": design_lanes(report.foldings),
         "weights": "loadable" if report.loadable else "fixed",
-        "placer": report.placer,
+        "placer": report.placer + (", and rips up what misses the clock" if report.rip_up else ""),
         **report.resources,
         "of these, shell": f"{report.shell_flip_flops} flip-flops around the design",
     }

@@ -15,6 +15,7 @@ from sw.cli.options import (
     NeuronLanes,
     PlacerOption,
     PopulationLanes,
+    RipUpOption,
     Samples,
     SynapseLanes,
     TargetCycles,
@@ -46,6 +47,7 @@ def bitstream_command(
     baud: Baud = None,
     seeds: Annotated[str, typer.Option(help="Placements to try: a number of them, or their seeds: 1,2,3.")] = "3",
     placer: PlacerOption = "heap",
+    rip_up: RipUpOption = False,
     target_cycles: TargetCycles = None,
     synapse_lanes: SynapseLanes = None,
     population_lanes: PopulationLanes = None,
@@ -57,6 +59,7 @@ def bitstream_command(
     yosys, nextpnr and the packers are taken from the PATH, or from the wheels of the extra *board*. Placements are
     tried until one holds the clock; if none does, the error names the worst path.
     """
+    from hw.devices import Routing
     from hw.protocol import BAUD
     from sw.synth import bitstream_table, make_network_bitstream, parse_seeds
 
@@ -70,7 +73,7 @@ def bitstream_command(
             clock=clock,
             baud=baud or BAUD,
             seeds=chosen,
-            placer=placer,
+            routing=Routing(placer, rip_up),
             progress=progress,
         )
     if json_file is not None:

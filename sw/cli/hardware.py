@@ -18,6 +18,7 @@ from sw.cli.options import (
     NeuronLanes,
     PlacerOption,
     PopulationLanes,
+    RipUpOption,
     Samples,
     Scheduler,
     ShellKind,
@@ -209,6 +210,7 @@ def synth_command(
     seeds: Annotated[str, typer.Option(help="Placements: a number of them, or their seeds: 1,2,3.")] = "1",
     clock: Annotated[float, typer.Option(help="MHz that the router aims at.")] = 100.0,
     placer: PlacerOption = "heap",
+    rip_up: RipUpOption = False,
     events: Annotated[
         str | None, typer.Option(help="Mean events a time step, of the input and each layer: 103.5,28; gives images/s.")
     ] = None,
@@ -231,6 +233,7 @@ def synth_command(
 
     yosys and nextpnr are taken from the PATH, or from the wheels of the extra *synth*. Minutes for a large network.
     """
+    from hw.devices import Routing
     from sw.synth import REPORT_FILE, parse_seeds, synthesis_table, synthesise_network, write_json
 
     integers = load_network(network)
@@ -249,7 +252,7 @@ def synth_command(
             loadable=weights is Weights.LOADABLE,
             seeds=chosen,
             clock=clock,
-            placer=placer,
+            routing=Routing(placer, rip_up),
             progress=progress,
         )
     for path in (output / REPORT_FILE, json_file):

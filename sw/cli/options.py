@@ -18,6 +18,7 @@ __all__ = [
     "NeuronLanes",
     "PlacerOption",
     "PopulationLanes",
+    "RipUpOption",
     "Samples",
     "Scheduler",
     "ShellKind",
@@ -126,6 +127,14 @@ PlacerOption = Annotated[
     typer.Option(
         "--placer",
         help="Of nextpnr: *static* leaves shorter wires on an ECP5, and routes large networks that *heap* does not.",
+    ),
+]
+RipUpOption = Annotated[
+    bool,
+    typer.Option(
+        "--rip-up",
+        help="Route again what misses *--clock*, until nothing does: the last few MHz on an ECP5. Where many paths "
+        "miss it, this takes long.",
     ),
 ]
 SynapseLanes = Annotated[str | None, typer.Option(help="Synapses a cycle; one number, or one for each layer: 160,8.")]

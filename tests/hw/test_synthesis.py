@@ -14,7 +14,7 @@ import pytest
 from amaranth.back import verilog
 
 import hw.synthesis
-from hw.devices import DEVICES, find_device
+from hw.devices import DEVICES, Routing, find_device
 from hw.folding import default_foldings
 from hw.reciprocal import ReciprocalUnit
 from hw.rtl import write_rtl
@@ -89,11 +89,14 @@ def test_unknown_device() -> None:
         find_device("z80")
 
 
-def test_placer() -> None:
-    assert ECP5.placed_by("heap") == ECP5
-    assert ECP5.placed_by("static").route == (*ECP5.route, "--placer", "static")
+def test_routing() -> None:
+    assert ECP5.routed_by(Routing()) == ECP5
+    assert ECP5.routed_by(Routing("static")).route == (*ECP5.route, "--placer", "static")
+    assert ECP5.routed_by(Routing(rip_up=True)).route == (*ECP5.route, "--tmg-ripup")
     with pytest.raises(ChandelierError, match=r"--placer static is of nextpnr-ecp5 only, .* route iCE40 UP5K"):
-        find_device("ice40-up5k").placed_by("static")
+        find_device("ice40-up5k").routed_by(Routing("static"))
+    with pytest.raises(ChandelierError, match=r"--rip-up is of nextpnr-ecp5 only, .* route iCE40 UP5K"):
+        find_device("ice40-up5k").routed_by(Routing(rip_up=True))
 
 
 def test_missing_tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
