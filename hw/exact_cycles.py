@@ -1,19 +1,29 @@
-"""The exact cycle model: when each of a sequence of samples passes through a network without maps."""
+"""The exact cycle model: when each of a sequence of samples passes through a network."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
+from math import prod
 
 import numpy as np
 
+from hw.cycles import sources
 from hw.floor import FloorStabiliser
 from hw.folding import Folding, check_foldings, sent_at_once
 from hw.geometry import walk_of
 from hw.global_inhibition import is_global
+from hw.map_timing import ForkTiming, MergeTiming, PlacerTiming, ScannerTiming, SplitterTiming, WindowTiming
+from hw.map_words import kept_events, word_events
+from hw.network import check_read
 from hw.packing import ceil_div
+from hw.placer import EventPlacer
 from hw.scaling import Scaling
 from hw.timing import (
     DivisiveTiming,
     EncoderTiming,
+    EventTiming,
     GlobalTiming,
     LIFTiming,
     PopulationTiming,
@@ -26,9 +36,15 @@ from hw.timing import (
     Take,
 )
 from quant.errors import ChandelierError
+from quant.maps import NETWORK_INPUT
 from quant.network import IntegerNetwork, Layer
 
 __all__ = ["Cycles", "is_exact", "simulate_cycles"]
+
+#: When the first input beat is offered: in the second cycle without reset, as by a sender with a register at its end.
+FIRST_OFFER = 1
+#: Calls of a beat's way through a layer are fewer; where they go on through many layers, Python has to allow it.
+CALLS = 32
 
 
 @dataclass(frozen=True)
@@ -55,27 +71,54 @@ class Cycles:
         return self.finished - self.started
 
 
+def _turns(network: IntegerNetwork) -> list[int] | None:
+    """The layers in an order in which those that read one source can be offered its markers, one after the other.
+
+    The marker of its last source makes a layer work, and send what makes others work: a tree. Of two neighbouring
+    sources of a layer the first has to be through with a step before the second begins, which decides the order of the
+    branches that they are in. ``None`` if there is no order that does for all.
+    """
+    paths: dict[int, tuple[int, ...]] = {NETWORK_INPUT: ()}
+    turns = TopologicalSorter[int]()
+    for i, layer in enumerate(network.layers):
+        own = layer.wiring.sources_of(i)
+        paths[i] = (*paths[own[-1]], i)
+        turns.add(i)
+        for first, second in pairwise(own):
+            before = [j for j in paths[first] if j not in paths[second]]
+            after = [j for j in paths[second] if j not in paths[first]]
+            if not after:
+                return None
+            if before:
+                turns.add(after[0], before[0])
+    try:
+        return list(turns.static_order())
+    except CycleError:
+        return None
+
+
 def is_exact(network: IntegerNetwork) -> bool:
-    """Whether ``simulate_cycles`` takes the network: its layers are a chain, and none has a map."""
-    wirings = [layer.wiring.sources_of(i) for i, layer in enumerate(network.layers)]
-    return all(own == (i - 1,) and walk_of(network, i) is None for i, own in enumerate(wirings))
+    """Whether ``simulate_cycles`` takes the network: all but those whose branches wait for each other crosswise."""
+    return _turns(network) is not None
 
 
 def _check_counts(network: IntegerNetwork, events: Sequence[np.ndarray], zeros: Sequence[np.ndarray]) -> None:
     if not is_exact(network):
         raise ChandelierError(
-            f"the cycles of {network.name} are not modelled exactly: it is no chain of layers without maps"
+            f"the cycles of {network.name} are not modelled exactly: no order of its branches is right"
         )
     if len(events) != len(network.layers):
         raise ChandelierError(f"{len(network.layers)} layers need as many arrays of events, not {len(events)}")
-    for i, (layer, own) in enumerate(zip(network.layers, events, strict=True)):
-        shape = (len(events[0]), network.layer_steps(i), layer.d)
+    static = network.input.kind == "static"
+    for i, (values, own) in enumerate(zip(sources(network), events, strict=True)):
+        shape = (len(events[0]), 1 if static and i == 0 else network.steps, values)
         if own.shape != shape:
-            raise ChandelierError(f"events of layer {i} must be {shape}, not {own.shape}")
+            source = f"layer {i - 1}" if i else "the input"
+            raise ChandelierError(f"events of {source} must be {shape}, not {own.shape}")
     if len(zeros) != len(network.layers) - 1:
         raise ChandelierError(f"{len(network.layers)} layers have one less with denominators, not {len(zeros)}")
     for i, own in enumerate(zeros):
-        shape = (len(events[0]), network.layer_steps(i), network.layers[i].n_e)
+        shape = (len(events[0]), network.layer_steps(i), prod(network.maps[i][1]))
         if own.shape != shape:
             raise ChandelierError(f"zeros of layer {i} must be {shape}, not {own.shape}")
 
@@ -105,13 +148,9 @@ def _balances(layer: Layer, folding: Folding, taker: Take) -> Take:
     return PopulationTiming(chunks, groups, taker).take if layer.n_i else SerialiserTiming(groups, taker).take
 
 
-def _neurons(layer: Layer, folding: Folding, replays: int, zeros: np.ndarray, taker: Take) -> Take:
-    """What takes balances, and gives spikes to ``taker``, ``replays`` frames for each; ``zeros`` are denominators."""
+def _currents(layer: Layer, zeros: np.ndarray, currents: Take) -> Take:
+    """What takes balances, and gives ``currents``; ``zeros`` are denominators, in beats."""
     assert layer.neurons is not None
-    beats = folding.groups(layer)
-    currents: Take = LIFTiming(beats, taker).take
-    if replays > 1:
-        currents = ReplayTiming(beats, replays, currents).take
     if not layer.n_i:
         return RigidTiming(Scaling.LATENCY, currents).take
     currents = DivisiveTiming(currents).take
@@ -119,54 +158,95 @@ def _neurons(layer: Layer, folding: Folding, replays: int, zeros: np.ndarray, ta
         return RigidTiming(FloorStabiliser.LATENCY, currents).take
     if is_global(layer):
         return currents
-    waits = _beats(zeros, folding.neuron_lanes).any(3)
-    return StabiliserTiming(beats, iter(waits.ravel().tolist()), currents).take
+    return StabiliserTiming(zeros.shape[2], iter(zeros.any(3).ravel().tolist()), currents).take
 
 
-def _hidden(
-    network: IntegerNetwork,
-    foldings: Sequence[Folding],
-    index: int,
-    spikes: np.ndarray,
-    zeros: np.ndarray,
-    taker: SynapseTiming,
-) -> Take:
-    """What takes the balances of a layer whose ``spikes`` go to the next one."""
-    layer, folding = network.layers[index], foldings[index]
-    events = _event_beats(spikes, folding.neuron_lanes, sent_at_once(network, foldings, index))
-    encoder = EncoderTiming(folding.groups(layer), iter(events.ravel().tolist()), taker)
-    return _neurons(layer, folding, network.steps // network.layer_steps(index), zeros, encoder.take)
+class _Model:
+    """The components of a network, made from the last one on: each needs the one behind it."""
 
+    def __init__(
+        self,
+        network: IntegerNetwork,
+        foldings: Sequence[Folding],
+        events: Sequence[np.ndarray],
+        zeros: Sequence[np.ndarray],
+    ) -> None:
+        self._network, self._foldings, self._events, self._zeros = network, foldings, events, zeros
+        last = len(network.layers) - 1
+        beats = network.layer_steps(last) * self._pixels(last) * foldings[last].groups(network.layers[last])
+        self._readout = ReadoutTiming(beats, foldings[last].neuron_lanes)
+        self._turns = _turns(network) or []
+        #: Of each source, what takes its events, by the layer that this belongs to.
+        self._takers: dict[int, dict[int, EventTiming]] = {}
+        self._replays: dict[int, ReplayTiming] = {}
+        for i in range(last, -1, -1):
+            taker = self._synapses(i, self._readout.take if i == last else self._spikes(i, self._fork(i)))
+            own = network.layers[i].wiring.sources_of(i)
+            ends = [taker] if len(own) == 1 else MergeTiming(len(own), taker).inputs
+            for source, end in zip(own, ends, strict=True):
+                self._takers.setdefault(source, {})[i] = end
+        self._input = self._fork(NETWORK_INPUT)
 
-def _network(
-    network: IntegerNetwork, foldings: Sequence[Folding], events: Sequence[np.ndarray], zeros: Sequence[np.ndarray]
-) -> tuple[SynapseTiming, ReadoutTiming]:
-    """Where the events of the input go, and where the results come out; what is behind is made first."""
-    last = len(network.layers) - 1
-    beats = network.layer_steps(last) * foldings[last].groups(network.layers[last])
-    readout = ReadoutTiming(beats, foldings[last].neuron_lanes)
-    taker: Take = readout.take
-    for i in range(last, -1, -1):
-        layer, folding = network.layers[i], foldings[i]
-        synapses = SynapseTiming(folding.words(layer), folding.events(layer), _balances(layer, folding, taker))
-        if i:
-            taker = _hidden(network, foldings, i - 1, events[i], zeros[i - 1], synapses)
-    return synapses, readout
+    def _fork(self, source: int) -> EventTiming:
+        """What takes the events of a source, for all its readers, those first whom its marker does not make work."""
+        takers = self._takers[source]
+        if len(takers) == 1:
+            return next(iter(takers.values()))
+        works = {i: self._network.layers[i].wiring.sources_of(i)[-1] == source for i in takers}
+        return ForkTiming([takers[i] for i in sorted(takers, key=lambda i: (works[i], self._turns.index(i)))])
 
+    def _pixels(self, index: int) -> int:
+        return prod(self._network.maps[index][1][:2])
 
-def _feed(synapses: SynapseTiming, beats: list[list[int]]) -> list[int]:
-    """Offers one sample after the other, of each its beats of events of every time step; gives when each began."""
-    started, cycle = [], -1
-    for sample in beats:
-        passed = []
-        for events in sample:
-            for _ in range(events):
-                cycle = synapses.event(cycle + 1)
+    def _synapses(self, index: int, balances: Take) -> EventTiming:
+        """What takes the events of a layer's sources, and gives balances."""
+        layer, folding, walk = self._network.layers[index], self._foldings[index], walk_of(self._network, index)
+        words, events = folding.words(layer), folding.events(layer)
+        currents = _balances(layer, folding, balances)
+        if walk is None:
+            return SynapseTiming(words, events, currents)
+        sources = [self._events[source + 1] for source in layer.wiring.sources_of(index)]
+        window = WindowTiming(walk, words, events, currents)
+        splitter = SplitterTiming(walk.column_words, word_events(walk, sources, events), events, window)
+        scanner = ScannerTiming(walk.visits, walk.depth, splitter.take)
+        return PlacerTiming(EventPlacer.depth(walk), kept_events(walk, sources), scanner)
+
+    def _spikes(self, index: int, taker: EventTiming) -> Take:
+        """What takes the balances of a layer whose spikes go to ``taker``."""
+        network, layer, folding = self._network, self._network.layers[index], self._foldings[index]
+        beats, at_once = self._pixels(index) * folding.groups(layer), sent_at_once(network, self._foldings, index)
+        events = _event_beats(self._events[index + 1], folding.neuron_lanes, at_once)
+        currents: Take = LIFTiming(beats, EncoderTiming(beats, iter(events.ravel().tolist()), taker).take).take
+        if network.layer_steps(index) < network.steps:
+            self._replays[index] = replay = ReplayTiming(beats, currents)
+            currents = replay.take
+        return _currents(layer, _beats(self._zeros[index], folding.neuron_lanes), currents)
+
+    def _repeat(self) -> None:
+        """Further time steps of a static input."""
+        replays = [self._replays[i] for i in self._turns if i in self._replays]
+        for _ in range(self._network.steps - 1):
+            for replay in replays:
+                replay.repeat()
+
+    def run(self) -> Cycles:
+        """Offers one sample after the other, each of its beats as soon as the one before has passed."""
+        inputs = self._network.input.features
+        at_once = sent_at_once(self._network, self._foldings, NETWORK_INPUT)
+        beats = _event_beats(self._events[0], at_once * ceil_div(inputs, at_once), at_once)[:, :, 0]
+        started, cycle = [], FIRST_OFFER - 1
+        for sample in beats.tolist():
+            passed = []
+            for events in sample:
+                for _ in range(events):
+                    cycle = self._input.event(cycle + 1)
+                    passed.append(cycle)
+                cycle = self._input.marker(cycle + 1)
                 passed.append(cycle)
-            cycle = synapses.marker(cycle + 1)
-            passed.append(cycle)
-        started.append(passed[0])
-    return started
+            self._repeat()
+            started.append(passed[0])
+        begin = started[0] if started else 0
+        return Cycles(np.array(started, np.int64) - begin, np.array(self._readout.results, np.int64) - begin)
 
 
 def simulate_cycles(
@@ -178,8 +258,9 @@ def simulate_cycles(
     ----------
     foldings : sequence of Folding
         One for each layer.
-    events : sequence of (samples, steps, inputs)
-        For each layer, what of its input is not zero; ``steps`` is 1 where that is static (``GoldenModel.events``).
+    events : sequence of (samples, steps, values)
+        What is not zero of the network's input, and of the spikes of each layer but the last; ``steps`` is 1 of a
+        static input (``GoldenModel.events``).
     zeros : sequence of (samples, steps, neurons)
         For each layer but the last, which denominators are zero, so that they wait (``GoldenModel.zeros``).
 
@@ -188,10 +269,8 @@ def simulate_cycles(
     ChandelierError
         If foldings or events do not fit, or the network is not of the kind (see ``is_exact``).
     """
+    check_read(network)
     check_foldings(network, foldings)
     _check_counts(network, events, zeros)
-    synapses, readout = _network(network, foldings, events, zeros)
-    at_once, inputs = foldings[0].events(network.layers[0]), network.input.features
-    beats = _event_beats(events[0], at_once * ceil_div(inputs, at_once), at_once)[:, :, 0]
-    started = _feed(synapses, beats.tolist())
-    return Cycles(np.array(started, np.int64), np.array(readout.results, np.int64))
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), 1000 + CALLS * len(network.layers)))
+    return _Model(network, foldings, events, zeros).run()
