@@ -1,10 +1,7 @@
 """The exact cycle model: when each of a sequence of samples passes through a network."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
-from itertools import pairwise
 from math import prod
 
 import numpy as np
@@ -39,12 +36,10 @@ from quant.errors import ChandelierError
 from quant.maps import NETWORK_INPUT
 from quant.network import IntegerNetwork, Layer
 
-__all__ = ["Cycles", "is_exact", "simulate_cycles"]
+__all__ = ["Cycles", "simulate_cycles"]
 
 #: When the first input beat is offered: in the second cycle without reset, as by a sender with a register at its end.
 FIRST_OFFER = 1
-#: Calls of a beat's way through a layer are fewer; where they go on through many layers, Python has to allow it.
-CALLS = 32
 
 
 @dataclass(frozen=True)
@@ -71,42 +66,7 @@ class Cycles:
         return self.finished - self.started
 
 
-def _turns(network: IntegerNetwork) -> list[int] | None:
-    """The layers in an order in which those that read one source can be offered its markers, one after the other.
-
-    The marker of its last source makes a layer work, and send what makes others work: a tree. Of two neighbouring
-    sources of a layer the first has to be through with a step before the second begins, which decides the order of the
-    branches that they are in. ``None`` if there is no order that does for all.
-    """
-    paths: dict[int, tuple[int, ...]] = {NETWORK_INPUT: ()}
-    turns = TopologicalSorter[int]()
-    for i, layer in enumerate(network.layers):
-        own = layer.wiring.sources_of(i)
-        paths[i] = (*paths[own[-1]], i)
-        turns.add(i)
-        for first, second in pairwise(own):
-            before = [j for j in paths[first] if j not in paths[second]]
-            after = [j for j in paths[second] if j not in paths[first]]
-            if not after:
-                return None
-            if before:
-                turns.add(after[0], before[0])
-    try:
-        return list(turns.static_order())
-    except CycleError:
-        return None
-
-
-def is_exact(network: IntegerNetwork) -> bool:
-    """Whether ``simulate_cycles`` takes the network: all but those whose branches wait for each other crosswise."""
-    return _turns(network) is not None
-
-
 def _check_counts(network: IntegerNetwork, events: Sequence[np.ndarray], zeros: Sequence[np.ndarray]) -> None:
-    if not is_exact(network):
-        raise ChandelierError(
-            f"the cycles of {network.name} are not modelled exactly: no order of its branches is right"
-        )
     if len(events) != len(network.layers):
         raise ChandelierError(f"{len(network.layers)} layers need as many arrays of events, not {len(events)}")
     static = network.input.kind == "static"
@@ -175,25 +135,22 @@ class _Model:
         last = len(network.layers) - 1
         beats = network.layer_steps(last) * self._pixels(last) * foldings[last].groups(network.layers[last])
         self._readout = ReadoutTiming(beats, foldings[last].neuron_lanes)
-        self._turns = _turns(network) or []
-        #: Of each source, what takes its events, by the layer that this belongs to.
-        self._takers: dict[int, dict[int, EventTiming]] = {}
+        #: Of each source, what takes its events; of each layer, what works on a time step that has ended.
+        self._takers: dict[int, list[EventTiming]] = {}
+        self._stages: dict[int, SynapseTiming | ScannerTiming] = {}
         self._replays: dict[int, ReplayTiming] = {}
         for i in range(last, -1, -1):
             taker = self._synapses(i, self._readout.take if i == last else self._spikes(i, self._fork(i)))
             own = network.layers[i].wiring.sources_of(i)
             ends = [taker] if len(own) == 1 else MergeTiming(len(own), taker).inputs
             for source, end in zip(own, ends, strict=True):
-                self._takers.setdefault(source, {})[i] = end
+                self._takers.setdefault(source, []).append(end)
         self._input = self._fork(NETWORK_INPUT)
 
     def _fork(self, source: int) -> EventTiming:
-        """What takes the events of a source, for all its readers, those first whom its marker does not make work."""
+        """What takes the events of a source, for all its readers."""
         takers = self._takers[source]
-        if len(takers) == 1:
-            return next(iter(takers.values()))
-        works = {i: self._network.layers[i].wiring.sources_of(i)[-1] == source for i in takers}
-        return ForkTiming([takers[i] for i in sorted(takers, key=lambda i: (works[i], self._turns.index(i)))])
+        return takers[0] if len(takers) == 1 else ForkTiming(takers)
 
     def _pixels(self, index: int) -> int:
         return prod(self._network.maps[index][1][:2])
@@ -204,11 +161,12 @@ class _Model:
         words, events = folding.words(layer), folding.events(layer)
         currents = _balances(layer, folding, balances)
         if walk is None:
-            return SynapseTiming(words, events, currents)
+            self._stages[index] = synapses = SynapseTiming(words, events, currents)
+            return synapses
         sources = [self._events[source + 1] for source in layer.wiring.sources_of(index)]
         window = WindowTiming(walk, words, events, currents)
         splitter = SplitterTiming(walk.column_words, word_events(walk, sources, events), events, window)
-        scanner = ScannerTiming(walk.visits, walk.depth, splitter.take)
+        self._stages[index] = scanner = ScannerTiming(walk.visits, walk.depth, splitter.take)
         return PlacerTiming(EventPlacer.depth(walk), kept_events(walk, sources), scanner)
 
     def _spikes(self, index: int, taker: EventTiming) -> Take:
@@ -222,29 +180,39 @@ class _Model:
             currents = replay.take
         return _currents(layer, _beats(self._zeros[index], folding.neuron_lanes), currents)
 
-    def _repeat(self) -> None:
-        """Further time steps of a static input."""
-        replays = [self._replays[i] for i in self._turns if i in self._replays]
-        for _ in range(self._network.steps - 1):
-            for replay in replays:
-                replay.repeat()
+    def _work(self, step: int) -> None:
+        """A time step that has come goes through the layers, one after the other: also residual sums want that order.
+
+        A static input comes in the first one.
+        """
+        for i in range(len(self._network.layers)):
+            if step < self._network.layer_steps(i):
+                self._stages[i].work()
+            elif i in self._replays:
+                self._replays[i].repeat()
+
+    def _send(self, events: int, cycle: int) -> list[int]:
+        """Offers the beats of a time step, as soon as the one before has passed, and gives when they pass."""
+        passed = []
+        for _ in range(events):
+            cycle = self._input.event(cycle)
+            passed.append(cycle)
+            cycle += 1
+        return [*passed, self._input.marker(cycle)]
 
     def run(self) -> Cycles:
-        """Offers one sample after the other, each of its beats as soon as the one before has passed."""
+        """Sends one sample after the other."""
         inputs = self._network.input.features
         at_once = sent_at_once(self._network, self._foldings, NETWORK_INPUT)
         beats = _event_beats(self._events[0], at_once * ceil_div(inputs, at_once), at_once)[:, :, 0]
-        started, cycle = [], FIRST_OFFER - 1
+        started, passed = [], [FIRST_OFFER - 1]
         for sample in beats.tolist():
-            passed = []
-            for events in sample:
-                for _ in range(events):
-                    cycle = self._input.event(cycle + 1)
-                    passed.append(cycle)
-                cycle = self._input.marker(cycle + 1)
-                passed.append(cycle)
-            self._repeat()
-            started.append(passed[0])
+            for step in range(self._network.steps):
+                if step < len(sample):
+                    passed = self._send(sample[step], passed[-1] + 1)
+                if step == 0:
+                    started.append(passed[0])
+                self._work(step)
         begin = started[0] if started else 0
         return Cycles(np.array(started, np.int64) - begin, np.array(self._readout.results, np.int64) - begin)
 
@@ -267,10 +235,9 @@ def simulate_cycles(
     Raises
     ------
     ChandelierError
-        If foldings or events do not fit, or the network is not of the kind (see ``is_exact``).
+        If foldings, events or zeros do not fit, or nobody reads a layer.
     """
     check_read(network)
     check_foldings(network, foldings)
     _check_counts(network, events, zeros)
-    sys.setrecursionlimit(max(sys.getrecursionlimit(), 1000 + CALLS * len(network.layers)))
     return _Model(network, foldings, events, zeros).run()

@@ -1,12 +1,7 @@
-"""When beats pass: of the components of a layer with a map, and of those between layers, as in ``hw.timing``.
+"""When beats pass: of the components of a layer with a map, and of those between layers (see ``hw.timing``).
 
-A marker that comes to the scanner brings the visit of the whole map: all of its words have been offered, and what comes
-of them, when it passes. Only the splitter keeps beats back: of a column's words, until the one that ends it has come,
-or until there is no room. A later word can send with an earlier one of another part, but nothing goes past a column's
-end.
-
-Takers of a fork are offered a beat one after the other, and all that comes of a marker is through before the next taker
-has it: their order is such that each source of a merge has its turn when its beats come (``hw.exact_cycles``).
+The splitter keeps beats back: of a column's words, until the one that ends it has come, or until there is no room. A
+later word can send with an earlier one of another part, but nothing goes past a column's end.
 """
 
 from collections import deque
@@ -89,14 +84,16 @@ class ScannerTiming:
     def marker(self, offered: int) -> int:
         """The end of a time step: the maps change places when the other one has been read."""
         came = max(offered, self._free)
-        swapped = max(came, self._read) + 1
-        self._free = swapped + 1
-        word = max(swapped + MapScanner.LATENCY - 2, self._taken)
+        self._free = max(came, self._read) + 2
+        return came
+
+    def work(self) -> None:
+        """The visit of the map whose time step has ended."""
+        word = max(self._free + MapScanner.LATENCY - 3, self._taken)
         for _ in range(self._visits):
             self._read = word
             word = self._taker(word + 1)
         self._taken = word
-        return came
 
 
 class _PartTiming:
@@ -259,8 +256,7 @@ class MergeTiming:
     """``EventMerge``: a beat passes when its source has its turn, which ends with the marker."""
 
     def __init__(self, inputs: int, taker: EventTiming) -> None:
-        self._taker, self._inputs = taker, inputs
-        self._turn, self._since = 0, NEVER
+        self._taker, self._turn, self._since = taker, 0, NEVER
         #: What takes the events of each source.
         self.inputs = [_MergeInput(self, k) for k in range(inputs)]
 
@@ -274,7 +270,7 @@ class MergeTiming:
         assert source == self._turn
         passed = max(offered, self._since)
         self._turn += 1
-        if self._turn == self._inputs:
+        if self._turn == len(self.inputs):
             self._turn = 0
             passed = self._taker.marker(passed)
         self._since = passed + 1

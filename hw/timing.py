@@ -1,9 +1,13 @@
-"""When beats pass: of each component of a layer without a map, the exact cycles, given those of its neighbours.
+"""When beats pass: of each component of a layer, the exact cycles, given those of its neighbours.
 
 ``take(cycle)`` offers a component a beat from that cycle on, which is later than the beat before, and gives the cycle
 in which it passes. All that comes of a beat has been offered to the next component by then: what comes behind it in a
-queue or a pipeline changes nothing about it. When something passes is the latest of a few cycles, each some constants
-of the components after an earlier passage: when the beat came, the component was free, there was room behind.
+queue or a pipeline changes nothing about it. Only what comes of a whole time step waits, for ``work`` or ``repeat``, so
+that steps go through one layer after the other: sums of several layers take their sources in that order. When something
+passes is the latest of a few cycles, each some constants of the components after an earlier passage: when the beat
+came, the component was free, there was room behind.
+
+Components of a layer with a map, and those between layers, are in ``hw.map_timing``.
 """
 
 from collections import deque
@@ -125,10 +129,13 @@ class SynapseTiming:
     def marker(self, offered: int) -> int:
         """The end of a time step."""
         came = max(offered, self._left_queue[0] + 1)
-        left = max(came + QUEUE_LATENCY, self._free)
-        self._left_queue.append(left)
-        self._free = self._currents(left + self._latency) + 1
+        self._free = max(came + QUEUE_LATENCY, self._free)
+        self._left_queue.append(self._free)
         return came
+
+    def work(self) -> None:
+        """The currents of the time step that has ended leave."""
+        self._free = self._currents(self._free + self._latency) + 1
 
 
 class PopulationTiming:
@@ -233,7 +240,7 @@ class DivisiveTiming:
 class ReplayTiming:
     """``Replay``: a frame passes as it comes, then again from memory; the next one waits for that.
 
-    It is said when, for all layers that repeat something: a time step is through all of them before the next begins.
+    When is said, by ``repeat``, after the step before has gone through all layers.
     """
 
     def __init__(self, beats: int, taker: Take) -> None:

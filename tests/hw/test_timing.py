@@ -90,10 +90,19 @@ def _lanes(rng: random.Random, most: int = 9) -> tuple[int, int, int]:
     return n, lanes, ceil_div(n, lanes)
 
 
-def _of_kinds(taker: EventTiming, markers: Iterable[bool]) -> Take:
-    """Offers beats of two kinds, in their order."""
+def _of_kinds(taker: EventTiming, markers: Iterable[bool], work: Callable[[], None] | None = None) -> Take:
+    """Offers beats of two kinds, in their order; markers are followed by ``work``."""
     kinds = iter(markers)
-    return lambda offered: (taker.marker if next(kinds) else taker.event)(offered)
+
+    def take(offered: int) -> int:
+        if not next(kinds):
+            return taker.event(offered)
+        passed = taker.marker(offered)
+        if work:
+            work()
+        return passed
+
+    return take
 
 
 def _scaling(rng: random.Random) -> Case:
@@ -120,7 +129,8 @@ def _synapses(rng: random.Random) -> Case:
     beats = [b for _ in range(STEPS) for b in [0] * rng.choice([0, 1, 3, 20]) + [marker]]
 
     def timing(sink: Sink) -> Take:
-        return _of_kinds(SynapseTiming(ceil_div(row, lanes), events, sink.event), map(bool, beats))
+        synapses = SynapseTiming(ceil_div(row, lanes), events, sink.event)
+        return _of_kinds(synapses, map(bool, beats), synapses.work)
 
     return dut, beats, STEPS, timing
 
@@ -248,7 +258,8 @@ def _scanner(rng: random.Random) -> Case:
     vectors = [dut.i.p.shape().const(place | {"last": last}).as_bits() for last in markers]
 
     def timing(sink: Sink) -> Take:
-        return _of_kinds(ScannerTiming(walk.visits, walk.depth, sink.event), markers)
+        scanner = ScannerTiming(walk.visits, walk.depth, sink.event)
+        return _of_kinds(scanner, markers, scanner.work)
 
     return dut, vectors, STEPS * walk.output[0] * walk.columns, timing
 
@@ -318,8 +329,8 @@ def _residual(rng: random.Random) -> Case:
     def timing(sink: Sink) -> Take:
         first, second = MergeTiming(2, sink).inputs
         words = _of_kinds(second, cycle([False] * (walk.visits - 1) + [True]))
-        fork = ForkTiming([first, ScannerTiming(walk.visits, walk.depth, words)])
-        return _of_kinds(fork, [beat["last"] == 1 for beat in beats])
+        scanner = ScannerTiming(walk.visits, walk.depth, words)
+        return _of_kinds(ForkTiming([first, scanner]), [beat["last"] == 1 for beat in beats], scanner.work)
 
     return dut, vectors, STEPS, timing
 
