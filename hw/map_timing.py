@@ -182,18 +182,18 @@ class SplitterTiming:
     def _send(self) -> bool:
         """The next beat: an event of each part that has one by then, and otherwise the marker, which gives false."""
         sending = [part for part in self._parts if part.events]
-        if sending:
-            cycle = max(min(part.ready for part in sending), self._taken)
-            for part in sending:
-                if part.ready <= cycle:
-                    part.send(cycle)
-            self._taken = self._taker.event(cycle + 1)
-        else:
-            cycle = max(max(part.ready for part in self._parts), self._taken)
+        if not sending:
+            cycle = max(self._taken, *[part.ready for part in self._parts])
             for part in self._parts:
                 part.send(cycle)
             self._taken = self._taker.marker(cycle + 1)
-        return bool(sending)
+            return False
+        cycle = max(self._taken, min([part.ready for part in sending]))
+        for part in sending:
+            if part.ready <= cycle:
+                part.send(cycle)
+        self._taken = self._taker.event(cycle + 1)
+        return True
 
 
 class WindowTiming:
