@@ -7,14 +7,14 @@ later word can send with an earlier one of another part, but nothing goes past a
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from hw.accumulator import QUEUE_DEPTH, QUEUE_LATENCY
+from hw.accumulator import QUEUE_LATENCY
 from hw.credits import queue_latency
 from hw.geometry import Walk
 from hw.placer import EventPlacer
 from hw.scanner import MapScanner
 from hw.splitter import QUEUE_DEPTH as WORDS_WAITING
 from hw.synapses import products_latency
-from hw.timing import NEVER, CreditTiming, EventTiming, RigidTiming, Take, history
+from hw.timing import NEVER, CreditTiming, EventTiming, RigidTiming, SynapseQueueTiming, Take, history
 from hw.window_accumulator import WindowAccumulator
 
 __all__ = ["ForkTiming", "MergeTiming", "PlacerTiming", "ScannerTiming", "SplitterTiming", "WindowTiming"]
@@ -196,8 +196,8 @@ class SplitterTiming:
         return True
 
 
-class WindowTiming:
-    """``WindowAccumulator``: an event takes ``words`` cycles, a column's end one; it waits for room for its currents.
+class WindowTiming(SynapseQueueTiming):
+    """``WindowAccumulator``: a marker takes a cycle, but waits for room for its currents.
 
     Parameters
     ----------
@@ -209,31 +209,19 @@ class WindowTiming:
     """
 
     def __init__(self, walk: Walk, words: int, events: int, currents: Take) -> None:
-        self._words, self._columns, self._discarded = words, walk.columns, walk.discarded
+        super().__init__(words)
+        self._columns, self._discarded, self._column = walk.columns, walk.discarded, 0
         room = WindowAccumulator.room(walk)
         self._currents, self._latency = CreditTiming(room, currents), products_latency(events) + queue_latency(room)
-        self._left_queue, self._free, self._column = history(QUEUE_DEPTH), NEVER, 0
-
-    def event(self, offered: int) -> int:
-        """A beat of events."""
-        came = max(offered, self._left_queue[0] + 1)
-        left = max(came + QUEUE_LATENCY, self._free) + self._words - 1
-        self._left_queue.append(left)
-        self._free = left + 1
-        return came
 
     def marker(self, offered: int) -> int:
         """The end of a column, which finishes an output, but for the first ones of a row."""
-        came = max(offered, self._left_queue[0] + 1)
-        left = max(came + QUEUE_LATENCY, self._free)
-        finishes = self._column >= self._discarded
-        if finishes:
-            left = self._currents.room(left)
-        self._left_queue.append(left)
-        self._free = left + 1
+        came, begun = self._come(offered)
+        if self._column >= self._discarded:
+            begun = self._currents.room(begun)
+            self._currents.put(begun + self._latency)
+        self._leave(begun)
         self._column = (self._column + 1) % self._columns
-        if finishes:
-            self._currents.put(left + self._latency)
         return came
 
 

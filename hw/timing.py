@@ -40,6 +40,7 @@ __all__ = [
     "RigidTiming",
     "SerialiserTiming",
     "StabiliserTiming",
+    "SynapseQueueTiming",
     "SynapseTiming",
     "Take",
     "history",
@@ -111,31 +112,46 @@ class CreditTiming:
         self._left.append(self._taker(max(offered, self._left[-1] + 1)))
 
 
-class SynapseTiming:
-    """``SynapseAccumulator``: an event takes ``words`` cycles, a marker until the currents have left."""
+class SynapseQueueTiming:
+    """What synapse stages begin with: a queue; a beat of events is at its end for ``words`` cycles."""
 
-    def __init__(self, words: int, events: int, currents: Take) -> None:
-        self._words, self._latency, self._currents = words, products_latency(events), currents
-        self._left_queue, self._free = history(QUEUE_DEPTH), NEVER
+    def __init__(self, words: int) -> None:
+        self._words, self._left_queue = words, history(QUEUE_DEPTH)
+        #: When the next beat may be at the end.
+        self._free = NEVER
+
+    def _come(self, offered: int) -> tuple[int, int]:
+        """When a beat comes, and when it is at the end."""
+        came = max(offered, self._left_queue[0] + 1)
+        return came, max(came + QUEUE_LATENCY, self._free)
+
+    def _leave(self, cycle: int) -> None:
+        self._left_queue.append(cycle)
+        self._free = cycle + 1
 
     def event(self, offered: int) -> int:
         """A beat of events."""
-        came = max(offered, self._left_queue[0] + 1)
-        left = max(came + QUEUE_LATENCY, self._free) + self._words - 1
-        self._left_queue.append(left)
-        self._free = left + 1
+        came, begun = self._come(offered)
+        self._leave(begun + self._words - 1)
         return came
+
+
+class SynapseTiming(SynapseQueueTiming):
+    """``SynapseAccumulator``: from a marker on nothing is taken from the queue until the currents have left."""
+
+    def __init__(self, words: int, events: int, currents: Take) -> None:
+        super().__init__(words)
+        self._latency, self._currents = products_latency(events), currents
 
     def marker(self, offered: int) -> int:
         """The end of a time step."""
-        came = max(offered, self._left_queue[0] + 1)
-        self._free = max(came + QUEUE_LATENCY, self._free)
-        self._left_queue.append(self._free)
+        came, begun = self._come(offered)
+        self._leave(begun)
         return came
 
     def work(self) -> None:
         """The currents of the time step that has ended leave."""
-        self._free = self._currents(self._free + self._latency) + 1
+        self._free = self._currents(self._left_queue[-1] + self._latency) + 1
 
 
 class PopulationTiming:
