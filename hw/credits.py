@@ -6,7 +6,12 @@ from amaranth import Module, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["CreditQueue"]
+__all__ = ["CreditQueue", "queue_latency"]
+
+
+def queue_latency(depth: int) -> int:
+    """Cycles from a beat's arrival in a queue of so many to the stream."""
+    return min(2, depth)
 
 
 class CreditQueue(wiring.Component):
@@ -44,7 +49,7 @@ class CreditQueue(wiring.Component):
             raise ValueError(f"depth of the queue must be 1, or at least 3, not {depth}")
         self._depth = depth
         #: Cycles from ``arrived`` to the stream.
-        self.latency = min(2, depth)
+        self.latency = queue_latency(depth)
         super().__init__(
             {
                 "begun": In(1),

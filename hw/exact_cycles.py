@@ -1,19 +1,26 @@
-"""The exact cycle model: when each of a sequence of samples passes through a network without maps."""
+"""The exact cycle model: when each of a sequence of samples passes through a network."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
+from hw.cycles import sources
 from hw.floor import FloorStabiliser
 from hw.folding import Folding, check_foldings, sent_at_once
 from hw.geometry import walk_of
 from hw.global_inhibition import is_global
+from hw.map_timing import ForkTiming, MergeTiming, PlacerTiming, ScannerTiming, SplitterTiming, WindowTiming
+from hw.map_words import kept_events, word_events
+from hw.network import check_read
 from hw.packing import ceil_div
+from hw.placer import EventPlacer
 from hw.scaling import Scaling
 from hw.timing import (
     DivisiveTiming,
     EncoderTiming,
+    EventTiming,
     GlobalTiming,
     LIFTiming,
     PopulationTiming,
@@ -26,9 +33,13 @@ from hw.timing import (
     Take,
 )
 from quant.errors import ChandelierError
+from quant.maps import NETWORK_INPUT
 from quant.network import IntegerNetwork, Layer
 
-__all__ = ["Cycles", "is_exact", "simulate_cycles"]
+__all__ = ["Cycles", "simulate_cycles"]
+
+#: When the first input beat is offered: in the second cycle without reset, as by a sender with a register at its end.
+FIRST_OFFER = 1
 
 
 @dataclass(frozen=True)
@@ -55,27 +66,19 @@ class Cycles:
         return self.finished - self.started
 
 
-def is_exact(network: IntegerNetwork) -> bool:
-    """Whether ``simulate_cycles`` takes the network: its layers are a chain, and none has a map."""
-    wirings = [layer.wiring.sources_of(i) for i, layer in enumerate(network.layers)]
-    return all(own == (i - 1,) and walk_of(network, i) is None for i, own in enumerate(wirings))
-
-
 def _check_counts(network: IntegerNetwork, events: Sequence[np.ndarray], zeros: Sequence[np.ndarray]) -> None:
-    if not is_exact(network):
-        raise ChandelierError(
-            f"the cycles of {network.name} are not modelled exactly: it is no chain of layers without maps"
-        )
     if len(events) != len(network.layers):
         raise ChandelierError(f"{len(network.layers)} layers need as many arrays of events, not {len(events)}")
-    for i, (layer, own) in enumerate(zip(network.layers, events, strict=True)):
-        shape = (len(events[0]), network.layer_steps(i), layer.d)
+    static = network.input.kind == "static"
+    for i, (values, own) in enumerate(zip(sources(network), events, strict=True)):
+        shape = (len(events[0]), 1 if static and i == 0 else network.steps, values)
         if own.shape != shape:
-            raise ChandelierError(f"events of layer {i} must be {shape}, not {own.shape}")
+            source = f"layer {i - 1}" if i else "the input"
+            raise ChandelierError(f"events of {source} must be {shape}, not {own.shape}")
     if len(zeros) != len(network.layers) - 1:
         raise ChandelierError(f"{len(network.layers)} layers have one less with denominators, not {len(zeros)}")
     for i, own in enumerate(zeros):
-        shape = (len(events[0]), network.layer_steps(i), network.layers[i].n_e)
+        shape = (len(events[0]), network.layer_steps(i), prod(network.maps[i][1]))
         if own.shape != shape:
             raise ChandelierError(f"zeros of layer {i} must be {shape}, not {own.shape}")
 
@@ -105,13 +108,9 @@ def _balances(layer: Layer, folding: Folding, taker: Take) -> Take:
     return PopulationTiming(chunks, groups, taker).take if layer.n_i else SerialiserTiming(groups, taker).take
 
 
-def _neurons(layer: Layer, folding: Folding, replays: int, zeros: np.ndarray, taker: Take) -> Take:
-    """What takes balances, and gives spikes to ``taker``, ``replays`` frames for each; ``zeros`` are denominators."""
+def _currents(layer: Layer, zeros: np.ndarray, currents: Take) -> Take:
+    """What takes balances, and gives ``currents``; ``zeros`` are denominators, in beats."""
     assert layer.neurons is not None
-    beats = folding.groups(layer)
-    currents: Take = LIFTiming(beats, taker).take
-    if replays > 1:
-        currents = ReplayTiming(beats, replays, currents).take
     if not layer.n_i:
         return RigidTiming(Scaling.LATENCY, currents).take
     currents = DivisiveTiming(currents).take
@@ -119,54 +118,103 @@ def _neurons(layer: Layer, folding: Folding, replays: int, zeros: np.ndarray, ta
         return RigidTiming(FloorStabiliser.LATENCY, currents).take
     if is_global(layer):
         return currents
-    waits = _beats(zeros, folding.neuron_lanes).any(3)
-    return StabiliserTiming(beats, iter(waits.ravel().tolist()), currents).take
+    return StabiliserTiming(zeros.shape[2], iter(zeros.any(3).ravel().tolist()), currents).take
 
 
-def _hidden(
-    network: IntegerNetwork,
-    foldings: Sequence[Folding],
-    index: int,
-    spikes: np.ndarray,
-    zeros: np.ndarray,
-    taker: SynapseTiming,
-) -> Take:
-    """What takes the balances of a layer whose ``spikes`` go to the next one."""
-    layer, folding = network.layers[index], foldings[index]
-    events = _event_beats(spikes, folding.neuron_lanes, sent_at_once(network, foldings, index))
-    encoder = EncoderTiming(folding.groups(layer), iter(events.ravel().tolist()), taker)
-    return _neurons(layer, folding, network.steps // network.layer_steps(index), zeros, encoder.take)
+class _Model:
+    """The components of a network, made from the last one on: each needs the one behind it."""
 
+    def __init__(
+        self,
+        network: IntegerNetwork,
+        foldings: Sequence[Folding],
+        events: Sequence[np.ndarray],
+        zeros: Sequence[np.ndarray],
+    ) -> None:
+        self._network, self._foldings, self._events, self._zeros = network, foldings, events, zeros
+        last = len(network.layers) - 1
+        beats = network.layer_steps(last) * self._pixels(last) * foldings[last].groups(network.layers[last])
+        self._readout = ReadoutTiming(beats, foldings[last].neuron_lanes)
+        #: Of each source, what takes its events; of each layer, what works on a time step that has ended.
+        self._takers: dict[int, list[EventTiming]] = {}
+        self._stages: dict[int, SynapseTiming | ScannerTiming] = {}
+        self._replays: dict[int, ReplayTiming] = {}
+        for i in range(last, -1, -1):
+            taker = self._synapses(i, self._readout.take if i == last else self._spikes(i, self._fork(i)))
+            own = network.layers[i].wiring.sources_of(i)
+            ends = [taker] if len(own) == 1 else MergeTiming(len(own), taker).inputs
+            for source, end in zip(own, ends, strict=True):
+                self._takers.setdefault(source, []).append(end)
+        self._input = self._fork(NETWORK_INPUT)
 
-def _network(
-    network: IntegerNetwork, foldings: Sequence[Folding], events: Sequence[np.ndarray], zeros: Sequence[np.ndarray]
-) -> tuple[SynapseTiming, ReadoutTiming]:
-    """Where the events of the input go, and where the results come out; what is behind is made first."""
-    last = len(network.layers) - 1
-    beats = network.layer_steps(last) * foldings[last].groups(network.layers[last])
-    readout = ReadoutTiming(beats, foldings[last].neuron_lanes)
-    taker: Take = readout.take
-    for i in range(last, -1, -1):
-        layer, folding = network.layers[i], foldings[i]
-        synapses = SynapseTiming(folding.words(layer), folding.events(layer), _balances(layer, folding, taker))
-        if i:
-            taker = _hidden(network, foldings, i - 1, events[i], zeros[i - 1], synapses)
-    return synapses, readout
+    def _fork(self, source: int) -> EventTiming:
+        """What takes the events of a source, for all its readers."""
+        takers = self._takers[source]
+        return takers[0] if len(takers) == 1 else ForkTiming(takers)
 
+    def _pixels(self, index: int) -> int:
+        return prod(self._network.maps[index][1][:2])
 
-def _feed(synapses: SynapseTiming, beats: list[list[int]]) -> list[int]:
-    """Offers one sample after the other, of each its beats of events of every time step; gives when each began."""
-    started, cycle = [], -1
-    for sample in beats:
+    def _synapses(self, index: int, balances: Take) -> EventTiming:
+        """What takes the events of a layer's sources, and gives balances."""
+        layer, folding, walk = self._network.layers[index], self._foldings[index], walk_of(self._network, index)
+        words, events = folding.words(layer), folding.events(layer)
+        currents = _balances(layer, folding, balances)
+        if walk is None:
+            self._stages[index] = synapses = SynapseTiming(words, events, currents)
+            return synapses
+        sources = [self._events[source + 1] for source in layer.wiring.sources_of(index)]
+        window = WindowTiming(walk, words, events, currents)
+        splitter = SplitterTiming(walk.column_words, word_events(walk, sources, events), events, window)
+        self._stages[index] = scanner = ScannerTiming(walk.visits, walk.depth, splitter.take)
+        return PlacerTiming(EventPlacer.depth(walk), kept_events(walk, sources), scanner)
+
+    def _spikes(self, index: int, taker: EventTiming) -> Take:
+        """What takes the balances of a layer whose spikes go to ``taker``."""
+        network, layer, folding = self._network, self._network.layers[index], self._foldings[index]
+        beats, at_once = self._pixels(index) * folding.groups(layer), sent_at_once(network, self._foldings, index)
+        events = _event_beats(self._events[index + 1], folding.neuron_lanes, at_once)
+        currents: Take = LIFTiming(beats, EncoderTiming(beats, iter(events.ravel().tolist()), taker).take).take
+        if network.layer_steps(index) < network.steps:
+            self._replays[index] = replay = ReplayTiming(beats, currents)
+            currents = replay.take
+        return _currents(layer, _beats(self._zeros[index], folding.neuron_lanes), currents)
+
+    def _work(self, step: int) -> None:
+        """A time step that has come goes through the layers, one after the other: also residual sums want that order.
+
+        A static input comes in the first one.
+        """
+        for i in range(len(self._network.layers)):
+            if step < self._network.layer_steps(i):
+                self._stages[i].work()
+            elif i in self._replays:
+                self._replays[i].repeat()
+
+    def _send(self, events: int, cycle: int) -> list[int]:
+        """Offers the beats of a time step, as soon as the one before has passed, and gives when they pass."""
         passed = []
-        for events in sample:
-            for _ in range(events):
-                cycle = synapses.event(cycle + 1)
-                passed.append(cycle)
-            cycle = synapses.marker(cycle + 1)
+        for _ in range(events):
+            cycle = self._input.event(cycle)
             passed.append(cycle)
-        started.append(passed[0])
-    return started
+            cycle += 1
+        return [*passed, self._input.marker(cycle)]
+
+    def run(self) -> Cycles:
+        """Sends one sample after the other."""
+        inputs = self._network.input.features
+        at_once = sent_at_once(self._network, self._foldings, NETWORK_INPUT)
+        beats = _event_beats(self._events[0], at_once * ceil_div(inputs, at_once), at_once)[:, :, 0]
+        started, passed = [], [FIRST_OFFER - 1]
+        for sample in beats.tolist():
+            for step in range(self._network.steps):
+                if step < len(sample):
+                    passed = self._send(sample[step], passed[-1] + 1)
+                if step == 0:
+                    started.append(passed[0])
+                self._work(step)
+        begin = started[0] if started else 0
+        return Cycles(np.array(started, np.int64) - begin, np.array(self._readout.results, np.int64) - begin)
 
 
 def simulate_cycles(
@@ -178,20 +226,18 @@ def simulate_cycles(
     ----------
     foldings : sequence of Folding
         One for each layer.
-    events : sequence of (samples, steps, inputs)
-        For each layer, what of its input is not zero; ``steps`` is 1 where that is static (``GoldenModel.events``).
+    events : sequence of (samples, steps, values)
+        What is not zero of the network's input, and of the spikes of each layer but the last; ``steps`` is 1 of a
+        static input (``GoldenModel.events``).
     zeros : sequence of (samples, steps, neurons)
         For each layer but the last, which denominators are zero, so that they wait (``GoldenModel.zeros``).
 
     Raises
     ------
     ChandelierError
-        If foldings or events do not fit, or the network is not of the kind (see ``is_exact``).
+        If foldings, events or zeros do not fit, or nobody reads a layer.
     """
+    check_read(network)
     check_foldings(network, foldings)
     _check_counts(network, events, zeros)
-    synapses, readout = _network(network, foldings, events, zeros)
-    at_once, inputs = foldings[0].events(network.layers[0]), network.input.features
-    beats = _event_beats(events[0], at_once * ceil_div(inputs, at_once), at_once)[:, :, 0]
-    started = _feed(synapses, beats.tolist())
-    return Cycles(np.array(started, np.int64), np.array(readout.results, np.int64))
+    return _Model(network, foldings, events, zeros).run()

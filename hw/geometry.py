@@ -118,6 +118,23 @@ class Walk:
         """Words read for a map, each as often as there are rows of outputs that see it."""
         return self.output[0] * self.columns * self.column_words
 
+    @property
+    def levels(self) -> tuple[Pair, ...]:
+        """How words are visited: counts and distances of a nest of loops, from the innermost on.
+
+        They are the words of a pixel, rows of the window, columns of pixels in two levels, and rows of outputs.
+        """
+        counts = (self.groups, self.rows, self.phases, self.columns, self.output[0])
+        distances = (1, self.row_words, self.groups, self.phases * self.groups, self.row_step * self.row_words)
+        return tuple(zip(counts, distances, strict=True))
+
+    def visited(self) -> np.ndarray:
+        """The addresses of the words that are read for a map, in their order, (visits,)."""
+        words = np.zeros(1, np.intp)
+        for count, distance in self.levels:
+            words = (np.arange(count)[:, None] * distance + words).ravel()
+        return words
+
     def views(self) -> tuple[np.ndarray, np.ndarray]:
         """Of each row of the pooled map, the rows of outputs that see it, and of each column the columns."""
         window, (height, width) = self._window, self.shape[:2]
@@ -156,6 +173,11 @@ class Walk:
             for row in rows
             for column in columns
         ]
+
+    def positions(self) -> np.ndarray:
+        """Where each value of the source is added: ``word * lanes + lane``, or -1 if it does not matter; (values,)."""
+        pixels = np.array([-1 if place is None else place * self.lanes for place in self.places()])
+        return np.where(pixels[:, None] < 0, -1, pixels[:, None] + np.arange(self.source[2])).ravel()
 
     def weight_rows(self, weights: np.ndarray) -> np.ndarray:
         """The weights in the order in which the walk visits the inputs of a column.

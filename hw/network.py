@@ -36,7 +36,7 @@ from quant.network import IntegerNetwork
 from quant.network_file import header_of
 from quant.widths import network_widths, shape_widths
 
-__all__ = ["Network"]
+__all__ = ["Network", "check_read"]
 
 #: Stages whose output is watched, and what the fields are called that the golden model calls otherwise.
 _PROBED: Mapping[str, Mapping[str, str]] = {
@@ -50,7 +50,7 @@ _PROBED: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def _check_read(network: IntegerNetwork) -> None:
+def check_read(network: IntegerNetwork) -> None:
     """Refuses layers that are there for nothing: nothing would wait for them."""
     read = {source for i, layer in enumerate(network.layers) for source in layer.wiring.sources_of(i)}
     for i in range(len(network.layers) - 1):
@@ -95,7 +95,7 @@ class Network(wiring.Component):
         *,
         shape: IntegerNetwork | None = None,
     ) -> None:
-        _check_read(network)
+        check_read(network)
         self.network, self.shape = network, shape
         self.foldings = default_foldings(shape or network) if foldings is None else tuple(foldings)
         check_foldings(network, self.foldings)

@@ -55,6 +55,11 @@ class EventPlacer(wiring.Component):
             }
         )
 
+    @staticmethod
+    def depth(walk: Walk) -> int:
+        """Beats that the queue holds."""
+        return min(max(math.prod(walk.source), 4), MOST_WAITING)
+
     @property
     def memory_bits(self) -> int:
         """Bits of the table of pixels."""
@@ -67,8 +72,7 @@ class EventPlacer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         walk, out = self._walk, self.o.p
-        depth = min(max(math.prod(walk.source), 4), MOST_WAITING)
-        m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=self.i.p.shape().size, depth=depth)
+        m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=self.i.p.shape().size, depth=self.depth(walk))
         event: Any = data.View(self.i.p.shape(), queue.r_data)
         places = [{"word": place or 0, "kept": place is not None} for place in walk.places()]
         table: Any = Memory(shape=self._entry, depth=max(2, len(places)), init=places)

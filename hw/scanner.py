@@ -156,13 +156,10 @@ class _Steps(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         walk = self._walk
-        # From the innermost on: word of the pixel, row of the window, column of pixels in two levels, row of outputs.
-        counts = (walk.groups, walk.rows, walk.phases, walk.columns, walk.output[0])
-        strides = (1, walk.row_words, walk.groups, walk.phases * walk.groups, walk.row_step * walk.row_words)
         running, ending = Signal(), Signal(2)
         moved = running & self.advance
         ends, offsets = [], []
-        for level, (count, stride) in enumerate(zip(counts, strides, strict=True)):
+        for level, (count, stride) in enumerate(walk.levels):
             step = Signal(index_of(count), name=f"step{level}")
             offset = Signal(index_of(walk.depth), name=f"offset{level}")
             end = step == count - 1

@@ -1,13 +1,18 @@
-"""When beats pass: of each component of a layer without a map, the exact cycles, given those of its neighbours.
+"""When beats pass: of each component of a layer, the exact cycles, given those of its neighbours.
 
 ``take(cycle)`` offers a component a beat from that cycle on, which is later than the beat before, and gives the cycle
 in which it passes. All that comes of a beat has been offered to the next component by then: what comes behind it in a
-queue or a pipeline changes nothing about it. When something passes is the latest of a few cycles, each some constants
-of the components after an earlier passage: when the beat came, the component was free, there was room behind.
+queue or a pipeline changes nothing about it. Only what comes of a whole time step waits, for ``work`` or ``repeat``, so
+that steps go through one layer after the other: sums of several layers take their sources in that order. When something
+passes is the latest of a few cycles, each some constants of the components after an earlier passage: when the beat
+came, the component was free, there was room behind.
+
+Components of a layer with a map, and those between layers, are in ``hw.map_timing``.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from hw.accumulator import QUEUE_DEPTH, QUEUE_LATENCY
 from hw.credits import CreditQueue
@@ -22,8 +27,11 @@ from hw.stabiliser import Stabiliser
 from hw.synapses import products_latency
 
 __all__ = [
+    "NEVER",
+    "CreditTiming",
     "DivisiveTiming",
     "EncoderTiming",
+    "EventTiming",
     "GlobalTiming",
     "LIFTiming",
     "PopulationTiming",
@@ -32,19 +40,32 @@ __all__ = [
     "RigidTiming",
     "SerialiserTiming",
     "StabiliserTiming",
+    "SynapseQueueTiming",
     "SynapseTiming",
     "Take",
+    "history",
 ]
 
 Take = Callable[[int], int]
 
+
+class EventTiming(Protocol):
+    """What takes the events of a source: beats of two kinds."""
+
+    def event(self, offered: int) -> int:
+        """A beat of events."""
+
+    def marker(self, offered: int) -> int:
+        """The end of a time step."""
+
+
 #: The cycle of what has not happened yet.
-_NEVER = -(1 << 62)
+NEVER = -(1 << 62)
 
 
-def _history(beats: int) -> deque[int]:
+def history(beats: int) -> deque[int]:
     """The cycles of the last ``beats`` passages, the earliest first."""
-    return deque([_NEVER] * beats, beats)
+    return deque([NEVER] * beats, beats)
 
 
 class RigidTiming:
@@ -58,7 +79,7 @@ class RigidTiming:
         #: In which cycles it stood still, from and to before, as far as that matters to what comes.
         self._stalls: deque[tuple[int, int]] = deque()
         #: When the last beat reached the end.
-        self.offered = _NEVER
+        self.offered = NEVER
 
     def take(self, offered: int) -> int:
         """A beat comes when nothing stands still, and reaches the end ``length`` cycles later in which nothing did."""
@@ -76,11 +97,11 @@ class RigidTiming:
         return taken
 
 
-class _CreditTiming:
+class CreditTiming:
     """``CreditQueue`` with the pipeline before it."""
 
     def __init__(self, depth: int, taker: Take) -> None:
-        self._taker, self._left = taker, _history(depth)
+        self._taker, self._left = taker, history(depth)
 
     def room(self, cycle: int) -> int:
         """When one more beat may begin, from a cycle on."""
@@ -91,36 +112,54 @@ class _CreditTiming:
         self._left.append(self._taker(max(offered, self._left[-1] + 1)))
 
 
-class SynapseTiming:
-    """``SynapseAccumulator``: an event takes ``words`` cycles, a marker until the currents have left."""
+class SynapseQueueTiming:
+    """What synapse stages begin with: a queue; a beat of events is at its end for ``words`` cycles."""
 
-    def __init__(self, words: int, events: int, currents: Take) -> None:
-        self._words, self._latency, self._currents = words, products_latency(events), currents
-        self._left_queue, self._free = _history(QUEUE_DEPTH), _NEVER
+    def __init__(self, words: int) -> None:
+        self._words, self._left_queue = words, history(QUEUE_DEPTH)
+        #: When the next beat may be at the end.
+        self._free = NEVER
+
+    def _come(self, offered: int) -> tuple[int, int]:
+        """When a beat comes, and when it is at the end."""
+        came = max(offered, self._left_queue[0] + 1)
+        return came, max(came + QUEUE_LATENCY, self._free)
+
+    def _leave(self, cycle: int) -> None:
+        self._left_queue.append(cycle)
+        self._free = cycle + 1
 
     def event(self, offered: int) -> int:
         """A beat of events."""
-        came = max(offered, self._left_queue[0] + 1)
-        left = max(came + QUEUE_LATENCY, self._free) + self._words - 1
-        self._left_queue.append(left)
-        self._free = left + 1
+        came, begun = self._come(offered)
+        self._leave(begun + self._words - 1)
         return came
+
+
+class SynapseTiming(SynapseQueueTiming):
+    """``SynapseAccumulator``: from a marker on nothing is taken from the queue until the currents have left."""
+
+    def __init__(self, words: int, events: int, currents: Take) -> None:
+        super().__init__(words)
+        self._latency, self._currents = products_latency(events), currents
 
     def marker(self, offered: int) -> int:
         """The end of a time step."""
-        came = max(offered, self._left_queue[0] + 1)
-        left = max(came + QUEUE_LATENCY, self._free)
-        self._left_queue.append(left)
-        self._free = self._currents(left + self._latency) + 1
+        came, begun = self._come(offered)
+        self._leave(begun)
         return came
+
+    def work(self) -> None:
+        """The currents of the time step that has ended leave."""
+        self._free = self._currents(self._left_queue[-1] + self._latency) + 1
 
 
 class PopulationTiming:
     """``PopulationUnit``: a group of E neurons begins when there is room for it, and takes ``chunks`` cycles."""
 
     def __init__(self, chunks: int, groups: int, taker: Take) -> None:
-        self._chunks, self._groups, self._beats = chunks, groups, _CreditTiming(ROOM, taker)
-        self._last_word = _NEVER
+        self._chunks, self._groups, self._beats = chunks, groups, CreditTiming(ROOM, taker)
+        self._last_word = NEVER
 
     def take(self, offered: int) -> int:
         """The currents of a time step, not before the last word of the step before."""
@@ -136,8 +175,8 @@ class GlobalTiming:
     """``GlobalInhibition``: the I population first, then the E neurons, a group a cycle if there is room."""
 
     def __init__(self, chunks: int, groups: int, taker: Take) -> None:
-        self._sum, self._groups, self._beats = chunks + GlobalInhibition.SUM, groups, _CreditTiming(ROOM, taker)
-        self._last_group = _NEVER
+        self._sum, self._groups, self._beats = chunks + GlobalInhibition.SUM, groups, CreditTiming(ROOM, taker)
+        self._last_group = NEVER
 
     def take(self, offered: int) -> int:
         """The currents of a time step, after the last group of the step before."""
@@ -155,7 +194,7 @@ class SerialiserTiming:
 
     def __init__(self, groups: int, taker: Take) -> None:
         self._groups, self._register = groups, RigidTiming(Serialiser.LATENCY - 1, taker)
-        self._last_group = _NEVER
+        self._last_group = NEVER
 
     def take(self, offered: int) -> int:
         """The currents of a time step, not before the last group of the step before."""
@@ -180,7 +219,7 @@ class StabiliserTiming:
 
     def __init__(self, beats: int, zeros: Iterator[bool], taker: Take) -> None:
         self._beats, self._zeros, self._leaving = beats, zeros, RigidTiming(Stabiliser.LEAVING, taker)
-        self._left_store = _history(Stabiliser.depth(beats))
+        self._left_store = history(Stabiliser.depth(beats))
         #: Of the beats in the store, when they could leave it, and whether they wait for the last one.
         self._stored: deque[tuple[int, bool]] = deque()
         self._beat = 0
@@ -205,7 +244,7 @@ class DivisiveTiming:
     """``DivisiveInhibition``: never stands still; a beat comes when there is room behind it."""
 
     def __init__(self, taker: Take) -> None:
-        self._beats = _CreditTiming(DivisiveInhibition.ROOM, taker)
+        self._beats = CreditTiming(DivisiveInhibition.ROOM, taker)
 
     def take(self, offered: int) -> int:
         """A beat."""
@@ -215,28 +254,30 @@ class DivisiveTiming:
 
 
 class ReplayTiming:
-    """``Replay``: a frame passes as it comes, then again from memory; the next one waits for that."""
+    """``Replay``: a frame passes as it comes, then again from memory; the next one waits for that.
 
-    def __init__(self, beats: int, times: int, taker: Take) -> None:
-        self._beats, self._repeated, self._taker = beats, beats * (times - 1), taker
-        self._beat, self._last = 0, _NEVER
+    When is said, by ``repeat``, after the step before has gone through all layers.
+    """
+
+    def __init__(self, beats: int, taker: Take) -> None:
+        self._beats, self._taker, self._last = beats, taker, NEVER
 
     def take(self, offered: int) -> int:
         """A beat of a frame."""
-        taken = self._last = self._taker(max(offered, self._last + 1))
-        self._beat += 1
-        if self._beat == self._beats:
-            self._beat = 0
-            for _ in range(self._repeated):
-                self._last = self._taker(self._last + 1)
-        return taken
+        self._last = self._taker(max(offered, self._last + 1))
+        return self._last
+
+    def repeat(self) -> None:
+        """The frame that has come, once more."""
+        for _ in range(self._beats):
+            self._last = self._taker(self._last + 1)
 
 
 class LIFTiming:
     """``LIFCore``: a potential is not read before that of the step before is written, as it reaches the end."""
 
     def __init__(self, beats: int, taker: Take) -> None:
-        self._pipeline, self._written = RigidTiming(LIFCore.LATENCY, taker), _history(beats)
+        self._pipeline, self._written = RigidTiming(LIFCore.LATENCY, taker), history(beats)
 
     def take(self, offered: int) -> int:
         """A beat of a frame."""
@@ -254,13 +295,13 @@ class EncoderTiming:
         Of a frame.
     spikes : iterator of int
         Of every beat that will come, the beats of events that it becomes.
-    taker : SynapseTiming
+    taker : EventTiming
     """
 
-    def __init__(self, beats: int, spikes: Iterator[int], taker: SynapseTiming) -> None:
+    def __init__(self, beats: int, spikes: Iterator[int], taker: EventTiming) -> None:
         self._beats, self._spikes, self._taker = beats, spikes, taker
-        self._left_skid = _history(2)  # the skid has room for two
-        self._beat, self._done = 0, _NEVER
+        self._left_skid = history(2)  # the skid has room for two
+        self._beat, self._done = 0, NEVER
 
     def take(self, offered: int) -> int:
         """A beat of a frame."""
@@ -282,7 +323,7 @@ class ReadoutTiming:
 
     def __init__(self, beats: int, lanes: int) -> None:
         self._beats, self._latency = beats, readout_latency(lanes)
-        self._beat, self._free = 0, _NEVER
+        self._beat, self._free = 0, NEVER
         #: The cycles of all results.
         self.results: list[int] = []
 

@@ -94,7 +94,7 @@ class WindowAccumulator(wiring.Component):
         #: What can be filled anew.
         self.links = [self._products] if loadable else []
         currents = accumulator_layout(i_ee, n_e, i_ie, n_i)
-        self._finished = CreditQueue(currents, 1 if walk.output == (1, 1) else ROOM)
+        self._finished = CreditQueue(currents, self.room(walk))
         #: Of the memories of weights, one for each event of a beat, in the submodule ``row``.
         self.weight_names = self._products.names
         #: Bits of these memories.
@@ -109,6 +109,11 @@ class WindowAccumulator(wiring.Component):
                 **load_ports(self.links),
             }
         )
+
+    @staticmethod
+    def room(walk: Walk) -> int:
+        """Pixels whose currents are on their way, or wait."""
+        return 1 if walk.output == (1, 1) else ROOM
 
     def cycles(self, beats: int) -> int:
         """Cycles from one pixel's currents to the next pixel's, whose last column has that many beats of events."""

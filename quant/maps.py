@@ -86,8 +86,11 @@ class Wiring:
         _check_pair("pool", self.pool, 1)
 
     def sources_of(self, index: int) -> tuple[int, ...]:
-        """The sources of the layer ``index``, written out."""
-        return self.sources or (index - 1,)
+        """The sources of the layer ``index``, written out, the earliest first.
+
+        Hardware lets them in in this order: a later one may need what an earlier one sends.
+        """
+        return tuple(sorted(self.sources)) or (index - 1,)
 
     def inputs(self, shape: Shape) -> int:
         """Inputs of one neuron on a pooled map of ``shape``."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hw.cycles import Prediction, predict_cycles, sources
-from hw.exact_cycles import Cycles, is_exact, simulate_cycles
+from hw.exact_cycles import Cycles, simulate_cycles
 from hw.folding import Folding
 from hw.network import Network
 from hw.operations import Energies, Operations, count_operations
@@ -44,9 +44,9 @@ class Measurement:
     activity : list of float
         The same as shares of all that there could be.
     prediction : Prediction
-        The estimate from these means; its interval and latency are the means of what is exact, where that is.
-    cycles : Cycles, optional
-        When each sample passes, exact; ``None`` for a network with maps.
+        The estimate of each stage from these means; its interval and latency are the means of what is exact.
+    cycles : Cycles
+        When each sample passes, exact.
     operations : list of Operations
         Of each layer, for a sample on average.
     energy : float
@@ -59,19 +59,19 @@ class Measurement:
     events: list[float]
     activity: list[float]
     prediction: Prediction
-    cycles: Cycles | None
+    cycles: Cycles
     operations: list[Operations]
     energy: float
 
     @property
     def interval(self) -> Spread | None:
-        """Cycles from one result to the next; ``None`` if they are not exact, and for a single sample."""
-        return None if self.cycles is None else Spread.of(self.cycles.intervals)
+        """Cycles from one result to the next; ``None`` for a single sample."""
+        return Spread.of(self.cycles.intervals)
 
     @property
     def latency(self) -> Spread | None:
-        """Cycles from a sample's first input to its result; ``None`` if they are not exact."""
-        return None if self.cycles is None else Spread.of(self.cycles.latencies)
+        """Cycles from a sample's first input to its result; ``None`` without samples."""
+        return Spread.of(self.cycles.latencies)
 
     @property
     def total(self) -> Operations:
@@ -86,12 +86,12 @@ class Measurement:
 
     def write_json(self, path: Path) -> None:
         """Writes all of it."""
-        plain: dict[str, Any] = asdict(replace(self, cycles=None))
+        plain: dict[str, Any] = asdict(self)
         del plain["cycles"]
         for name, spread in (("interval", self.interval), ("latency", self.latency)):
             plain[name] = spread and asdict(spread)
         plain["prediction"] = {"interval": self.prediction.interval, "latency": self.prediction.latency}
-        plain |= {"exact": self.latency is not None, "energy_pj": plain.pop("energy"), "busy": self.busy}
+        plain |= {"energy_pj": plain.pop("energy"), "busy": self.busy}
         write_json(path, plain)
 
 
@@ -133,15 +133,14 @@ def measure(
     counts, activity = _shares(network, events)
     operations = count_operations(design, events)
     inputs = [own.inputs / network.layer_steps(i) for i, own in enumerate(operations)]
-    prediction, cycles = predict_cycles(network, foldings, counts, inputs), None
-    if is_exact(network):
-        cycles = simulate_cycles(network, foldings, events, golden.zeros(codes))
-        interval, latency = Spread.of(cycles.intervals), Spread.of(cycles.latencies)
-        prediction = replace(
-            prediction,
-            interval=interval.mean if interval else prediction.interval,
-            latency=latency.mean if latency else prediction.latency,
-        )
+    prediction = predict_cycles(network, foldings, counts, inputs)
+    cycles = simulate_cycles(network, foldings, events, golden.zeros(codes))
+    interval, latency = Spread.of(cycles.intervals), Spread.of(cycles.latencies)
+    prediction = replace(
+        prediction,
+        interval=interval.mean if interval else prediction.interval,
+        latency=latency.mean if latency else prediction.latency,
+    )
     return Measurement(
         data=data,
         samples=len(events[0]),

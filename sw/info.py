@@ -144,10 +144,9 @@ def _measured(network: IntegerNetwork, measured: "Measurement") -> list[Table]:
         "synapse lanes that add": [f"{100 * busy:.0f} %" for busy in measured.busy],
     }
     layer, stage = measured.prediction.slowest
-    estimate, exact = "{:,.1f} (an estimate: there are maps)", measured.latency is not None
     summary = {
-        "cycles between results": measured.interval or "-" if exact else estimate.format(measured.prediction.interval),
-        "cycles to a result": measured.latency if exact else estimate.format(measured.prediction.latency),
+        "cycles between results": measured.interval or "-",
+        "cycles to a result": measured.latency,
         "slowest stage": f"{stage} of layer {layer}, by mean events",
         "synaptic operations": f"{measured.total.synaptic:,.0f} a sample",
         "memory bits read": f"{measured.total.read:,.0f} a sample",

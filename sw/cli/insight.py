@@ -52,8 +52,8 @@ def info_command(
 ) -> None:
     """Show layers, formats of every intermediate, table, memory, and predicted cycles.
 
-    With *--data*, also the activity, the cycles of every sample, which are exact for networks without maps, operations,
-    memory reads and an estimate of energy, from the golden model: nothing is simulated.
+    With *--data*, also the activity, the exact cycles of every sample, operations, memory reads and an estimate of
+    energy, from the golden model: nothing is simulated.
     """
     from sw.info import network_tables
 

@@ -72,9 +72,8 @@ def tiles(evidence: Evidence, results: Results | None) -> Iterator[Tile]:
         yield Tile("co-simulation", verdict, f"{cosim.samples:,} samples, {values:,} values", bad=not cosim.passed)
     if results is not None and results.measured is not None:
         measured = results.measured
-        note = "exact, mean" if measured.cycles is not None else "estimate"
-        note += f", lanes {design_lanes(measured.foldings)}" if _differ(evidence, results) else ""
-        yield Tile("cycles between results", f"{measured.prediction.interval:,.1f}", note)
+        lanes = f", lanes {design_lanes(measured.foldings)}" if _differ(evidence, results) else ""
+        yield Tile("cycles between results", f"{measured.prediction.interval:,.1f}", f"exact, mean{lanes}")
     if evidence.synthesis is not None:
         yield from _synthesis_tiles(evidence, results)
 
@@ -379,12 +378,10 @@ def _cycles(evidence: Evidence, results: Results | None, commands: Commands) -> 
         stages = {f"layer {i} {stage}": cycles for (i, stage), cycles in measured.prediction.stages.items()}
         caption = "How long each stage works on a sample, by mean events; the slowest, marked, decides the rate."
         shown = [Chart(charts.bars("cycles a sample", "", _largest(stages), marked=slowest, digits=1), caption)]
-        if measured.cycles is not None:
-            shown += _exact_charts(measured.cycles.intervals, measured.cycles.latencies)
-        exact = "exact" if measured.cycles is not None else "an estimate, as there are maps"
+        shown += _exact_charts(measured.cycles.intervals, measured.cycles.latencies)
         rows: list[tuple[object, object]] = [
-            ("between results", f"{measured.prediction.interval:,.1f} ({exact})"),
-            ("to a result", f"{measured.prediction.latency:,.1f} ({exact})"),
+            ("between results", f"{measured.prediction.interval:,.1f} (exact)"),
+            ("to a result", f"{measured.prediction.latency:,.1f} (exact)"),
             ("synaptic operations a sample", f"{measured.total.synaptic:,.0f}"),
             ("memory bits read a sample", f"{measured.total.read:,.0f}"),
             ("synapse lanes that add, by layer", ", ".join(_percent(busy, 0) for busy in measured.busy)),

@@ -10,10 +10,11 @@ from hw.exact_cycles import simulate_cycles
 from hw.folding import Folding, row_synapses
 from hw.network import Network
 from quant.errors import ChandelierError
+from quant.maps import NETWORK_INPUT, Wiring
 from quant.network import IntegerNetwork
 from tests.hw.exchange import exchange
 from tests.hw.test_network import input_beats, random_foldings
-from tests.random_networks import random_codes, random_map_network, random_network
+from tests.random_networks import random_codes, random_network
 from tests.reference import reference
 
 SAMPLES = 9
@@ -80,15 +81,20 @@ def test_events_that_do_not_fit_are_named() -> None:
     assert len(simulate_cycles(network, foldings, events, zeros).finished) == 2
     with pytest.raises(ChandelierError, match=r"layers need as many arrays of events, not 1"):
         simulate_cycles(network, foldings, events[:1], zeros)
-    with pytest.raises(ChandelierError, match=r"events of layer 1 must be \(2, \d+, \d+\), not \(1, \d+, \d+\)"):
+    with pytest.raises(ChandelierError, match=r"events of layer 0 must be \(2, \d+, \d+\), not \(1, \d+, \d+\)"):
         simulate_cycles(network, foldings, [events[0], events[1][:1], *events[2:]], zeros)
     with pytest.raises(ChandelierError, match=r"layers have one less with denominators, not 0"):
         simulate_cycles(network, foldings, events, [])
     with pytest.raises(ChandelierError, match=r"zeros of layer 0 must be \(2, \d+, \d+\), not \(1, \d+, \d+\)"):
         simulate_cycles(network, foldings, events, [zeros[0][:1], *zeros[1:]])
-    maps = random_map_network(3)
-    with pytest.raises(ChandelierError, match=r"cycles of maps3 are not modelled exactly"):
-        simulate_cycles(maps, [Folding(1, 1, 1)] * len(maps.layers), [], [])
+
+
+def test_a_layer_that_nobody_reads_is_refused() -> None:
+    network = random_network(3)
+    first, *rest = network.layers
+    unread = replace(network, layers=(first, replace(first, wiring=Wiring((NETWORK_INPUT,))), *rest))
+    with pytest.raises(ChandelierError, match=r"^layers\.0 of random3 is read by no other layer"):
+        simulate_cycles(unread, [Folding(1, 1, 1)] * len(unread.layers), [], [])
 
 
 def test_no_samples_take_no_cycles() -> None:

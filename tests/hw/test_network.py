@@ -131,6 +131,18 @@ def test_a_layer_that_nobody_reads_is_refused() -> None:
         Network(unread)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 50])
+def test_the_order_of_sources_plays_no_part(seed: int) -> None:
+    """A design that let in first what needs the source behind it would stand still."""
+    network = random_map_network(seed)
+    layers = [replace(n, wiring=replace(n.wiring, sources=n.wiring.sources[::-1])) for n in network.layers]
+    assert [n.wiring for n in layers] != [n.wiring for n in network.layers]
+    codes, foldings = random_codes(network, SAMPLES, seed), random_foldings(network, seed)
+    duts = [Network(n, foldings) for n in (network, replace(network, layers=tuple(layers)))]
+    given, turned = (exchange(dut, input_beats(dut, codes), SAMPLES, seed=seed, stall=0.0) for dut in duts)
+    assert given.outputs == turned.outputs and given.received == turned.received
+
+
 def _check_every_signal(network: IntegerNetwork, seed: int, stall: float) -> None:
     """Simulates samples, and compares all that passes the probes."""
     dut = Network(network, random_foldings(network, seed))

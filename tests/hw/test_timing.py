@@ -2,29 +2,41 @@
 
 import random
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 import pytest
+from amaranth import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
 
 from hw.accumulator import SynapseAccumulator
 from hw.divisive import DivisiveInhibition
 from hw.encoder import EventEncoder
 from hw.floor import FloorStabiliser
+from hw.geometry import Walk
 from hw.global_inhibition import GlobalInhibition
+from hw.layouts import event_layout
 from hw.lif import LIFCore
+from hw.map_timing import ForkTiming, MergeTiming, PlacerTiming, ScannerTiming, SplitterTiming, WindowTiming
 from hw.packing import ceil_div
+from hw.placer import EventPlacer
 from hw.population import PopulationUnit
 from hw.readout import Readout
 from hw.replay import Replay
+from hw.routing import EventFork, EventMerge
 from hw.scaling import Scaling
+from hw.scanner import MapScanner
 from hw.serialiser import Serialiser
+from hw.splitter import WordSplitter
 from hw.stabiliser import Stabiliser
 from hw.timing import (
     DivisiveTiming,
     EncoderTiming,
+    EventTiming,
     GlobalTiming,
     LIFTiming,
     PopulationTiming,
@@ -36,7 +48,9 @@ from hw.timing import (
     SynapseTiming,
     Take,
 )
+from hw.window_accumulator import WindowAccumulator
 from quant.formats import Format
+from quant.maps import Window
 from quant.reciprocal import Reciprocal
 from tests.hw.exchange import exchange
 
@@ -76,6 +90,21 @@ def _lanes(rng: random.Random, most: int = 9) -> tuple[int, int, int]:
     return n, lanes, ceil_div(n, lanes)
 
 
+def _of_kinds(taker: EventTiming, markers: Iterable[bool], work: Callable[[], None] | None = None) -> Take:
+    """Offers beats of two kinds, in their order; markers are followed by ``work``."""
+    kinds = iter(markers)
+
+    def take(offered: int) -> int:
+        if not next(kinds):
+            return taker.event(offered)
+        passed = taker.marker(offered)
+        if work:
+            work()
+        return passed
+
+    return take
+
+
 def _scaling(rng: random.Random) -> Case:
     n, lanes, _ = _lanes(rng)
     shared = {"gain_e_bits": 4, "shift": 3, "membrane": MEMBRANE, "bal": S12, "product": S24}
@@ -100,8 +129,8 @@ def _synapses(rng: random.Random) -> Case:
     beats = [b for _ in range(STEPS) for b in [0] * rng.choice([0, 1, 3, 20]) + [marker]]
 
     def timing(sink: Sink) -> Take:
-        synapses, kinds = SynapseTiming(ceil_div(row, lanes), events, sink.event), iter(beats)
-        return lambda offered: (synapses.marker if next(kinds) else synapses.event)(offered)
+        synapses = SynapseTiming(ceil_div(row, lanes), events, sink.event)
+        return _of_kinds(synapses, map(bool, beats), synapses.work)
 
     return dut, beats, STEPS, timing
 
@@ -150,7 +179,19 @@ def _replay(rng: random.Random) -> Case:
     n, lanes, beats = _lanes(rng)
     times = rng.randint(2, 4)
     dut, count = Replay(n=n, lanes=lanes, current=MEMBRANE, times=times), STEPS * beats
-    return dut, _noise(rng, dut, count), times * count, lambda sink: ReplayTiming(beats, times, sink.event).take
+
+    def timing(sink: Sink) -> Take:
+        replay, ends = ReplayTiming(beats, sink.event), cycle([False] * (beats - 1) + [True])
+
+        def take(offered: int) -> int:
+            passed = replay.take(offered)
+            for _ in range(times - 1 if next(ends) else 0):
+                replay.repeat()
+            return passed
+
+        return take
+
+    return dut, _noise(rng, dut, count), times * count, timing
 
 
 def _lif(rng: random.Random) -> Case:
@@ -173,7 +214,125 @@ def _encoder(rng: random.Random) -> Case:
     def timing(sink: Any) -> Take:
         return EncoderTiming(beats, iter(counts), sink).take
 
-    return dut, vectors, sum(counts) + STEPS, timing
+    return dut, vectors, STEPS, timing
+
+
+def _walk(rng: random.Random, channels: Sequence[int] = (1, 2, 3)) -> Walk:
+    source = rng.randint(1, 6), rng.randint(1, 6), rng.choice(channels)
+    pool = rng.randint(1, min(2, source[0])), rng.randint(1, min(2, source[1]))
+    if rng.random() < 0.2:
+        return Walk(source, pool)
+    kernel = rng.randint(1, min(4, source[0] // pool[0])), rng.randint(1, min(4, source[1] // pool[1]))
+    padding = rng.randrange(kernel[0]), rng.randrange(kernel[1])
+    return Walk(source, pool, Window(kernel, (rng.randint(1, 3), rng.randint(1, 3)), padding))
+
+
+def _events(rng: random.Random, dut: Any, most: int) -> tuple[list[dict[str, int]], list[int]]:
+    """Beats of up to ``most`` events a step, and their vectors of bits."""
+    layout, beats = dut.i.p.shape(), list[dict[str, int]]()
+    for _ in range(STEPS):
+        count = rng.choice([0, 1, rng.randint(0, most)])
+        beats += [{"index": rng.randrange(most), "value": 1, "last": 0} for _ in range(count)]
+        beats.append({"index": 0, "value": 0, "last": 1})
+    return beats, [layout.const(beat).as_bits() for beat in beats]
+
+
+def _placer(rng: random.Random) -> Case:
+    walk = _walk(rng)
+    dut, kept = EventPlacer(walk=walk, value_bits=1), walk.positions() >= 0
+    beats, vectors = _events(rng, dut, len(kept))
+    goes_on = [bool(kept[beat["index"]]) for beat in beats if not beat["last"]]
+
+    def timing(sink: Sink) -> Take:
+        placer = PlacerTiming(EventPlacer.depth(walk), iter(goes_on), sink)
+        return _of_kinds(placer, [beat["last"] == 1 for beat in beats])
+
+    return dut, vectors, STEPS, timing
+
+
+def _scanner(rng: random.Random) -> Case:
+    walk = _walk(rng)
+    dut = MapScanner(walk=walk, value_bits=1, sum_bits=9)
+    place = {"word": walk.depth - 1, "lane": walk.lanes - 1, "value": 1}
+    markers = [last for _ in range(STEPS) for last in [False] * rng.choice([0, 1, 9, 2 * walk.visits]) + [True]]
+    vectors = [dut.i.p.shape().const(place | {"last": last}).as_bits() for last in markers]
+
+    def timing(sink: Sink) -> Take:
+        scanner = ScannerTiming(walk.visits, walk.depth, sink.event)
+        return _of_kinds(scanner, markers, scanner.work)
+
+    return dut, vectors, STEPS * walk.output[0] * walk.columns, timing
+
+
+def _splitter(rng: random.Random) -> Case:
+    events, words = rng.choice([1, 1, 2, 3, 4]), rng.choice([1, 2, 5, 30])
+    lanes, density = events * rng.randint(1, 4), rng.choice([0.1, 0.3, 0.9])
+    dut = WordSplitter(words=words, lanes=lanes, value_bits=1, events=events)
+    lit = np.array([[rng.random() < density for _ in range(lanes)] for _ in range(STEPS * words)])
+    counts, vectors = [], []
+    for number, values in enumerate(lit):
+        word = {"word": number % words, "values": values.tolist(), "last": number % words == words - 1}
+        vectors.append(dut.i.p.shape().const(word).as_bits())
+        parts = (np.arange(lanes) + number % words) % events
+        counts.append([int(values[parts == part].sum()) for part in range(events)])
+    return dut, vectors, STEPS, lambda sink: SplitterTiming(words, iter(counts), events, sink).take
+
+
+def _window(rng: random.Random) -> Case:
+    walk, n_e, n_i = _walk(rng, channels=(2, 4)), rng.randint(1, 3), rng.randint(0, 1)
+    row = walk.taps * (n_e + n_i)
+    events = rng.choice([1, 1, 2])
+    lanes = rng.randint(1, row) if events == 1 else row * events
+    d = walk.rows * (walk.window or Window(walk.shape[:2], walk.shape[:2])).kernel[1] * walk.shape[2]
+    w_ee, w_ie = np.ones((n_e, d), np.uint8), np.ones((n_i, d), np.uint8)
+    shared: dict[str, Any] = {"synapse": Format(1), "value_bits": 1, "i_ee": S16, "i_ie": S16}
+    dut = WindowAccumulator(walk=walk, w_ee=w_ee, w_ie=w_ie, lanes=lanes, **shared)
+    columns = 3 * walk.output[0] * walk.columns
+    markers = [last for _ in range(columns) for last in [False] * rng.choice([0, 0, 1, 3, 20]) + [True]]
+    vectors = [last << dut.i.p.shape().size - 1 for last in markers]
+
+    def timing(sink: Sink) -> Take:
+        return _of_kinds(WindowTiming(walk, ceil_div(row, lanes), events, sink.event), markers)
+
+    return dut, vectors, 3 * walk.output[0] * walk.output[1], timing
+
+
+class _Residual(wiring.Component):
+    """A source whose events come by a short cut, and then the words of a map, of one column, that they are added to."""
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, walk: Walk) -> None:
+        self._walk = walk
+        event = event_layout(walk.visits, 1)
+        super().__init__({"i": In(stream.Signature(event)), "o": Out(stream.Signature(event))})
+
+    def elaborate(self, platform: object) -> Module:
+        m, event = Module(), self.i.p.shape()
+        m.submodules.fork = fork = EventFork(event=event, outputs=2)
+        m.submodules.scanner = scanner = MapScanner(walk=self._walk, value_bits=1, sum_bits=1)
+        m.submodules.merge = merge = EventMerge(event=event, inputs=2)
+        wiring.connect(m, wiring.flipped(self.i), fork.i)
+        wiring.connect(m, fork.o[1], merge.i[0])
+        for source, taker in (fork.o[0], scanner.i), (scanner.o, merge.i[1]):
+            m.d.comb += [taker.valid.eq(source.valid), taker.p.last.eq(source.p.last), source.ready.eq(taker.ready)]
+        wiring.connect(m, merge.o, wiring.flipped(self.o))
+        return m
+
+
+def _residual(rng: random.Random) -> Case:
+    walk = Walk((rng.randint(1, 20), 1, 1))
+    dut = _Residual(walk)
+    beats, vectors = _events(rng, dut, walk.visits)
+
+    def timing(sink: Sink) -> Take:
+        first, second = MergeTiming(2, sink).inputs
+        words = _of_kinds(second, cycle([False] * (walk.visits - 1) + [True]))
+        scanner = ScannerTiming(walk.visits, walk.depth, words)
+        return _of_kinds(ForkTiming([first, scanner]), [beat["last"] == 1 for beat in beats], scanner.work)
+
+    return dut, vectors, STEPS, timing
 
 
 def _readout(rng: random.Random) -> Case:
@@ -190,16 +349,22 @@ def _readout(rng: random.Random) -> Case:
 
 
 CASES = (_scaling, _floor, _synapses, _population, _global, _serialiser, _stabiliser, _divisive, _replay, _lif)
+MAP_CASES = (_placer, _scanner, _splitter, _window, _residual)
+
+
+def _ends_step(beat: Any) -> bool:
+    """Whether an output beat counts: of beats of two kinds the markers."""
+    return not isinstance(beat, dict) or bool(beat.get("last", 1))
 
 
 @pytest.mark.parametrize("seed", range(12))
-@pytest.mark.parametrize("case", [*CASES, _encoder, _readout])
+@pytest.mark.parametrize("case", [*CASES, *MAP_CASES, _encoder, _readout])
 def test_every_beat_passes_when_the_model_says(case: Callable[[random.Random], Case], seed: int) -> None:
     dut, vectors, outputs, timing = case(random.Random(seed))
     layout = dut.i.p.shape()
     # The readout's model is of a taker that is always ready, as that of a network is.
     stall = 0.0 if case is _readout else (0.0, 0.3, 0.7)[seed % 3]
-    result = exchange(dut, map(layout.from_bits, vectors), outputs, seed=seed, stall=stall)
+    result = exchange(dut, map(layout.from_bits, vectors), outputs, seed=seed, stall=stall, counts=_ends_step)
     sink = Sink(result.ready)
     take, offers = timing(sink), iter(result.offered)
     passed = _passed(take, offers, first=1 if case is _scaling else 0)

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from hw.exact_cycles import Cycles, simulate_cycles
 from hw.manifest import Manifest
 from hw.rtl import write_rtl
@@ -23,10 +25,12 @@ def _record(stimuli: list[Stimulus]) -> list[Recording]:
     return recordings
 
 
-def test_random_networks(seeds: range, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["dense", "maps"])
+def test_random_networks(kind: str, seeds: range, tmp_path: Path) -> None:
+    seeds = seeds[::2] if kind == "maps" else seeds  # which take longer to build
     stimuli, models = list[Stimulus](), list[Cycles]()
     for seed in seeds:
-        network, folder = design_network(seed), tmp_path / str(seed)
+        network, folder = design_network(seed, kind), tmp_path / str(seed)
         foldings, codes = design_foldings(network, seed), random_codes(network, SAMPLES, seed)
         write_rtl(network, folder, foldings=foldings, name=network.name)
         stimuli.append(Stimulus(folder, Manifest.read(folder), codes))

@@ -1,0 +1,46 @@
+"""What events become on their way through a layer's map, in their order: which go on, and what its words then have."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from hw.geometry import Walk
+
+__all__ = ["kept_events", "word_events"]
+
+
+def _steps(sources: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, ...]]:
+    """The events of each time step of one sample after the other, of all sources: (values,) bool."""
+    for sample in zip(*sources, strict=True):
+        yield from zip(*sample, strict=True)
+
+
+def kept_events(walk: Walk, sources: Sequence[np.ndarray]) -> Iterator[bool]:
+    """Of each event, whether it is of a pixel that some window sees.
+
+    Parameters
+    ----------
+    walk : Walk
+    sources : sequence of (samples, steps, values) bool
+        The events; they come step by step, in a step one source after the other, and of each in the order of values.
+    """
+    kept = walk.positions() >= 0
+    for step in _steps(sources):
+        for own in step:
+            yield from kept[own].tolist()
+
+
+def word_events(walk: Walk, sources: Sequence[np.ndarray], events: int) -> Iterator[list[int]]:
+    """Of each word that is visited, the inputs of each of ``events`` parts that are not zero (``Walk.part_rows``).
+
+    Parameters as those of :func:`kept_events`.
+    """
+    visited, positions = walk.visited(), walk.positions()
+    # Part p of word w of a column has the lanes that are p - w more than a multiple of the parts.
+    turned = (np.arange(events) - np.arange(walk.visits)[:, None] % walk.column_words) % events
+    for step in _steps(sources):
+        lit = np.zeros(walk.depth * walk.lanes + 1, bool)  # the last one is of what is not kept, whose position is -1
+        for own in step:
+            lit[positions[own]] = True
+        counts = lit[:-1].reshape(walk.depth, -1, events).sum(1)
+        yield from counts[visited[:, None], turned].tolist()
