@@ -131,7 +131,7 @@ def test_a_layer_that_nobody_reads_is_refused() -> None:
         Network(unread)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 50])
+@pytest.mark.parametrize("seed", [0, 50])
 def test_the_order_of_sources_plays_no_part(seed: int) -> None:
     """A design that let in first what needs the source behind it would stand still."""
     network = random_map_network(seed)
