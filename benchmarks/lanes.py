@@ -17,7 +17,7 @@ from hw.synthesis import synthesise
 from quant.network import IntegerNetwork
 from quant.network_file import load_network
 from sw.activity import Measurement, activity_of, measure
-from sw.console import exit_on_error
+from sw.console import exit_on_error, ignore_unused_components
 from sw.report.charts import lines, standalone
 from sw.synth import write_json
 
@@ -76,6 +76,7 @@ def main(
     network: Annotated[Path, typer.Argument(metavar="NET.safetensors")], data: str = "mnist", device: str = "ecp5-25f"
 ) -> None:
     """Prints the table, line by line, and writes runs/lanes/*.svg."""
+    ignore_unused_components()
     with exit_on_error():
         integers = load_network(network)
         print("| lanes | cycles an image | busiest synapse lanes, % | LUT | FF | BRAM | DSP | MHz | images/s | us |")
