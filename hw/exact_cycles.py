@@ -1,6 +1,6 @@
 """The exact cycle model: when each of a sequence of samples passes through a network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -36,8 +36,10 @@ from quant.errors import ChandelierError
 from quant.maps import NETWORK_INPUT
 from quant.network import IntegerNetwork, Layer
 
-__all__ = ["Cycles", "simulate_cycles"]
+__all__ = ["Cycles", "Progress", "simulate_cycles"]
 
+#: ``progress(done, total)``: of the samples.
+Progress = Callable[[int, int], None]
 #: When the first input beat is offered: in the second cycle without reset, as by a sender with a register at its end.
 FIRST_OFFER = 1
 
@@ -200,25 +202,30 @@ class _Model:
             cycle += 1
         return [*passed, self._input.marker(cycle)]
 
-    def run(self) -> Cycles:
+    def run(self, progress: Progress) -> Cycles:
         """Sends one sample after the other."""
         inputs = self._network.input.features
         at_once = sent_at_once(self._network, self._foldings, NETWORK_INPUT)
         beats = _event_beats(self._events[0], at_once * ceil_div(inputs, at_once), at_once)[:, :, 0]
         started, passed = [], [FIRST_OFFER - 1]
-        for sample in beats.tolist():
+        for done, sample in enumerate(beats.tolist(), start=1):
             for step in range(self._network.steps):
                 if step < len(sample):
                     passed = self._send(sample[step], passed[-1] + 1)
                 if step == 0:
                     started.append(passed[0])
                 self._work(step)
+            progress(done, len(beats))
         begin = started[0] if started else 0
         return Cycles(np.array(started, np.int64) - begin, np.array(self._readout.results, np.int64) - begin)
 
 
 def simulate_cycles(
-    network: IntegerNetwork, foldings: Sequence[Folding], events: Sequence[np.ndarray], zeros: Sequence[np.ndarray]
+    network: IntegerNetwork,
+    foldings: Sequence[Folding],
+    events: Sequence[np.ndarray],
+    zeros: Sequence[np.ndarray],
+    progress: Progress = lambda done, total: None,
 ) -> Cycles:
     """The cycles of a sequence of samples, those of the generated hardware, of which nothing but time is simulated.
 
@@ -231,6 +238,8 @@ def simulate_cycles(
         static input (``GoldenModel.events``).
     zeros : sequence of (samples, steps, neurons)
         For each layer but the last, which denominators are zero, so that they wait (``GoldenModel.zeros``).
+    progress : callable
+        Told after each sample how many are done, and how many there are.
 
     Raises
     ------
@@ -240,4 +249,4 @@ def simulate_cycles(
     check_read(network)
     check_foldings(network, foldings)
     _check_counts(network, events, zeros)
-    return _Model(network, foldings, events, zeros).run()
+    return _Model(network, foldings, events, zeros).run(progress)

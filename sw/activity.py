@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hw.cycles import Prediction, predict_cycles, sources
-from hw.exact_cycles import Cycles, simulate_cycles
+from hw.exact_cycles import Cycles, Progress, simulate_cycles
 from hw.folding import Folding
 from hw.network import Network
 from hw.operations import Energies, Operations, count_operations
@@ -119,6 +119,7 @@ def measure(
     *,
     foldings: Sequence[Folding],
     energies: Energies = HOROWITZ,
+    progress: Progress = lambda done, total: None,
 ) -> Measurement:
     """Runs the golden model on the first ``samples`` test samples (a number, ``all``, or a few), and counts.
 
@@ -134,7 +135,7 @@ def measure(
     operations = count_operations(design, events)
     inputs = [own.inputs / network.layer_steps(i) for i, own in enumerate(operations)]
     prediction = predict_cycles(network, foldings, counts, inputs)
-    cycles = simulate_cycles(network, foldings, events, golden.zeros(codes))
+    cycles = simulate_cycles(network, foldings, events, golden.zeros(codes), progress)
     interval, latency = Spread.of(cycles.intervals), Spread.of(cycles.latencies)
     prediction = replace(
         prediction,

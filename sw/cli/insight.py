@@ -70,7 +70,13 @@ def info_command(
     if data is not None and foldings is not None:
         from sw.activity import measure, parse_energies
 
-        measured = measure(integers, data, samples, foldings=foldings, energies=parse_energies(energy))
+        with progress_bars() as progress:
+            measured = measure(
+                *(integers, data, samples),
+                foldings=foldings,
+                energies=parse_energies(energy),
+                progress=lambda done, total: progress("cycles", done, total, ""),
+            )
         if json_file is not None:
             measured.write_json(json_file)
     for table in network_tables(integers, foldings, measured):

@@ -50,9 +50,8 @@ def test_interval_and_latency(seed: int) -> None:
     arrays = [inputs != 0, *(np.array([signals[i, "spike"]]) != 0 for i in range(len(network.layers) - 1))]
     d = [signals.get((i, "d"), np.ones((network.layer_steps(i), n.n_e))) for i, n in enumerate(network.layers[:-1])]
     zeros = [np.array([own]) == 0 for own in d]
-    cycles = simulate_cycles(
-        network, foldings, *([np.repeat(a, SAMPLES, axis=0) for a in some] for some in (arrays, zeros))
-    )
+    arrays, zeros = ([np.repeat(own, SAMPLES, axis=0) for own in each] for each in (arrays, zeros))
+    cycles = simulate_cycles(network, foldings, arrays, zeros)
     assert cycles.started.tolist() == result.sent[:: len(beats) // SAMPLES]
     assert cycles.finished.tolist() == result.received
 
