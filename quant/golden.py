@@ -105,7 +105,8 @@ class _LayerModel:
         if not self.direct:
             most = self.layer.a * magnitude(bal) + self.inhibition * magnitude(i_ie)
             dtype = exact_dtype(self.added * most)
-            bal = self.layer.a * bal.to(dtype) - i_ie.to(dtype) @ self.w_ei.to(dtype)
+            rows_ee, rows_ie = (sums.to(dtype).flatten(end_dim=-2) for sums in (bal, i_ie))
+            bal = torch.addmm(rows_ee, rows_ie, self.w_ei.to(dtype), beta=self.layer.a, alpha=-1).view_as(bal)
         signals = {"bal": bal, "i_ie": i_ie}
         return signals | {"i_ee": self._product(x, self.w_ee)} if "i_ee" in record else signals
 
