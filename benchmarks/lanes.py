@@ -14,12 +14,13 @@ import typer
 
 from hw.folding import Folding, foldings_for, row_synapses
 from hw.synthesis import synthesise
+from quant.errors import ChandelierError
 from quant.network import IntegerNetwork
 from quant.network_file import load_network
 from sw.activity import Measurement, activity_of, measure
 from sw.console import exit_on_error, ignore_unused_components
 from sw.report.charts import lines, standalone
-from sw.synth import write_json
+from sw.synth import design_lanes, write_json
 
 RUNS = Path(__file__).parents[1] / "runs" / "lanes"
 #: Synapse lanes of the first layer, as shares of a row of its weights.
@@ -45,10 +46,9 @@ class Point:
         """As a line of the table."""
         used = [f"{self.report['resources'][kind]['used']:,}" for kind in ("LUT", "FF", "BRAM", "DSP")]
         clock, cycles = float(self.report["clock"]["median"]), self.measured.prediction
-        lanes = "; ".join(f"{f.synapse_lanes}/{f.population_lanes}/{f.neuron_lanes}" for f in self.foldings)
         figures = [f"{cycles.interval:.1f}", f"{100 * max(self.measured.busy):.0f}", *used, f"{clock:.1f}"]
         figures += [f"{self.rate:,.0f}", f"{cycles.latency / clock:.2f}"]
-        return f"| {lanes} | {' | '.join(figures)} |"
+        return f"| {design_lanes(self.foldings)} | {' | '.join(figures)} |"
 
 
 def candidates(network: IntegerNetwork, activity: Sequence[float]) -> list[tuple[Folding, ...]]:
@@ -83,7 +83,13 @@ def main(
         print(f"|{' --- |' * 10}")
         points = []
         for foldings in candidates(integers, activity_of(integers, data)):
-            points.append(point(network, integers, foldings, data, device))
+            try:
+                points.append(point(network, integers, foldings, data, device))
+            except ChandelierError as error:
+                if "does not fit" not in str(error):
+                    raise
+                print(f"| {design_lanes(foldings)} | {error} |")
+                break  # and what has more lanes does not, either
             print(points[-1].row(), flush=True)
         lanes = [float(p.foldings[0].synapse_lanes) for p in points]
         rates = [(x, p.rate / 1000) for x, p in zip(lanes, points, strict=True)]
