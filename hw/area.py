@@ -326,7 +326,8 @@ def _multipliers(a: int, b: int) -> int:
 def _stabiliser(stage: Stage, layer: Layer, widths: LayerWidths, folding: Folding) -> None:
     assert widths.d is not None
     lanes, beat, d = folding.neuron_lanes, widths.bal.width + widths.d.width, widths.d.width
-    stage.add_queue(lanes * (beat + 1) + 1, Stabiliser.depth(folding.groups(layer)))
+    for width in (lanes * (beat + 1), 1):
+        stage.add_queue(width, Stabiliser.depth(folding.groups(layer)))
     stage.add_queue(d, 3)
     stage.add_registers("leaving", lanes * (2 * beat + 1) + d)
     levels = [lanes, ceil_div(lanes, 2), ceil_div(lanes, 4), 2]

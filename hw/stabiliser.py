@@ -64,10 +64,11 @@ class Stabiliser(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        # With each beat, which of its d are not zero, and whether all are. No more than three frames are in there:
-        # their minima find room.
-        stored = data.StructLayout({"beat": self._layout, "present": self._layout.length, "whole": 1})
+        # With each beat, which of its d are not zero. No more than three frames are in there: their minima find room.
+        # Whether all are is kept apart, for small frames in look-up tables: a block memory gives it late in a cycle.
+        stored = data.StructLayout({"beat": self._layout, "present": self._layout.length})
         m.submodules.beats = beats = fifo.SyncFIFOBuffered(width=stored.size, depth=self.depth(self._beats))
+        m.submodules.whole = whole = fifo.SyncFIFOBuffered(width=1, depth=beats.depth)
         m.submodules.minima = minima = fifo.SyncFIFOBuffered(width=self._d.width, depth=3)
         came: Any = stored(beats.w_data)
         taken = self.i.valid & self.i.ready
@@ -76,17 +77,18 @@ class Stabiliser(wiring.Component):
             beats.w_en.eq(taken),
             came.beat.eq(self.i.p),
             came.present.eq(Cat(neuron.d.any() for neuron in self.i.p)),
-            came.whole.eq(came.present.all()),
+            whole.w_data.eq(came.present.all()),
+            whole.w_en.eq(taken),
         ]
         m.d.comb += minima.w_data.eq(self._smallest(m, taken, came, valid=minima.w_en))
 
         left, advance = Signal(index_of(self._beats)), Signal()
         last_out, given = left == self._beats - 1, Signal()
-        following: Any = stored(beats.r_data)
         m.d.comb += [
             advance.eq(self.o.ready | ~self.o.valid),
-            given.eq(advance & beats.r_rdy & (minima.r_rdy | (following.whole & ~last_out))),
+            given.eq(advance & beats.r_rdy & (minima.r_rdy | (whole.r_data & ~last_out))),
             beats.r_en.eq(given),
+            whole.r_en.eq(given),
             minima.r_en.eq(given & last_out),
         ]
         with m.If(given):

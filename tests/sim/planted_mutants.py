@@ -142,7 +142,7 @@ PLANTED = (
     Planted("Stabiliser", "zero", "stabiliser", "maps26", "Mux(present, before.d, smallest)", "before.d"),
     Planted("Stabiliser", "zero", "stabiliser", "maps26", "Cat(n.d, ~there)", "Cat(n.d, there & ~there)"),
     Planted("Stabiliser", "waiting", "stabiliser", "maps26", "came.present.all()", "came.present.any()"),
-    Planted("Stabiliser", "waiting", "stabiliser", "dense7", "following.whole & ~last_out", "following.whole"),
+    Planted("Stabiliser", "waiting", "stabiliser", "dense7", "whole.r_data & ~last_out", "whole.r_data"),
     Planted(
         "Stabiliser",
         "count",
