@@ -36,10 +36,8 @@ from quant.errors import ChandelierError
 from quant.maps import NETWORK_INPUT
 from quant.network import IntegerNetwork, Layer
 
-__all__ = ["Cycles", "Progress", "simulate_cycles"]
+__all__ = ["Cycles", "simulate_cycles"]
 
-#: ``progress(done, total)``: of the samples.
-Progress = Callable[[int, int], None]
 #: When the first input beat is offered: in the second cycle without reset, as by a sender with a register at its end.
 FIRST_OFFER = 1
 
@@ -202,7 +200,7 @@ class _Model:
             cycle += 1
         return [*passed, self._input.marker(cycle)]
 
-    def run(self, progress: Progress) -> Cycles:
+    def run(self, progress: Callable[[int, int], None]) -> Cycles:
         """Sends one sample after the other."""
         inputs = self._network.input.features
         at_once = sent_at_once(self._network, self._foldings, NETWORK_INPUT)
@@ -225,7 +223,7 @@ def simulate_cycles(
     foldings: Sequence[Folding],
     events: Sequence[np.ndarray],
     zeros: Sequence[np.ndarray],
-    progress: Progress = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Cycles:
     """The cycles of a sequence of samples, those of the generated hardware, of which nothing but time is simulated.
 

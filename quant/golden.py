@@ -251,9 +251,8 @@ class GoldenModel:
         found: list[list[np.ndarray]] = [[] for _ in self.network.layers[:-1]]
         for trace in self.batches(codes, ["d"]):
             for i, own in enumerate(found):
-                steps, neurons = self.network.layer_steps(i), math.prod(self.network.maps[i][1])
-                d = trace.signals.get((i, "d"), np.ones((len(trace.classes), steps, neurons)))
-                own.append(d.reshape(len(d), steps, neurons) == 0)
+                shape = (len(trace.classes), self.network.layer_steps(i), math.prod(self.network.maps[i][1]))
+                own.append(trace.signals.get((i, "d"), np.ones(shape)) == 0)
         return [np.concatenate(batches) for batches in found]
 
     def classify(self, codes: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """What the samples of a data set make a network do: events, cycles, operations, energy. No hardware is simulated."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import reduce
 from operator import add
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hw.cycles import Prediction, predict_cycles, sources
-from hw.exact_cycles import Cycles, Progress, simulate_cycles
+from hw.exact_cycles import Cycles, simulate_cycles
 from hw.folding import Folding
 from hw.network import Network
 from hw.operations import Energies, Operations, count_operations
@@ -119,7 +119,7 @@ def measure(
     *,
     foldings: Sequence[Folding],
     energies: Energies = HOROWITZ,
-    progress: Progress = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Measurement:
     """Runs the golden model on the first ``samples`` test samples (a number, ``all``, or a few), and counts.
 
