@@ -14,8 +14,8 @@ import numpy as np
 from hw.accumulator import LANES_A_RESET, QUEUE_DEPTH
 from hw.divisive import PART, DivisiveInhibition
 from hw.folding import Folding, Foldings, check_foldings
-from hw.geometry import walk_of
 from hw.global_inhibition import is_global
+from hw.order import walk_of
 from hw.packing import ceil_div
 from hw.population import ROOM, equal_gain
 from hw.product import NARROW

@@ -10,9 +10,10 @@ from math import inf, prod
 from hw.accumulator import synapse_latency
 from hw.divisive import DivisiveInhibition
 from hw.folding import Folding, check_foldings, population_cycles, sent_at_once
-from hw.geometry import Walk, walk_of
+from hw.geometry import Walk
 from hw.global_inhibition import GlobalInhibition, is_global
 from hw.lif import LIFCore
+from hw.order import walk_of
 from hw.packing import ceil_div
 from hw.population import PopulationUnit
 from hw.readout import readout_latency

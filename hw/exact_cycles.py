@@ -9,11 +9,11 @@ import numpy as np
 from hw.cycles import sources
 from hw.floor import FloorStabiliser
 from hw.folding import Folding, check_foldings, sent_at_once
-from hw.geometry import walk_of
 from hw.global_inhibition import is_global
 from hw.map_timing import ForkTiming, MergeTiming, PlacerTiming, ScannerTiming, SplitterTiming, WindowTiming
 from hw.map_words import kept_events, word_events
 from hw.network import check_read
+from hw.order import orders_of, row_major_order, walk_of
 from hw.packing import ceil_div
 from hw.placer import EventPlacer
 from hw.scaling import Scaling
@@ -132,6 +132,7 @@ class _Model:
         zeros: Sequence[np.ndarray],
     ) -> None:
         self._network, self._foldings, self._events, self._zeros = network, foldings, events, zeros
+        self._orders = orders_of(network)
         last = len(network.layers) - 1
         beats = network.layer_steps(last) * self._pixels(last) * foldings[last].groups(network.layers[last])
         self._readout = ReadoutTiming(beats, foldings[last].neuron_lanes)
@@ -166,29 +167,39 @@ class _Model:
         sources = [self._events[source + 1] for source in layer.wiring.sources_of(index)]
         window = WindowTiming(walk, words, events, currents)
         splitter = SplitterTiming(walk.column_words, word_events(walk, sources, events), events, window)
-        self._stages[index] = scanner = ScannerTiming(walk.visits, walk.depth, splitter.take)
-        return PlacerTiming(EventPlacer.depth(walk), kept_events(walk, sources), scanner)
+        visits = 1 if walk.row_major else walk.steps
+        scanner = ScannerTiming(walk.visits * walk.steps // visits, visits, walk.depth, splitter.take)
+        self._stages[index] = scanner
+        markers = 1 if walk.row_major_source else walk.steps
+        return PlacerTiming(EventPlacer.depth(walk), kept_events(walk, sources), markers, scanner)
 
     def _spikes(self, index: int, taker: EventTiming) -> Take:
         """What takes the balances of a layer whose spikes go to ``taker``."""
         network, layer, folding = self._network, self._network.layers[index], self._foldings[index]
         beats, at_once = self._pixels(index) * folding.groups(layer), sent_at_once(network, self._foldings, index)
         events = _event_beats(self._events[index + 1], folding.neuron_lanes, at_once)
-        currents: Take = LIFTiming(beats, EncoderTiming(beats, iter(events.ravel().tolist()), taker).take).take
-        if network.layer_steps(index) < network.steps:
-            self._replays[index] = replay = ReplayTiming(beats, currents)
+        frame, replays = beats, network.steps // network.layer_steps(index)
+        if self._orders[index].row_major:
+            rows = network.maps[index][1][0]
+            events, frame, beats = row_major_order(events, rows), beats // rows, beats * network.steps
+        currents: Take = LIFTiming(frame, EncoderTiming(beats, iter(events.ravel().tolist()), taker).take).take
+        if replays > 1 and self._orders[index].row_major:
+            currents = ReplayTiming(frame, currents, replays - 1).take
+        elif replays > 1:
+            self._replays[index] = replay = ReplayTiming(frame, currents)
             currents = replay.take
         return _currents(layer, _beats(self._zeros[index], folding.neuron_lanes), currents)
 
     def _work(self, step: int) -> None:
         """A time step that has come goes through the layers, one after the other: also residual sums want that order.
 
-        A static input comes in the first one.
+        A static input comes in the first one. What is row-major goes through a layer with the first one that it has.
         """
-        for i in range(len(self._network.layers)):
-            if step < self._network.layer_steps(i):
+        for i, order in enumerate(self._orders):
+            own = step - order.start
+            if 0 <= own < (1 if order.row_major else self._network.layer_steps(i)):
                 self._stages[i].work()
-            elif i in self._replays:
+            elif 0 < own < self._network.steps and i in self._replays:
                 self._replays[i].repeat()
 
     def _send(self, events: int, cycle: int) -> list[int]:
@@ -207,7 +218,7 @@ class _Model:
         beats = _event_beats(self._events[0], at_once * ceil_div(inputs, at_once), at_once)[:, :, 0]
         started, passed = [], [FIRST_OFFER - 1]
         for done, sample in enumerate(beats.tolist(), start=1):
-            for step in range(self._network.steps):
+            for step in range(self._network.steps + max(order.start for order in self._orders)):
                 if step < len(sample):
                     passed = self._send(sample[step], passed[-1] + 1)
                 if step == 0:

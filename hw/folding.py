@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hw.geometry import walk_of
 from hw.global_inhibition import GlobalInhibition, is_global
+from hw.order import walk_of
 from hw.packing import ceil_div
 from quant.errors import ChandelierError
 from quant.maps import NETWORK_INPUT

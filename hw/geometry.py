@@ -1,15 +1,15 @@
 """How a layer's window moves over its map: where inputs are kept, and in which order they are visited."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from hw.packing import ceil_div
 from quant.errors import ChandelierError
-from quant.maps import NETWORK_INPUT, Pair, Shape, Window, pooled
-from quant.network import IntegerNetwork
+from quant.maps import Pair, Shape, Window, pooled
 
-__all__ = ["WORD_CHANNELS", "Walk", "walk_of"]
+__all__ = ["WORD_CHANNELS", "Walk"]
 
 #: Channels of a pixel that are kept in a memory word; what has more takes several words.
 WORD_CHANNELS = 32
@@ -33,11 +33,21 @@ class Walk:
         They are summed over windows of that size.
     window : Window, optional
         On the pooled map; by default all of it.
+    steps : int, >= 1
+        Time steps whose maps are gathered before the first of them is visited.
+    row_major : bool
+        All these time steps of a row of outputs are visited before the next row; otherwise step by step.
+    row_major_source : bool
+        Events come in that order: row by row, all steps of a row in a row, and one marker for all of them. Otherwise
+        they come step by step, each with a marker.
     """
 
     source: Shape
     pool: Pair = (1, 1)
     window: Window | None = None
+    steps: int = 1
+    row_major: bool = False
+    row_major_source: bool = False
 
     @property
     def shape(self) -> Shape:
@@ -109,29 +119,46 @@ class Walk:
         return self.phases * self.rows * self.groups
 
     @property
-    def depth(self) -> int:
-        """Words of a map."""
+    def map_words(self) -> int:
+        """Words of the map of a time step."""
         return ((self.output[0] - 1) * self.row_step + self.rows) * self.row_words
 
     @property
+    def depth(self) -> int:
+        """Words of the maps that are gathered together."""
+        return self.steps * self.map_words
+
+    @property
     def visits(self) -> int:
-        """Words read for a map, each as often as there are rows of outputs that see it."""
+        """Words read for a time step, each as often as there are rows of outputs that see it."""
         return self.output[0] * self.columns * self.column_words
 
     @property
-    def levels(self) -> tuple[Pair, ...]:
+    def events(self) -> int:
+        """Places that an event can be of: values of the source, and, where its order is row-major, of all steps."""
+        return math.prod(self.source) * (self.steps if self.row_major_source else 1)
+
+    @property
+    def levels(self) -> dict[str, Pair]:
         """How words are visited: counts and distances of a nest of loops, from the innermost on.
 
-        They are the words of a pixel, rows of the window, columns of pixels in two levels, and rows of outputs.
+        They are the words of a pixel, rows of the window, columns of pixels in two levels, and rows of outputs; where
+        there are several, time steps are inside or outside of these.
         """
-        counts = (self.groups, self.rows, self.phases, self.columns, self.output[0])
-        distances = (1, self.row_words, self.groups, self.phases * self.groups, self.row_step * self.row_words)
-        return tuple(zip(counts, distances, strict=True))
+        within = {
+            "group": (self.groups, 1),
+            "row": (self.rows, self.row_words),
+            "phase": (self.phases, self.groups),
+            "column": (self.columns, self.phases * self.groups),
+        }
+        outputs = {"output": (self.output[0], self.row_step * self.row_words)}
+        steps = {"step": (self.steps, self.map_words)} if self.steps > 1 else {}
+        return within | (steps | outputs if self.row_major else outputs | steps)
 
     def visited(self) -> np.ndarray:
-        """The addresses of the words that are read for a map, in their order, (visits,)."""
+        """The addresses of the words that are read, in their order, (steps * visits,)."""
         words = np.zeros(1, np.intp)
-        for count, distance in self.levels:
+        for count, distance in self.levels.values():
             words = (np.arange(count)[:, None] * distance + words).ravel()
         return words
 
@@ -164,20 +191,33 @@ class Walk:
         return column * self.phases + phase if phase < self.phases and column < self.columns else None
 
     def places(self) -> list[int | None]:
-        """Address of the first word that each pixel of the source contributes to; ``None`` if it does not matter."""
+        """Address of the first word that each pixel of an event contributes to; ``None`` if it does not matter.
+
+        In the order of the events' indices: (row, column), or, where that is row-major, (row, step, column). Otherwise
+        the address is that of the first time step.
+        """
         (height, width, _), (pool_y, pool_x) = self.source, self.pool
         rows = [self._kept_row(y // pool_y) for y in range(height)]
         columns = [self._kept_column(x // pool_x) for x in range(width)]
+        steps = range(0, self.depth, self.map_words) if self.row_major_source else [0]
         return [
-            None if row is None or column is None else row * self.row_words + column * self.groups
+            None if row is None or column is None else step + row * self.row_words + column * self.groups
             for row in rows
+            for step in steps
             for column in columns
         ]
 
     def positions(self) -> np.ndarray:
-        """Where each value of the source is added: ``word * lanes + lane``, or -1 if it does not matter; (values,)."""
-        pixels = np.array([-1 if place is None else place * self.lanes for place in self.places()])
-        return np.where(pixels[:, None] < 0, -1, pixels[:, None] + np.arange(self.source[2])).ravel()
+        """Where each value is added: ``word * lanes + lane``, or -1 if it does not matter; (steps * values,).
+
+        In the order in which events come: (row, step, column, channel), or else (step, row, column, channel).
+        """
+        pixels = np.array([-1 if place is None else place for place in self.places()])
+        if not self.row_major_source:
+            steps = np.arange(self.steps)[:, None] * self.map_words
+            pixels = np.where(pixels < 0, -1, steps + pixels).ravel()
+        lanes = pixels[:, None] * self.lanes + np.arange(self.source[2])
+        return np.where(pixels[:, None] < 0, -1, lanes).ravel()
 
     def weight_rows(self, weights: np.ndarray) -> np.ndarray:
         """The weights in the order in which the walk visits the inputs of a column.
@@ -219,13 +259,3 @@ class Walk:
         """
         words, lanes = np.divmod(np.arange(self.column_words * self.lanes), self.lanes)
         return np.flatnonzero((lanes + words) % events == part)
-
-
-def walk_of(network: IntegerNetwork, index: int) -> Walk | None:
-    """The walk of a layer; ``None`` if its neurons see one source as it is, and need no map of it."""
-    wires = network.layers[index].wiring
-    sources = wires.sources_of(index)
-    if wires.window is None and wires.pool == (1, 1) and len(sources) == 1:
-        return None
-    source = network.input.map if sources[0] == NETWORK_INPUT else network.maps[sources[0]][1]
-    return Walk(source, wires.pool, wires.window)

@@ -152,20 +152,24 @@ def _hidden_stages(
     widths: LayerWidths,
     folding: Folding,
     n: int,
+    rows: int,
     replays: int,
     steps: int,
     events: int,
     shape: Layer | None,
 ) -> dict[str, Stage]:
-    """From balances to the events of the layer's ``n`` neurons, all pixels together."""
-    neurons, lanes = layer.neurons, folding.neuron_lanes
+    """From balances to the events of the layer's ``n`` neurons, all pixels together.
+
+    All time steps of each of ``rows`` parts of them come in a row, and events then are of all time steps.
+    """
+    neurons, lanes, sent = layer.neurons, folding.neuron_lanes, steps if rows > 1 else 1
     assert neurons is not None
     stages = _current_stages(layer, widths, lanes, n, shape)
     if replays > 1:
-        stages["replay"] = Replay(n=n, lanes=lanes, current=neurons.membrane, times=replays)
+        stages["replay"] = Replay(n=n // rows, lanes=lanes, current=neurons.membrane, times=replays)
     return stages | {
         "lif": LIFCore(
-            n=n,
+            n=n // rows,
             lanes=lanes,
             steps=steps,
             membrane=neurons.membrane,
@@ -174,14 +178,15 @@ def _hidden_stages(
             leak=neurons.leak,
             reset=neurons.reset,
         ),
-        "encoder": EventEncoder(n=n, lanes=lanes, membrane=neurons.membrane, events=events),
+        "encoder": EventEncoder(n=n * sent, lanes=lanes, membrane=neurons.membrane, events=events),
     }
 
 
 class LayerEngine(wiring.Component):
     """A layer: a chain of ``stages``, each a component with streams ``i`` and ``o``, working at the same time.
 
-    A convolution computes its pixels one after the other; what they all are of a time step is a frame.
+    A convolution computes its pixels one after the other; what they all are of a time step is a frame. In row-major
+    order a frame is what a row of pixels is of a time step, and events are sent for all steps together.
 
     Parameters
     ----------
@@ -194,6 +199,8 @@ class LayerEngine(wiring.Component):
         Time steps of a sample.
     walk : Walk, optional
         How the layer sees the map of its sources; without it, all neurons see all of one source.
+    row_major : bool
+        All time steps of a row of pixels are done before the next row (``hw.order``).
     event_bits : int, 1..8
         Bits of the value of an input event.
     events : int, a divisor of the folding's ``neuron_lanes``
@@ -214,6 +221,7 @@ class LayerEngine(wiring.Component):
         sets: int,
         steps: int,
         walk: Walk | None = None,
+        row_major: bool = False,
         event_bits: int,
         events: int = 1,
         shape: Layer | None = None,
@@ -221,11 +229,13 @@ class LayerEngine(wiring.Component):
         self.layer, self.folding, self.walk, self.sets, self.steps = layer, folding, walk, sets, steps
         #: Pixels of the layer's map.
         self.pixels = math.prod(walk.output) if walk else 1
+        #: Parts of the map of which all time steps are done in a row.
+        self.rows = walk.output[0] if walk and row_major else 1
         self.stages = _synapse_stages(layer, widths, folding, walk, event_bits, loadable=shape is not None)
         self.stages |= _balance_stages(layer, widths, folding, shape)
         n = self.pixels * layer.n_e
         if layer.neurons is not None:
-            self.stages |= _hidden_stages(layer, widths, folding, n, steps // sets, steps, events, shape)
+            self.stages |= _hidden_stages(layer, widths, folding, n, self.rows, steps // sets, steps, events, shape)
         else:
             assert widths.logit is not None
             self.stages["readout"] = Readout(
@@ -259,7 +269,7 @@ class LayerEngine(wiring.Component):
         if neurons is not None:
             slots, width = self.folding.groups(self.layer) * self.folding.neuron_lanes, neurons.membrane.width
             bits |= {"gains_and_biases": slots * (neurons.gain_e_bits + width)}
-            bits |= {"potentials": self.pixels * slots * width}
+            bits |= {"potentials": self.pixels // self.rows * slots * width}
             if (table := neurons.reciprocal) is not None:
                 bits["reciprocal"] = len(table.table) * table.bits
             if isinstance(
@@ -268,7 +278,7 @@ class LayerEngine(wiring.Component):
                 beat = stabiliser.i.p.shape().size
                 bits["frames"] = 2 * self.pixels * self.folding.groups(self.layer) * beat
         if "replay" in self.stages:
-            bits["currents"] = self.pixels * slots * width
+            bits["currents"] = self.pixels // self.rows * slots * width
         return bits
 
     def elaborate(self, platform: object) -> Module:

@@ -110,8 +110,9 @@ class FoldingEntry(Strict):
 class LayerEntry(Strict):
     """Shape, folding, cycle model and memory of a layer.
 
-    ``cycles`` holds the closed-form terms of ``hw.cycles.LayerCycles``; ``memory_bits`` the bits of each memory;
-    ``events`` the fields of the stream of events that ``encoder`` in it sends: like those of the input, and none where
+    ``cycles`` holds the closed-form terms of ``hw.cycles.LayerCycles``; ``memory_bits`` the bits of each memory; in
+    each of ``rows`` parts of what the layer computes, one after the other, all time steps come in a row; ``events`` the
+    fields of the stream of events that ``encoder`` in it sends: like those of the input, and none where
     there is no such stream.
     """
 
@@ -121,6 +122,7 @@ class LayerEntry(Strict):
     folding: FoldingEntry
     cycles: dict[str, _Count]
     memory_bits: dict[str, _Count]
+    rows: PositiveInt = 1
     events: list[PayloadField] = Field(default_factory=list)
 
 

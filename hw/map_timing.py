@@ -29,17 +29,21 @@ class PlacerTiming:
         Beats that the queue holds.
     kept : iterator of bool
         Of every event that will come, whether it goes on: what no window sees ends at the end of the pipeline.
+    markers : int
+        Of which the last one goes on: those of time steps that are gathered together, if each has one.
     taker : EventTiming
     """
 
-    def __init__(self, depth: int, kept: Iterator[bool], taker: EventTiming) -> None:
+    def __init__(self, depth: int, kept: Iterator[bool], markers: int, taker: EventTiming) -> None:
         self._kept, self._taker, self._left_queue = kept, taker, history(depth)
+        self._markers, self._step = markers, 0
         self._pipeline = RigidTiming(EventPlacer.LATENCY - QUEUE_LATENCY, self._leave)
         self._is_marker = False
 
     def _leave(self, offered: int) -> int:
         if self._is_marker:
-            return self._taker.marker(offered)
+            self._step = (self._step + 1) % self._markers
+            return offered if self._step else self._taker.marker(offered)
         return self._taker.event(offered) if next(self._kept) else offered
 
     def _take(self, offered: int) -> int:
@@ -64,15 +68,17 @@ class ScannerTiming:
     Parameters
     ----------
     visits : int
-        Words of a visit.
+        Words of a time step, or of all that are visited row by row.
+    steps : int
+        Visits of what is gathered together.
     zeroed : int
         The first cycle in which both maps are zero.
     taker : Take
         Of the words.
     """
 
-    def __init__(self, visits: int, zeroed: int, taker: Take) -> None:
-        self._visits, self._taker = visits, taker
+    def __init__(self, visits: int, steps: int, zeroed: int, taker: Take) -> None:
+        self._visits, self._steps, self._taker, self._step = visits, steps, taker, 0
         self._free = zeroed
         #: When the last word was read from the map, and when it was taken.
         self._read = self._taken = NEVER
@@ -88,8 +94,9 @@ class ScannerTiming:
         return came
 
     def work(self) -> None:
-        """The visit of the map whose time step has ended."""
-        word = max(self._free + MapScanner.LATENCY - 3, self._taken)
+        """The visit of a map whose time step has ended; those of further steps follow without a pause."""
+        word = self._taken if self._step else max(self._free + MapScanner.LATENCY - 3, self._taken)
+        self._step = (self._step + 1) % self._steps
         for _ in range(self._visits):
             self._read = word
             word = self._taker(word + 1)

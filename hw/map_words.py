@@ -1,18 +1,22 @@
 """What events become on their way through a layer's map, in their order: which go on, and what its words then have."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from hw.geometry import Walk
+from hw.order import row_major_order
 
 __all__ = ["kept_events", "word_events"]
 
 
-def _steps(sources: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, ...]]:
-    """The events of each time step of one sample after the other, of all sources: (values,) bool."""
-    for sample in zip(*sources, strict=True):
-        yield from zip(*sample, strict=True)
+def _steps(walk: Walk, sources: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, ...]]:
+    """The events of what is gathered at once of one sample after the other, of all sources: (steps * values,) bool."""
+    if walk.row_major_source:
+        sources = [row_major_order(source, walk.source[0]) for source in sources]
+    sets = [source.reshape(-1, walk.steps * math.prod(walk.source)) for source in sources]
+    yield from zip(*sets, strict=True)
 
 
 def kept_events(walk: Walk, sources: Sequence[np.ndarray]) -> Iterator[bool]:
@@ -22,10 +26,11 @@ def kept_events(walk: Walk, sources: Sequence[np.ndarray]) -> Iterator[bool]:
     ----------
     walk : Walk
     sources : sequence of (samples, steps, values) bool
-        The events; they come step by step, in a step one source after the other, and of each in the order of values.
+        The events; of what is gathered at once they come one source after the other, and of each in the order of
+        ``Walk.positions``.
     """
     kept = walk.positions() >= 0
-    for step in _steps(sources):
+    for step in _steps(walk, sources):
         for own in step:
             yield from kept[own].tolist()
 
@@ -37,8 +42,8 @@ def word_events(walk: Walk, sources: Sequence[np.ndarray], events: int) -> Itera
     """
     visited, positions = walk.visited(), walk.positions()
     # Part p of word w of a column has the lanes that are p - w more than a multiple of the parts.
-    turned = (np.arange(events) - np.arange(walk.visits)[:, None] % walk.column_words) % events
-    for step in _steps(sources):
+    turned = (np.arange(events) - np.arange(len(visited))[:, None] % walk.column_words) % events
+    for step in _steps(walk, sources):
         lit = np.zeros(walk.depth * walk.lanes + 1, bool)  # the last one is of what is not kept, whose position is -1
         for own in step:
             lit[positions[own]] = True

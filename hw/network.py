@@ -11,7 +11,6 @@ from amaranth.lib.wiring import In, Out
 
 from hw.cycles import layer_cycles
 from hw.folding import Folding, check_foldings, default_foldings, sent_at_once
-from hw.geometry import walk_of
 from hw.global_inhibition import is_global
 from hw.layer import LayerEngine
 from hw.layouts import result_layout
@@ -28,6 +27,7 @@ from hw.manifest import (
     payload_fields,
     stage_probe,
 )
+from hw.order import orders_of, walk_of
 from hw.routing import EventFork, EventMerge
 from hw.sample_gate import SampleGate
 from quant.errors import ChandelierError
@@ -98,16 +98,19 @@ class Network(wiring.Component):
         check_read(network)
         self.network, self.shape = network, shape
         self.foldings = default_foldings(shape or network) if foldings is None else tuple(foldings)
-        check_foldings(network, self.foldings)
+        structure = shape or network
+        check_foldings(structure, self.foldings)
+        orders = orders_of(structure)
         widths = network_widths(network) if shape is None else shape_widths(shape)
         self.engines = [
             LayerEngine(
                 *parts,
                 sets=network.layer_steps(i),
                 steps=network.steps,
-                walk=walk_of(network, i),
+                walk=walk_of(structure, i),
+                row_major=orders[i].row_major,
                 event_bits=network.input.bits if NETWORK_INPUT in network.layers[i].wiring.sources_of(i) else 1,
-                events=sent_at_once(network, self.foldings, i),
+                events=sent_at_once(structure, self.foldings, i),
                 shape=None if shape is None else shape.layers[i],
             )
             for i, parts in enumerate(zip(network.layers, widths, self.foldings, strict=True))
@@ -227,6 +230,7 @@ class Network(wiring.Component):
                     folding=FoldingEntry(**asdict(engine.folding)),
                     cycles=asdict(layer_cycles(engine.layer, engine.folding, engine.walk)),
                     memory_bits=engine.memory_bits,
+                    rows=engine.rows,
                     events=payload_fields(engine.o.p.shape()) if engine.layer.neurons else [],
                 )
                 for engine in self.engines

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 
@@ -121,17 +120,17 @@ def _bits(engine: LayerEngine, sources: Sequence[np.ndarray], rows: float) -> tu
         assert layer.neurons is not None and layer.neurons.reciprocal is not None
         looks = folding.groups(layer) if is_global(layer) else layer.n_e
         read += sets * engine.pixels * looks * layer.neurons.reciprocal.bits
-    # Of the store of the stabiliser one half is written, and one read.
-    frames, currents = sets * bits.get("frames", 0) / 2, sets * bits.get("currents", 0)
-    potentials = engine.steps * bits.get("potentials", 0)
+    # Of the store of the stabiliser one half is written, and one read. In row-major order there is a row of the others.
+    frames, currents = sets * bits.get("frames", 0) / 2, sets * engine.rows * bits.get("currents", 0)
+    potentials = engine.steps * engine.rows * bits.get("potentials", 0)
     read += frames + currents * (engine.steps // sets - 1) + potentials
     written += frames + currents + potentials
     if engine.walk:
-        # Of the two maps one is visited, and cleared; in the other an event is added.
+        # Of two sets of maps one is visited, and cleared; in the other an event is added.
         events = sum(np.count_nonzero(source) / len(source) for source in sources)
-        word, places = bits["maps"] / (2 * engine.walk.depth), prod(engine.walk.source[:2])
+        word, places = bits["maps"] / (2 * engine.walk.depth), len(engine.walk.places())
         read += events * (word + bits["pixels"] / places) + sets * engine.walk.visits * word
-        written += events * word + sets * engine.walk.depth * word
+        written += events * word + sets * engine.walk.map_words * word
     return read, written
 
 

@@ -1,9 +1,8 @@
 """The placer: finds out where in a map's memory an event belongs."""
 
-import math
 from typing import Any
 
-from amaranth import Module, Mux, Signal
+from amaranth import Const, Module, Mux, Signal, Value
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -21,6 +20,9 @@ MOST_WAITING = 1024
 
 class EventPlacer(wiring.Component):
     """From the index ``(y * width + x) * channels + channel`` of an event to the word and lane of its pooled input.
+
+    Of a row-major source the index is ``((y * steps + step) * width + x) * channels + channel``. Where other sources'
+    time steps are gathered together, their markers are counted, and only the last one goes on.
 
     What no window sees, and what pooling drops at the edge, ends here. A beat a cycle, ``LATENCY`` cycles: a queue,
     division by the channels, and a table of the pixels.
@@ -47,10 +49,9 @@ class EventPlacer(wiring.Component):
         if not 1 <= value_bits <= 8:
             raise ValueError(f"value_bits of the placer must be 1..8, not {value_bits}")
         self._walk = walk
-        height, width, channels = walk.source
         super().__init__(
             {
-                "i": In(stream.Signature(event_layout(height * width * channels, value_bits))),
+                "i": In(stream.Signature(event_layout(walk.events, value_bits))),
                 "o": Out(stream.Signature(place_layout(walk.depth, walk.lanes, value_bits))),
             }
         )
@@ -58,7 +59,7 @@ class EventPlacer(wiring.Component):
     @staticmethod
     def depth(walk: Walk) -> int:
         """Beats that the queue holds."""
-        return min(max(math.prod(walk.source), 4), MOST_WAITING)
+        return min(max(walk.events, 4), MOST_WAITING)
 
     @property
     def memory_bits(self) -> int:
@@ -85,8 +86,9 @@ class EventPlacer(wiring.Component):
         found = Signal(split.channel.shape())
         group, lane = divide(found, walk.lanes) if walk.groups > 1 else (0, found)
         advance = Signal()
+        step, ends = self._step(m, advance & valid[1] & last[1])
         m.d.comb += [
-            self.o.valid.eq(valid[1] & (last[1] | read.data.kept)),
+            self.o.valid.eq(valid[1] & Mux(last[1], ends, read.data.kept)),
             advance.eq(self.o.ready | ~self.o.valid),
             queue.w_data.eq(self.i.p),
             queue.w_en.eq(self.i.valid),
@@ -94,7 +96,7 @@ class EventPlacer(wiring.Component):
             queue.r_en.eq(advance),
             read.addr.eq(split.pixel),
             read.en.eq(advance),
-            out.word.eq(read.data.word + group),
+            out.word.eq(read.data.word + group + step),
             out.lane.eq(lane),
             out.value.eq(values[1]),
             out.last.eq(last[1]),
@@ -110,3 +112,14 @@ class EventPlacer(wiring.Component):
                 values[1].eq(values[0]),
             ]
         return m
+
+    def _step(self, m: Module, marker: Value) -> tuple[Value, Value]:
+        """Where the maps of the time step begin whose marker has not passed, and whether it is the last one."""
+        walk = self._walk
+        if walk.steps == 1 or walk.row_major_source:
+            return Const(0), Const(1)
+        first = Signal(index_of(walk.depth))
+        ends = first == walk.depth - walk.map_words
+        with m.If(marker):
+            m.d.sync += first.eq(Mux(ends, 0, first + walk.map_words))
+        return first, ends

@@ -1,8 +1,8 @@
-"""The scanner: sums up the events of a step in a map, and visits it window by window."""
+"""The scanner: sums up the events of a step, or of several, in maps, and visits them window by window."""
 
 from typing import Any
 
-from amaranth import Const, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -16,11 +16,13 @@ __all__ = ["MapScanner"]
 class MapScanner(wiring.Component):
     """Gathers a map of ``x``, then hands on its words in the order of ``walk``, while the next step's is gathered.
 
+    With a walk over several steps, it gathers the maps of all of them, and a marker ends the last one.
+
     Values of events at the same place add up: this is what pooling and the sum of several layers are. Words come with
     their number in the column (``Walk.weight_rows``), also those that are zero. Each is zeroed
     with its last visit. Events are taken at one a cycle; the marker takes 2 cycles, and waits until the step before
-    is done with. Words leave at one a cycle, the first one ``LATENCY`` cycles after the marker came; a map takes
-    ``cycles`` cycles. After a reset nothing is taken until both maps have been zeroed, a word of each a cycle.
+    is done with. Words leave at one a cycle, the first one ``LATENCY`` cycles after the marker came; they take
+    ``cycles`` cycles. After a reset nothing is taken until both memories have been zeroed, a word of each a cycle.
 
     Parameters
     ----------
@@ -56,12 +58,12 @@ class MapScanner(wiring.Component):
 
     @property
     def cycles(self) -> int:
-        """Cycles from the first word of a map to that of the next, if it has been gathered."""
-        return self._walk.visits + 3
+        """Cycles from the first word of a visit to that of the next, if what it needs has been gathered."""
+        return self._walk.steps * self._walk.visits + 3
 
     @property
     def memory_bits(self) -> int:
-        """Bits of both maps."""
+        """Bits of both memories."""
         return 2 * self._walk.depth * self._word.size
 
     def elaborate(self, platform: object) -> Module:
@@ -158,20 +160,19 @@ class _Steps(wiring.Component):
         walk = self._walk
         running, ending = Signal(), Signal(2)
         moved = running & self.advance
-        ends, offsets = [], []
-        for level, (count, stride) in enumerate(walk.levels):
-            step = Signal(index_of(count), name=f"step{level}")
-            offset = Signal(index_of(walk.depth), name=f"offset{level}")
-            end = step == count - 1
+        ends, offsets = dict[str, Value](), list[Signal]()
+        for level, (count, stride) in walk.levels.items():
+            turn = Signal(index_of(count), name=level)
+            offset = Signal(index_of(walk.depth), name=f"{level}_offset")
+            ends[level] = end = turn == count - 1
             with m.If(moved):
-                m.d.sync += [step.eq(Mux(end, 0, step + 1)), offset.eq(Mux(end, 0, offset + stride))]
+                m.d.sync += [turn.eq(Mux(end, 0, turn + 1)), offset.eq(Mux(end, 0, offset + stride))]
             moved = moved & end
-            ends.append(end)
             offsets.append(offset)
-            if level == 1:
-                not_again = step < walk.row_step if walk.row_step < walk.rows else Const(1)
-        column_end = ends[0] & ends[1] & ends[2]
-        all_ends = column_end & ends[3] & ends[4]
+            if level == "row":
+                not_again = turn < walk.row_step if walk.row_step < walk.rows else Const(1)
+        column_end = ends["group"] & ends["row"] & ends["phase"]
+        all_ends = Cat(*ends.values()).all()
         number = Signal(self.o.number.shape())
         with m.If(running & self.advance):
             m.d.sync += number.eq(Mux(column_end, 0, number + 1))
@@ -183,7 +184,7 @@ class _Steps(wiring.Component):
                 self.o.word.eq(sum(offsets[1:], offsets[0])),
                 self.o.number.eq(number),
                 self.o.last.eq(column_end),
-                self.o.clear.eq(not_again | ends[4]),
+                self.o.clear.eq(not_again | ends["output"]),
                 ending.eq(ending << 1 | (running & all_ends)),
             ]
             with m.If(ending[1]):

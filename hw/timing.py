@@ -256,16 +256,22 @@ class DivisiveTiming:
 class ReplayTiming:
     """``Replay``: a frame passes as it comes, then again from memory; the next one waits for that.
 
-    When is said, by ``repeat``, after the step before has gone through all layers.
+    When is said, by ``repeat``, after the step before has gone through all layers; a frame of a row is repeated
+    ``at_once`` times, since all time steps go to the next layer together.
     """
 
-    def __init__(self, beats: int, taker: Take) -> None:
+    def __init__(self, beats: int, taker: Take, at_once: int = 0) -> None:
         self._beats, self._taker, self._last = beats, taker, NEVER
+        self._at_once, self._beat = at_once, 0
 
     def take(self, offered: int) -> int:
         """A beat of a frame."""
-        self._last = self._taker(max(offered, self._last + 1))
-        return self._last
+        taken = self._last = self._taker(max(offered, self._last + 1))
+        self._beat = (self._beat + 1) % self._beats
+        if self._beat == 0:
+            for _ in range(self._at_once):
+                self.repeat()
+        return taken
 
     def repeat(self) -> None:
         """The frame that has come, once more."""

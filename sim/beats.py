@@ -98,9 +98,16 @@ def unpack(words: np.ndarray, field: PayloadField) -> np.ndarray:
 
 
 def tap_values(tap: Tap, words: np.ndarray) -> dict[str, np.ndarray]:
-    """The signals of a tap, (sets, neurons) int64 each, from all complete sets among the recorded words (uint64)."""
-    sets = len(words) // (tap.words * tap.beats)
+    """The signals of a tap, (sets, neurons) int64 each, from all complete sets among the recorded words (uint64).
+
+    Where parts of all sets of a sample come in a row, from those of all complete samples.
+    """
+    together = tap.sets if tap.rows > 1 else 1
+    sets = len(words) // (tap.words * tap.beats * together) * together
     beats = words[: sets * tap.beats * tap.words].reshape(-1, tap.words)
+    if tap.rows > 1:
+        parts = beats.reshape(-1, tap.rows, tap.sets, tap.beats // tap.rows, tap.words)
+        beats = parts.swapaxes(1, 2).reshape(-1, tap.words)
     return {
         field.signal: unpack(beats, field).reshape(sets, tap.beats * field.lanes)[:, : field.neurons]
         for field in tap.fields

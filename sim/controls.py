@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hw.folding import Folding, Foldings
-from hw.geometry import walk_of
+from hw.order import walk_of
 from hw.rtl import write_rtl
 from quant.network import IntegerNetwork, Neurons
 from sim.cosim import Golden, cosimulate

@@ -29,6 +29,8 @@ class Tap:
         How many make a set: all neurons at one time step, or of one sample.
     sets : int
         How many come by for each sample.
+    rows : int
+        In each of so many equal parts of a set, one after the other, those of all sets of a sample come in a row.
     fields : sequence of PayloadField
         Where in the payload the signals are.
     """
@@ -41,6 +43,7 @@ class Tap:
     width: int
     beats: int
     sets: int
+    rows: int
     fields: Sequence[PayloadField]
 
     @property
@@ -53,12 +56,23 @@ def taps_of(manifest: Manifest) -> list[Tap]:
     """The streams of a design that carry values of the golden model, in dataflow order, its results last."""
     steps = {"sample": 1, "step": manifest.input.steps}
     taps = [
-        Tap(p.layer, f"{p.path}.{p.stream}", p.valid, p.ready, p.payload, p.width, p.beats, steps[p.per], p.fields)
+        Tap(
+            layer=p.layer,
+            name=f"{p.path}.{p.stream}",
+            valid=p.valid,
+            ready=p.ready,
+            payload=p.payload,
+            width=p.width,
+            beats=p.beats,
+            sets=steps[p.per],
+            rows=manifest.layers[p.layer].rows if p.per == "step" else 1,
+            fields=p.fields,
+        )
         for p in manifest.probes
     ]
     output = manifest.output
     last = len(manifest.layers) - 1
-    return [*taps, Tap(last, "o", "o__valid", "o__ready", "o__payload", output.width, 1, 1, output.fields)]
+    return [*taps, Tap(last, "o", "o__valid", "o__ready", "o__payload", output.width, 1, 1, 1, output.fields)]
 
 
 def _design_verilog(manifest: Manifest, number: int, first_tap: int) -> str:

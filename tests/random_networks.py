@@ -5,12 +5,13 @@ from itertools import pairwise
 
 import numpy as np
 
+from hw.order import orders_of
 from quant.formats import Format
 from quant.maps import FULLY_CONNECTED, Shape, Window, Wiring, pooled
 from quant.network import Input, IntegerNetwork, Layer, Neurons
 from quant.reciprocal import Reciprocal
 
-__all__ = ["other_numbers", "random_codes", "random_map_network", "random_network"]
+__all__ = ["other_numbers", "random_codes", "random_map_network", "random_network", "random_row_network"]
 
 
 def _weights(rng: np.random.Generator, shape: tuple[int, int], bits: int) -> np.ndarray:
@@ -178,13 +179,38 @@ def random_map_network(seed: int) -> IntegerNetwork:
     rng = np.random.default_rng(seed)
     while True:
         network = _map_network(rng, f"maps{seed}")
-        read = {j for i, layer in enumerate(network.layers) for j in layer.wiring.sources_of(i)}
-        if len(read) == len(network.layers):  # the network's input, and all layers but the last
+        if _all_read(network):
             return network
 
 
-def _map_network(rng: np.random.Generator, name: str) -> IntegerNetwork:
-    shape = (int(rng.integers(1, 8)), int(rng.integers(1, 8)), int(rng.integers(1, 4)))
+def random_row_network(seed: int) -> IntegerNetwork:
+    """A random network of maps, of two or three time steps, one or more of whose layers work in row-major order.
+
+    So it has tall maps, few bits of input, and floors.
+    """
+    rng = np.random.default_rng((seed, 1))
+    while True:
+        network = _map_network(rng, f"rows{seed}", tallest=14)
+        spec = replace(network.input, bits=int(rng.integers(1, 3)))
+        layers = [
+            replace(layer, neurons=layer.neurons and replace(layer.neurons, floor=int(rng.integers(1, 99))))
+            if layer.n_i and rng.random() < 0.9
+            else layer
+            for layer in network.layers
+        ]
+        network = replace(network, input=spec, layers=tuple(layers))
+        if _all_read(network) and network.steps > 1 and any(order.row_major for order in orders_of(network)):
+            return network
+
+
+def _all_read(network: IntegerNetwork) -> bool:
+    """Whether the network's input and all layers but the last are read by another one."""
+    read = {j for i, layer in enumerate(network.layers) for j in layer.wiring.sources_of(i)}
+    return len(read) == len(network.layers)
+
+
+def _map_network(rng: np.random.Generator, name: str, tallest: int = 7) -> IntegerNetwork:
+    shape = (int(rng.integers(1, tallest + 1)), int(rng.integers(1, 8)), int(rng.integers(1, 4)))
     outputs: list[Shape] = [shape]
     layers = []
     depth = int(rng.integers(2, 6))

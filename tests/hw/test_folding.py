@@ -16,7 +16,7 @@ from hw.folding import (
     row_synapses,
     slowest_stage,
 )
-from hw.geometry import walk_of
+from hw.order import walk_of
 from quant.errors import ChandelierError
 from quant.network import IntegerNetwork
 from tests.random_networks import random_map_network, random_network

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.geometry import Walk, walk_of
+from hw.geometry import Walk
+from hw.order import walk_of
 from quant.errors import ChandelierError
 from quant.maps import Window, pooled
 from tests.random_networks import random_map_network

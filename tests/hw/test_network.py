@@ -12,10 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hw.folding import Folding, most_events, row_synapses, sent_at_once
-from hw.geometry import walk_of
 from hw.instance import RESET_CYCLES
 from hw.manifest import PayloadField, payload_fields
 from hw.network import Network
+from hw.order import walk_of
 from quant.errors import ChandelierError
 from quant.maps import NETWORK_INPUT, Wiring
 from quant.network import IntegerNetwork

@@ -8,9 +8,9 @@ import pytest
 from amaranth.hdl import Fragment
 
 from hw.folding import Folding, default_foldings
-from hw.geometry import walk_of
 from hw.network import Network
 from hw.operations import Energies, Operations, count_operations
+from hw.order import walk_of
 from quant.golden import GoldenModel
 from quant.network import IntegerNetwork
 from tests.random_networks import random_codes, random_map_network, random_network

@@ -3,7 +3,7 @@
 import random
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import cycle
 from typing import Any
 
@@ -227,10 +227,17 @@ def _walk(rng: random.Random, channels: Sequence[int] = (1, 2, 3)) -> Walk:
     return Walk(source, pool, Window(kernel, (rng.randint(1, 3), rng.randint(1, 3)), padding))
 
 
-def _events(rng: random.Random, dut: Any, most: int) -> tuple[list[dict[str, int]], list[int]]:
+def _steps(rng: random.Random, walk: Walk) -> Walk:
+    """The walk, perhaps over several time steps that are gathered together."""
+    if rng.random() < 0.4:
+        return walk
+    return replace(walk, steps=rng.randint(2, 3), row_major=rng.random() < 0.5, row_major_source=rng.random() < 0.5)
+
+
+def _events(rng: random.Random, dut: Any, most: int, steps: int = STEPS) -> tuple[list[dict[str, int]], list[int]]:
     """Beats of up to ``most`` events a step, and their vectors of bits."""
     layout, beats = dut.i.p.shape(), list[dict[str, int]]()
-    for _ in range(STEPS):
+    for _ in range(steps):
         count = rng.choice([0, 1, rng.randint(0, most)])
         beats += [{"index": rng.randrange(most), "value": 1, "last": 0} for _ in range(count)]
         beats.append({"index": 0, "value": 0, "last": 1})
@@ -238,30 +245,37 @@ def _events(rng: random.Random, dut: Any, most: int) -> tuple[list[dict[str, int
 
 
 def _placer(rng: random.Random) -> Case:
-    walk = _walk(rng)
+    walk = _steps(rng, _walk(rng))
     dut, kept = EventPlacer(walk=walk, value_bits=1), walk.positions() >= 0
-    beats, vectors = _events(rng, dut, len(kept))
+    markers = 1 if walk.row_major_source else walk.steps
+    beats, vectors = _events(rng, dut, walk.events, STEPS // markers * markers)
     goes_on = [bool(kept[beat["index"]]) for beat in beats if not beat["last"]]
 
     def timing(sink: Sink) -> Take:
-        placer = PlacerTiming(EventPlacer.depth(walk), iter(goes_on), sink)
+        placer = PlacerTiming(EventPlacer.depth(walk), iter(goes_on), markers, sink)
         return _of_kinds(placer, [beat["last"] == 1 for beat in beats])
 
-    return dut, vectors, STEPS, timing
+    return dut, vectors, STEPS // markers, timing
 
 
 def _scanner(rng: random.Random) -> Case:
-    walk = _walk(rng)
+    walk = _steps(rng, _walk(rng))
     dut = MapScanner(walk=walk, value_bits=1, sum_bits=9)
     place = {"word": walk.depth - 1, "lane": walk.lanes - 1, "value": 1}
     markers = [last for _ in range(STEPS) for last in [False] * rng.choice([0, 1, 9, 2 * walk.visits]) + [True]]
+    visits = 1 if walk.row_major else walk.steps
     vectors = [dut.i.p.shape().const(place | {"last": last}).as_bits() for last in markers]
 
     def timing(sink: Sink) -> Take:
-        scanner = ScannerTiming(walk.visits, walk.depth, sink.event)
-        return _of_kinds(scanner, markers, scanner.work)
+        scanner = ScannerTiming(walk.visits * walk.steps // visits, visits, walk.depth, sink.event)
 
-    return dut, vectors, STEPS * walk.output[0] * walk.columns, timing
+        def work() -> None:
+            for _ in range(visits):
+                scanner.work()
+
+        return _of_kinds(scanner, markers, work)
+
+    return dut, vectors, STEPS * walk.steps * walk.output[0] * walk.columns, timing
 
 
 def _splitter(rng: random.Random) -> Case:
@@ -329,7 +343,7 @@ def _residual(rng: random.Random) -> Case:
     def timing(sink: Sink) -> Take:
         first, second = MergeTiming(2, sink).inputs
         words = _of_kinds(second, cycle([False] * (walk.visits - 1) + [True]))
-        scanner = ScannerTiming(walk.visits, walk.depth, words)
+        scanner = ScannerTiming(walk.visits, 1, walk.depth, words)
         return _of_kinds(ForkTiming([first, scanner]), [beat["last"] == 1 for beat in beats], scanner.work)
 
     return dut, vectors, STEPS, timing

@@ -15,7 +15,7 @@ from sim.report import CosimReport
 from sim.runs import Stall
 from tests.hw.test_network import random_foldings
 from tests.lively_networks import lively
-from tests.random_networks import random_codes, random_map_network, random_network
+from tests.random_networks import random_codes, random_map_network, random_network, random_row_network
 
 __all__ = [
     "KINDS",
@@ -34,7 +34,7 @@ __all__ = [
     "telling_codes",
 ]
 
-KINDS = ("dense", "maps", "spatial")
+KINDS = ("dense", "maps", "rows", "spatial")
 #: Kinds and seeds of small networks whose bits all move. Together they have every component, and what the random ones
 #: leave out (``make coverage``).
 LIVELY = (
@@ -65,9 +65,9 @@ def batches(count: int) -> list[range]:
 
 
 def design_network(seed: int, kind: str = "dense") -> IntegerNetwork:
-    """The network of a seed: dense, of maps, or one that becomes spatial."""
-    if kind == "maps":
-        return random_map_network(seed)
+    """The network of a seed: dense, of maps, also in row-major order, or one that becomes spatial."""
+    if kind in ("maps", "rows"):
+        return random_map_network(seed) if kind == "maps" else random_row_network(seed)
     # A wire for each synapse: large ones take long to build.
     return random_network(seed, largest=min(LARGEST[seed // 4 % 4], 16 if kind == "spatial" else 64))
 

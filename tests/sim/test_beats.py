@@ -81,7 +81,7 @@ def test_unpack(data: st.DataObject) -> None:
 
 def test_sets_of_several_beats_lose_their_padding() -> None:
     fields = [_field("bal", 0, 8, 16, 2, signed=1, neurons=3), _field("d", 8, 8, 16, 2, neurons=3)]
-    tap = Tap(0, "t.o", "", "", "", width=32, beats=2, sets=1, fields=fields)
+    tap = Tap(0, "t.o", "", "", "", width=32, beats=2, sets=1, rows=1, fields=fields)
     words = np.array([0x01FF02FE, 0xEEEE03FD, 0x04FC05FB, 0xEEEE06FA, 0xDEAD], np.uint64)  # the last set is cut off
     values = tap_values(tap, words)
     assert values["bal"].tolist() == [[-2, -1, -3], [-5, -4, -6]]

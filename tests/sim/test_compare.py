@@ -14,7 +14,7 @@ from sim.runs import Recording
 def _tap(layer: int, signal: str, sets: int) -> Tap:
     """A stream of 3 neurons, each in a word of its own, all in one beat."""
     field = PayloadField(signal=signal, offset=0, stride=64, width=64, signed=True, lanes=3, neurons=3)
-    return Tap(layer, f"{signal}.o", "", "", "", width=192, beats=1, sets=sets, fields=[field])
+    return Tap(layer, f"{signal}.o", "", "", "", width=192, beats=1, sets=sets, rows=1, fields=[field])
 
 
 TAPS = [_tap(0, "current", 1), _tap(0, "v", 2), _tap(1, "logits", 1)]

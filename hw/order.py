@@ -1,0 +1,158 @@
+"""In which order layers work: step by step, or row-major, all time steps of a row of pixels in a row.
+
+In row-major order, potentials and repeated currents are those of a row, not of a map. Layers behind it then gather the
+maps of all time steps, in the place of one. So it is done where no denominator waits for those of other rows, and where
+it saves memory.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from hw.geometry import Walk
+from hw.global_inhibition import is_global
+from quant.maps import NETWORK_INPUT
+from quant.network import IntegerNetwork
+
+__all__ = ["Order", "orders_of", "row_major_order", "walk_of"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """Of a layer.
+
+    Parameters
+    ----------
+    row_major : bool
+        It does all time steps of a row before the next row; otherwise step by step.
+    start : int
+        Time steps of the network's input, without the first, that come before it begins with a sample.
+    """
+
+    row_major: bool
+    start: int
+
+
+def row_major_order(values: np.ndarray, rows: int) -> np.ndarray:
+    """Values of maps of ``rows`` rows, in the order in which a row-major layer has them.
+
+    From (samples, steps, values) to (samples, rows, steps, values of a row).
+    """
+    samples, steps, _ = values.shape
+    return values.reshape(samples, steps, rows, -1).swapaxes(1, 2)
+
+
+def _source_map(network: IntegerNetwork, index: int) -> tuple[int, int, int]:
+    source = network.layers[index].wiring.sources_of(index)[0]
+    return network.input.map if source == NETWORK_INPUT else network.maps[source][1]
+
+
+def _walk(network: IntegerNetwork, index: int, chosen: Sequence[bool], *, own: bool) -> Walk | None:
+    """The walk of a layer, ``own`` if it is row-major, behind layers of which ``chosen`` says it."""
+    wires = network.layers[index].wiring
+    sources = wires.sources_of(index)
+    behind = sources[0] != NETWORK_INPUT and chosen[sources[0]]
+    if wires.window is None and wires.pool == (1, 1) and len(sources) == 1 and not behind:
+        return None
+    steps = network.layer_steps(index) if own or behind else 1
+    return Walk(_source_map(network, index), wires.pool, wires.window, steps, own, behind)
+
+
+def _gathering_bits(network: IntegerNetwork, index: int, walk: Walk | None) -> int:
+    """Bits of what a layer needs to gather maps: two sets of them, and where each pixel belongs."""
+    if walk is None:
+        return 0
+    entry = 1 + (walk.depth - 1).bit_length()
+    maps = 2 * walk.depth * walk.lanes * network.input_max(index).bit_length()
+    return maps + walk.events // walk.source[2] * entry
+
+
+def _saved_bits(network: IntegerNetwork, index: int, chosen: list[bool]) -> int:
+    """Bits of memory that the layer's row-major order saves, there and in those that it sends to.
+
+    ``chosen`` says it of the layers before it.
+    """
+    neurons, (rows, *rest) = network.layers[index].neurons, network.maps[index][1]
+    assert neurons is not None
+    frames = 2 if network.layer_steps(index) < network.steps else 1  # potentials, and currents that are repeated
+    saved = (rows - 1) * prod(rest) * neurons.membrane.width * frames
+    later = [False] * (len(network.layers) - index - 1)
+    takers = [i for i, layer in enumerate(network.layers) if index in layer.wiring.sources_of(i)]
+    for i in [index, *takers]:
+        bits = [
+            _gathering_bits(network, i, _walk(network, i, [*chosen, own, *later], own=own and i == index))
+            for own in (False, True)
+        ]
+        saved -= bits[1] - bits[0]
+    return saved
+
+
+def _may_be_row_major(network: IntegerNetwork, index: int) -> bool:
+    """Whether the layer has rows, and no denominator in it waits for those of other rows."""
+    layer = network.layers[index]
+    if layer.neurons is None or layer.wiring.window is None:
+        return False
+    return not layer.n_i or layer.neurons.floor > 0 or is_global(layer)
+
+
+def _chosen(network: IntegerNetwork, barred: Collection[int]) -> list[bool]:
+    """Of each layer, whether it is row-major; those that are barred are not."""
+    chosen: list[bool] = []
+    for i in range(len(network.layers)):
+        may = i not in barred and _may_be_row_major(network, i)
+        chosen.append(may and _saved_bits(network, i, chosen) > 0)
+    return chosen
+
+
+def _orders(network: IntegerNetwork, chosen: Sequence[bool]) -> list[Order]:
+    orders: list[Order] = []
+    for i in range(len(chosen)):
+        before = [orders[j] for j in network.layers[i].wiring.sources_of(i) if j != NETWORK_INPUT]
+        start = max((order.start for order in before), default=0)
+        if chosen[i] and not any(order.row_major for order in before):
+            start += network.layer_steps(i) - 1  # all steps have to be there
+        orders.append(Order(chosen[i], start))
+    return orders
+
+
+def _ancestors(network: IntegerNetwork, index: int) -> set[int]:
+    """All layers that a layer depends on."""
+    sources = {j for j in network.layers[index].wiring.sources_of(index) if j != NETWORK_INPUT}
+    return sources.union(*(_ancestors(network, j) for j in sources))
+
+
+def _clashing(network: IntegerNetwork, orders: Sequence[Order]) -> int | None:
+    """A layer that adds up sources of different orders, or steps that others wait for.
+
+    What sums a step of one source before the next one of another cannot do with all steps of a row of that first, nor
+    with a source that begins when the others have sent all.
+    """
+    for i, layer in enumerate(network.layers):
+        sources = layer.wiring.sources_of(i)
+        if len(sources) > 1:
+            kinds = {(orders[j].row_major, 0 if orders[j].row_major else orders[j].start) for j in sources}
+            if len(kinds) > 1:
+                return i
+    return None
+
+
+def orders_of(network: IntegerNetwork) -> list[Order]:
+    """The order of each layer: row-major where that is possible and saves memory.
+
+    Where sources of a residual sum would be of different orders, all that leads there works step by step.
+    """
+    barred: set[int] = set()
+    while True:
+        orders = _orders(network, _chosen(network, barred))
+        clash = _clashing(network, orders)
+        if clash is None:
+            return orders
+        barred |= _ancestors(network, clash)
+
+
+def walk_of(network: IntegerNetwork, index: int) -> Walk | None:
+    """The walk of a layer; ``None`` if its neurons see one source as it is, and need no map of it."""
+    chosen = [order.row_major for order in orders_of(network)]
+    return _walk(network, index, chosen, own=chosen[index])
