@@ -78,15 +78,19 @@ class Scope:
 
 def scopes_of(manifest: Manifest, dut: str, formats: Formats) -> list[Scope]:
     """What is shown of the design with the instance ``dut``, in the order of the dataflow."""
-    scopes = [_events("inputs", "", f"{dut}.i", manifest.input.fields)]
+    scopes, steps = [_events("inputs", "", f"{dut}.i", manifest.input.fields)], manifest.input.steps
     for i, layer in enumerate(manifest.layers):
+        neurons = 1
         for probe in manifest.probes:
             if probe.layer == i:
+                turns = (layer.rows, steps) if layer.rows > 1 and probe.per == "step" else (1, 1)
+                neurons = probe.fields[0].neurons
                 nets = [f"{dut}.{net}" for net in (probe.valid, probe.ready, probe.payload)]
                 own = {field.signal: fmt for field in probe.fields if (fmt := formats.get((i, field.signal)))}
-                scopes.append(_values(f"layer{i}", probe.name, nets, probe.fields, own))
+                scopes.append(_values(f"layer{i}", probe.name, nets, probe.fields, own, *turns))
         if layer.events:
-            scopes.append(_events(f"layer{i}", "events", f"{dut}.layer{i}.encoder", layer.events))
+            row = neurons // layer.rows if layer.rows > 1 else None
+            scopes.append(_events(f"layer{i}", "events", f"{dut}.layer{i}.encoder", layer.events, row, steps))
     nets = [f"{dut}.o__{net}" for net in ("valid", "ready", "payload")]
     return [*scopes, _values("result", "", nets, manifest.output.fields, {})]
 
@@ -98,17 +102,25 @@ def _element(payload: str, field: PayloadField, lane: int) -> str:
 
 
 def _values(
-    group: str, name: str, nets: Sequence[str], fields: Sequence[PayloadField], formats: Mapping[str, Format]
+    group: str,
+    name: str,
+    nets: Sequence[str],
+    fields: Sequence[PayloadField],
+    formats: Mapping[str, Format],
+    rows: int = 1,
+    steps: int = 1,
 ) -> Scope:
-    """Values of neurons, each as it last passed."""
+    """Values of neurons, each as it last passed; of each of ``rows`` parts of them come ``steps`` in a row."""
     valid, ready, payload = nets
-    last = max(field.beats for field in fields) - 1
+    beats = max(field.beats for field in fields)
+    row, last = beats // rows, beats * steps - 1
     signals = [Shown("valid", "bit"), Shown("ready", "bit")]
     lines = [
         f"wire valid = {valid};",
         f"wire ready = {ready};",
-        "int beat = 0;",
-        f"always @(posedge clk) if (rst) beat <= 0; else if (valid && ready) beat <= beat == {last} ? 0 : beat + 1;",
+        "int turn = 0;",
+        f"always @(posedge clk) if (rst) turn <= 0; else if (valid && ready) turn <= turn == {last} ? 0 : turn + 1;",
+        f"int beat; always_comb beat = turn / {row * steps} * {row} + turn % {row};",
     ]
     for field in fields:
         fmt = formats.get(field.signal)
@@ -128,8 +140,13 @@ def _values(
     return Scope(group, name, signals, lines)
 
 
-def _events(group: str, name: str, stream: str, fields: Sequence[PayloadField]) -> Scope:
-    """Events as they are offered: which input or neuron, -1 for none, and its value; ``last`` ends a time step."""
+def _events(
+    group: str, name: str, stream: str, fields: Sequence[PayloadField], row: int | None = None, steps: int = 1
+) -> Scope:
+    """Events as they are offered: which input or neuron, -1 for none, and its value; ``last`` ends a time step.
+
+    Where they are of all time steps, ``row`` of each in a row, ``step`` says of which.
+    """
     signals = [Shown("valid", "bit"), Shown("ready", "bit")]
     lines = [f"wire valid = {stream}__valid;", f"wire ready = {stream}__ready;"]
     named, payload = {field.signal: field for field in fields}, f"{stream}__payload"
@@ -139,7 +156,12 @@ def _events(group: str, name: str, stream: str, fields: Sequence[PayloadField]) 
     signals.append(Shown("last", "bit"))
     lines.append(f"wire last = valid && {payload}[{named['last'].offset}];")
     for k in range(index.lanes):
-        event = f"there_{k} ? {index.lanes} * int'({_element(payload, index, k)}) + {k} : -1"
+        place = f"{index.lanes} * int'({_element(payload, index, k)}) + {k}"
+        if row is not None:
+            signals.append(Shown("step", "integer"))
+            lines.append(f"int step; always_comb step = there_0 ? ({place}) / {row} % {steps} : -1;")
+            place = f"({place}) / {row * steps} * {row} + ({place}) % {row}"
+        event = f"there_{k} ? {place} : -1"
         lines += [
             f"wire there_{k} = valid && !last && {payload}[{value.offset + k * value.stride}+:{value.width}] != 0;",
             f"int index_{k}; always_comb index_{k} = {event};",

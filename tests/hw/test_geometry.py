@@ -1,6 +1,6 @@
 """The walk of a window: what is kept, visited and multiplied is what a convolution adds up, for any shape."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -8,12 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw.geometry import Walk
-from hw.order import walk_of
 from quant.errors import ChandelierError
 from quant.maps import Window, pooled
-from tests.random_networks import random_map_network
 
-__all__ = ["random_walk"]
+__all__ = ["random_walk", "with_steps"]
 
 
 def random_walk(rng: np.random.Generator) -> Walk:
@@ -29,6 +27,12 @@ def random_walk(rng: np.random.Generator) -> Walk:
     return Walk(source, pool, Window(kernel, stride, padding))
 
 
+def with_steps(rng: np.random.Generator, walk: Walk) -> Walk:
+    """The walk, or one over two or three time steps that are gathered together, in any order."""
+    steps, visits, events = (int(n) for n in rng.integers((1, 0, 0), (4, 2, 2)))
+    return replace(walk, steps=steps, row_major=bool(visits), row_major_source=bool(events)) if steps > 1 else walk
+
+
 @dataclass
 class Visits:
     """What comes by on a walk over ``memory`` (words, lanes): for each column, (index, value) of what is not zero."""
@@ -38,13 +42,14 @@ class Visits:
 
     def columns(self) -> list[list[tuple[int, int]]]:
         walk, result = self.walk, []
-        for row in range(walk.output[0]):
+        turns = [(row, step) for step in range(walk.steps) for row in range(walk.output[0])]
+        for row, step in sorted(turns) if walk.row_major else turns:
             for column in range(walk.columns):
                 events = []
                 for word in range(walk.column_words):
                     phase, rest = divmod(word, walk.rows * walk.groups)
                     line, group = divmod(rest, walk.groups)
-                    address = (row * walk.row_step + line) * walk.row_words
+                    address = step * walk.map_words + (row * walk.row_step + line) * walk.row_words
                     address += (column * walk.phases + phase) * walk.groups + group
                     events += [(word * walk.lanes + k, int(v)) for k, v in enumerate(self.memory[address]) if v]
                 result.append(events)
@@ -100,6 +105,24 @@ def test_walk_convolves(seed: int) -> None:
     assert np.array_equal(np.array(results).reshape(*walk.output, 3), _convolved(walk, codes, weights)), f"seed {seed}"
 
 
+@settings(max_examples=100)
+@given(seed=st.integers(0, 100_000))
+def test_several_time_steps_are_several_walks(seed: int) -> None:
+    """What is gathered together has the addresses of one step, a map further on for each, in the order that is said."""
+    rng = np.random.default_rng(seed)
+    one = random_walk(rng)
+    walk = with_steps(rng, one)
+    starts = one.depth * np.arange(walk.steps)
+    assert walk.depth == walk.steps * one.depth and walk.visits == one.visits
+    rows = one.visited().reshape(one.output[0], -1)
+    turns = [start + row for row in rows for start in starts] if walk.row_major else [s + rows.ravel() for s in starts]
+    assert np.array_equal(walk.visited(), np.concatenate(turns)), f"seed {seed}"
+    values = one.positions().reshape(one.source[0], -1)
+    places = [np.where(values < 0, -1, values + start * one.lanes) for start in starts]
+    order = np.stack(places, 1) if walk.row_major_source else np.stack(places)
+    assert np.array_equal(walk.positions(), order.ravel()), f"seed {seed}"
+
+
 def test_what_no_window_sees_is_not_kept() -> None:
     walk = Walk((5, 7, 1), (1, 1), Window((1, 2), (2, 3)))
     kept = np.array([place is not None for place in walk.places()]).reshape(5, 7)
@@ -114,11 +137,3 @@ def test_pooling_drops_what_is_left_at_the_edge() -> None:
 def test_weights_of_another_window_are_refused() -> None:
     with pytest.raises(ChandelierError, match="a window of 2x2x3 takes as many weights a neuron, not 11"):
         Walk((4, 4, 3), (1, 1), Window((2, 2))).weight_rows(np.zeros((1, 11), int))
-
-
-def test_only_layers_that_see_one_source_as_it_is_need_no_walk() -> None:
-    network = random_map_network(0)
-    for i, layer in enumerate(network.layers):
-        wires = layer.wiring
-        plain = wires.window is None and wires.pool == (1, 1) and len(wires.sources_of(i)) == 1
-        assert (walk_of(network, i) is None) == plain, f"layer {i}"

@@ -20,7 +20,7 @@ from quant.network import IntegerNetwork
 from quant.shape import fitted
 from tests.hw.loads import Load, Loaded, drive, words_of
 from tests.hw.test_network import input_beats, random_foldings
-from tests.random_networks import other_numbers, random_codes, random_map_network, random_network
+from tests.random_networks import other_numbers, random_codes, random_map_network, random_network, random_row_network
 
 # Images are made of designs that are not elaborated.
 pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
@@ -114,8 +114,9 @@ def test_every_kind_of_layer(kind: str) -> None:
     check_reloads(_of_kind(kind), 5, 0.3, smaller=True, good=3)
 
 
-def test_maps_are_loadable_too() -> None:
-    check_reloads(random_map_network(5), 5, 0.3, smaller=True, good=2)
+@pytest.mark.parametrize("shape", [random_map_network(5), random_row_network(23)], ids=lambda shape: shape.name)
+def test_maps_are_loadable_too(shape: IntegerNetwork) -> None:
+    check_reloads(shape, 5, 0.3, smaller=True, good=2)
 
 
 def test_twenty_reloads() -> None:

@@ -20,7 +20,7 @@ from hw.window_accumulator import WindowAccumulator
 from quant.formats import Format
 from quant.maps import Window
 from tests.hw.exchange import exchange
-from tests.hw.test_geometry import Visits, random_walk
+from tests.hw.test_geometry import Visits, random_walk, with_steps
 
 STEPS = 3
 seeds = st.integers(0, 10_000)
@@ -36,19 +36,22 @@ def _place(word: int, lane: int, value: int, last: int) -> dict[str, int]:
 @given(seed=seeds, stall=stalls)
 def test_placer(seed: int, stall: float) -> None:
     rng = np.random.default_rng(seed)
-    walk = random_walk(rng)
+    walk = with_steps(rng, random_walk(rng))
     places, channels = walk.places(), walk.source[2]
     beats: list[dict[str, int]] = []
     expected: list[dict[str, int] | None] = []
+    counted, step = (1 if walk.row_major_source else walk.steps), 0
     for index in rng.integers(0, len(places) * channels, 40).tolist():
         last, value = int(rng.random() < 0.2), int(rng.integers(8))
         beats.append({"index": index, "value": value, "last": last})
         place, channel = places[index // channels], index % channels
         if last:
-            expected.append(None)
+            step = (step + 1) % counted
+            expected += [] if step else [None]
         elif place is not None:
-            expected.append(_place(place + channel // walk.lanes, channel % walk.lanes, value, 0))
-    beats.append({"index": 0, "value": 0, "last": 1})
+            word = step * walk.map_words + place + channel // walk.lanes
+            expected.append(_place(word, channel % walk.lanes, value, 0))
+    beats += [{"index": 0, "value": 0, "last": 1}] * (counted - step)
     expected.append(None)
     result = exchange(EventPlacer(walk=walk, value_bits=3), beats, len(expected), seed=seed, stall=stall)
     assert [None if beat["last"] else beat for beat in result.outputs] == expected, f"seed {seed}"
@@ -64,7 +67,8 @@ def test_scanner(seed: int, stall: float) -> None:
     walk = Walk((1, 1, 1))
     while walk.visits > 400 or walk.visits < 2:
         walk = random_walk(rng)
-    kept = [place for place in walk.places() if place is not None]
+    walk = with_steps(rng, walk)
+    kept = [place // walk.lanes for place in set(walk.positions().tolist()) if place >= 0]
     beats, words = [], []
     for _ in range(STEPS):
         memory = np.zeros((walk.depth, walk.lanes), np.int64)
@@ -75,7 +79,8 @@ def test_scanner(seed: int, stall: float) -> None:
         beats.append(_place(0, int(rng.integers(walk.lanes)), 3, 1))
         words += [sorted(column) for column in Visits(walk, memory).columns()]
     dut = MapScanner(walk=walk, value_bits=2, sum_bits=7)
-    result = exchange(dut, beats, STEPS * walk.visits, seed=seed, stall=stall)
+    visits = walk.steps * walk.visits
+    result = exchange(dut, beats, STEPS * visits, seed=seed, stall=stall)
     ends = [beat["last"] for beat in result.outputs]
     assert ends == [int(k % walk.column_words == walk.column_words - 1) for k in range(len(ends))]
     columns = np.array_split(np.array(result.outputs, object), len(words))
@@ -86,14 +91,15 @@ def test_scanner(seed: int, stall: float) -> None:
     if not stall:
         marker = next(k for k, beat in enumerate(beats) if beat["last"])
         assert result.received[0] - result.sent[marker] == MapScanner.LATENCY
-        assert result.received[walk.visits - 1] - result.received[0] == walk.visits - 1, "a word a cycle"
+        assert result.received[visits - 1] - result.received[0] == visits - 1, "a word a cycle"
 
 
-def test_maps_follow_each_other() -> None:
-    walk = Walk((6, 6, 2), (2, 2), Window((3, 3), (1, 1), (1, 1)))
+@pytest.mark.parametrize("steps", [1, 3])
+def test_maps_follow_each_other(steps: int) -> None:
+    walk = Walk((6, 6, 2), (2, 2), Window((3, 3), (1, 1), (1, 1)), steps)
     dut = MapScanner(walk=walk, value_bits=1, sum_bits=3)
-    result = exchange(dut, [_place(0, 0, 0, 1)] * 4, 4 * walk.visits, seed=0, stall=0.0)
-    first_words = result.received[:: walk.visits]
+    result = exchange(dut, [_place(0, 0, 0, 1)] * 4, 4 * steps * walk.visits, seed=0, stall=0.0)
+    first_words = result.received[:: steps * walk.visits]
     assert [b - a for a, b in pairwise(first_words)] == [dut.cycles] * 3
 
 

@@ -1,5 +1,6 @@
 """What events become on their way through a map, against the components that do it."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,25 +11,33 @@ from hw.map_words import kept_events, word_events
 from hw.placer import EventPlacer
 from hw.scanner import MapScanner
 from tests.hw.exchange import event_beats, exchange
-from tests.hw.test_geometry import random_walk
+from tests.hw.test_geometry import random_walk, with_steps
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(12))
 def test_words_have_what_the_scanner_gives(seed: int) -> None:
     rng = np.random.default_rng(seed)
     walk = Walk((1, 1, 1))
     while walk.visits > 200 or walk.visits < 2:
         walk = random_walk(rng)
+    walk = with_steps(rng, walk)
     events = int(rng.choice([k for k in range(1, walk.lanes + 1) if walk.lanes % k == 0]))
-    # Two samples of two steps, of two sources.
-    sources = [rng.random((2, 2, len(walk.positions()))) < rng.choice([0.02, 0.2], (2, 2, 1)) for _ in range(2)]
+    # Two samples, of two sources; of all time steps, or of two where each is gathered alone.
+    steps, values = walk.steps if walk.steps > 1 else 2, math.prod(walk.source)
+    sources = [rng.random((2, steps, values)) < rng.choice([0.02, 0.2], (2, steps, 1)) for _ in range(2)]
+    sent = np.stack(sources, 2)
+    if walk.row_major_source:
+        sent = sent.reshape(2, steps, 2, walk.source[0], -1).transpose(0, 2, 3, 1, 4)
     beats: list[dict[str, Any]] = []
-    for step in np.stack(sources, 2).reshape(4, 2, -1):
-        beats += [beat for own in step for beat in event_beats(own)[:-1]] + event_beats(step[0])[-1:]
-    placed = exchange(EventPlacer(walk=walk, value_bits=1), beats, 4, seed=seed, stall=0.0, counts=_is_last).outputs
-    kept = list(kept_events(walk, sources))
-    assert len(kept) == len(beats) - 4 and sum(kept) == len(placed) - 4
-    words = exchange(MapScanner(walk=walk, value_bits=1, sum_bits=8), placed, 4 * walk.visits, seed=seed, stall=0.0)
+    for own in sent.reshape(-1, 2, walk.events):
+        beats += [beat for source in own for beat in event_beats(source)[:-1]] + event_beats(own[0])[-1:]
+    gathered = 2 * steps // walk.steps
+    placer = exchange(EventPlacer(walk=walk, value_bits=1), beats, gathered, seed=seed, stall=0.0, counts=_is_last)
+    kept, places = list(kept_events(walk, sources)), walk.places()
+    assert kept == [places[beat["index"] // walk.source[2]] is not None for beat in beats if not beat["last"]]
+    assert sum(kept) == len(placer.outputs) - gathered
+    scanner, visits = MapScanner(walk=walk, value_bits=1, sum_bits=8), 2 * steps * walk.visits
+    words = exchange(scanner, placer.outputs, visits, seed=seed, stall=0.0)
     expected = []
     for beat in words.outputs:
         parts = (np.arange(walk.lanes) + beat["word"]) % events

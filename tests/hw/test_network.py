@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from quant.errors import ChandelierError
 from quant.maps import NETWORK_INPUT, Wiring
 from quant.network import IntegerNetwork
 from tests.hw.exchange import event_beats, exchange, plain
-from tests.random_networks import random_codes, random_map_network, random_network
+from tests.random_networks import random_codes, random_map_network, random_network, random_row_network
 from tests.reference import reference
 
 SAMPLES = 3
@@ -81,13 +82,21 @@ def test_every_signal_of_maps(seed: int, stall: float) -> None:
     _check_every_signal(random_map_network(seed), seed, stall)
 
 
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 100_000), stall=st.sampled_from([0.0, 0.4]))
+def test_every_signal_in_row_major_order(seed: int, stall: float) -> None:
+    _check_every_signal(random_row_network(seed), seed, stall)
+
+
 @settings(max_examples=6, deadline=None)
-@given(seed=st.integers(0, 100_000), maps=st.booleans())
-@example(seed=1, maps=True)
-@example(seed=11, maps=False)
-def test_a_reset_leaves_nothing_behind(seed: int, maps: bool) -> None:
+@given(seed=st.integers(0, 100_000), kind=st.sampled_from(["dense", "maps", "rows"]))
+@example(seed=1, kind="maps")
+@example(seed=11, kind="dense")
+@example(seed=23, kind="rows")
+def test_a_reset_leaves_nothing_behind(seed: int, kind: str) -> None:
     """Of so many cycles, at any time: the next sample is computed as if nothing had been before."""
-    network = random_map_network(seed) if maps else random_network(seed, largest=9)
+    makers = {"maps": random_map_network, "rows": random_row_network}
+    network = makers[kind](seed) if kind in makers else random_network(seed, largest=9)
     dut, reset, rng = Network(network, random_foldings(network, seed)), Signal(), random.Random(seed)
     codes, layout = random_codes(network, SAMPLES, seed), dut.i.p.shape()
     beats = [[layout.const(beat).as_bits() for beat in input_beats(dut, sample[None])] for sample in codes]
@@ -143,6 +152,12 @@ def test_the_order_of_sources_plays_no_part(seed: int) -> None:
     assert given.outputs == turned.outputs and given.received == turned.received
 
 
+def _in_rows(frames: list[list[int]], rows: int) -> list[list[int]]:
+    """The values of a sample's time steps, all those of the first of so many rows before those of the second."""
+    row = len(frames[0]) // rows
+    return [frame[k * row : (k + 1) * row] for k in range(rows) for frame in frames]
+
+
 def _check_every_signal(network: IntegerNetwork, seed: int, stall: float) -> None:
     """Simulates samples, and compares all that passes the probes."""
     dut = Network(network, random_foldings(network, seed))
@@ -153,9 +168,11 @@ def _check_every_signal(network: IntegerNetwork, seed: int, stall: float) -> Non
     expected = [reference(network, sample) for sample in codes]
     for probe in probes:
         for field in probe.fields:
+            rows = dut.engines[probe.layer].rows if probe.per == "step" else 1
             got = decode(result.watched[probe.path], field)
-            want = [frame for sample in expected for frame in sample[probe.layer, field.signal]]
-            assert got == want, f"seed {seed}, layer {probe.layer}, {field.signal} of {probe.path}"
+            want = [frame for sample in expected for frame in _in_rows(sample[probe.layer, field.signal], rows)]
+            where = f"seed {seed}, layer {probe.layer}, {field.signal} of {probe.path}"
+            assert list(chain.from_iterable(got)) == list(chain.from_iterable(want)), where
     last = len(network.layers) - 1
     for number, (sample, output) in enumerate(zip(expected, result.outputs, strict=True)):
         assert output["logits"] == sample[last, "logits"][0], f"seed {seed}, sample {number}"

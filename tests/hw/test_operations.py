@@ -13,7 +13,7 @@ from hw.operations import Energies, Operations, count_operations
 from hw.order import walk_of
 from quant.golden import GoldenModel
 from quant.network import IntegerNetwork
-from tests.random_networks import random_codes, random_map_network, random_network
+from tests.random_networks import random_codes, random_map_network, random_network, random_row_network
 
 SAMPLES = 4
 
@@ -52,7 +52,8 @@ def _met(network: IntegerNetwork, index: int, seen: np.ndarray) -> tuple[int, in
 
 @pytest.mark.parametrize("seed", range(24))
 def test_synapses_are_counted_input_by_input(seed: int) -> None:
-    network = random_map_network(seed) if seed % 2 else random_network(seed, largest=12)
+    kinds = random_network, random_map_network, random_row_network
+    network = kinds[seed % 3](seed)
     foldings = default_foldings(network)
     codes = random_codes(network, SAMPLES, seed)
     events = GoldenModel(network).events(codes)
@@ -75,8 +76,8 @@ def test_synapses_are_counted_input_by_input(seed: int) -> None:
         lanes = foldings[i].synapse_lanes // foldings[i].events(layer)
         bits = rows * foldings[i].words(layer) * lanes * layer.synapse.width
         if walk:
-            memories, (height, width, _) = design.engines[i].memory_bits, walk.source
-            gathered = memories["maps"] // (2 * walk.depth) + memories["pixels"] // (height * width)
+            memories, pixels = design.engines[i].memory_bits, walk.events // walk.source[2]
+            gathered = memories["maps"] // (2 * walk.depth) + memories["pixels"] // pixels
             bits += sum(int(events[j + 1].sum()) for j in sources) * gathered
         assert (counted[i].read - silent.read) * SAMPLES == pytest.approx(bits), f"seed {seed}, layer {i}"
 

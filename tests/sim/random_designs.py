@@ -39,7 +39,7 @@ KINDS = ("dense", "maps", "rows", "spatial")
 #: leave out (``make coverage``).
 LIVELY = (
     *("dense7", "dense12", "dense16", "dense28", "dense42", "dense55", "dense64", "dense176"),
-    *("maps0", "maps26", "maps36", "maps42", "maps2591"),
+    *("maps0", "maps26", "maps36", "maps42", "maps2591", "rows23", "rows27"),
     *("spatial4", "spatial28", "spatial55", "spatial57", "spatial64"),
 )
 
@@ -98,7 +98,7 @@ def random_stall(seeds: range) -> Stall:
 def lively_design(name: str) -> tuple[IntegerNetwork, Foldings]:
     """A network like one of :data:`LIVELY`, of that name, and its foldings."""
     kind, seed = name.rstrip("0123456789"), int(name.lstrip("".join(KINDS)))
-    network = random_map_network(seed) if kind == "maps" else random_network(seed, largest=6)
+    network = random_network(seed, largest=6) if kind in ("dense", "spatial") else design_network(seed, kind)
     network = replace(lively(network, seed), name=name)
     return network, "spatial" if kind == "spatial" else design_foldings(network, seed)
 

@@ -88,6 +88,15 @@ def test_sets_of_several_beats_lose_their_padding() -> None:
     assert values["d"].tolist() == [[2, 1, 3], [5, 4, 6]]
 
 
+def test_sets_whose_rows_come_in_turn() -> None:
+    """Two rows of two beats of a neuron, of three sets: the first row of all sets first, and so in each sample."""
+    tap = Tap(0, "t.o", "", "", "", width=8, beats=4, sets=3, rows=2, fields=[_field("v", 0, 8, 8, 1, neurons=4)])
+    sample = [10, 11, 20, 21, 30, 31, 12, 13, 22, 23, 32, 33]
+    words = np.array([*sample, *(100 + word for word in sample), 7, 7, 7, 7], np.uint64)  # the last is cut off
+    sets = [[10 * k, 10 * k + 1, 10 * k + 2, 10 * k + 3] for k in (1, 2, 3)]
+    assert tap_values(tap, words)["v"].tolist() == sets + [[100 + value for value in own] for own in sets]
+
+
 @given(
     seed=st.integers(0, 2**32),
     samples=st.integers(0, 4),

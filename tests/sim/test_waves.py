@@ -14,11 +14,13 @@ from quant.golden import SIGNALS, GoldenModel
 from quant.network import IntegerNetwork
 from sim.cosim import cosimulate
 from sim.waves import SHOWN
-from tests.random_networks import random_network
+from tests.random_networks import random_codes, random_network, random_row_network
 from tests.sim import toy
 
 #: A time at which everything is over.
 _END = 10**9
+#: Seed of a network whose first two layers work in row-major order, of 32 neurons and less.
+ROWS = 12
 
 
 class _Waves:
@@ -122,6 +124,24 @@ def test_the_indices_of_events_are_those_of_inputs(simulated: tuple[IntegerNetwo
     steps = codes.reshape(-1, network.input.features)
     sent = [(index, int(step[index])) for step in steps for index in np.flatnonzero(step).tolist()]
     assert sorted(events) == sorted(sent) and sent
+
+
+def test_values_and_events_in_row_major_order(tmp_path: Path) -> None:
+    network = random_row_network(ROWS)
+    (height, width, channels), steps = network.maps[0][1], network.steps
+    codes, model, waves = random_codes(network, 2, 1), GoldenModel(network), tmp_path / "rows.fst"
+    signals = model.run(codes, SIGNALS).signals
+    write_rtl(network, tmp_path / "rtl")
+    report = cosimulate(tmp_path / "rtl", codes, lambda start, stop: signals, waves=waves, optimise=False)
+    assert report.passed, report
+    shown, view = _Waves(waves), "bench.view0.layer0"
+    last = [shown.last(f"{view}.lif.v_{k}") for k in range(height * width * channels)]
+    assert last == signals[0, "v"][-1, -1].tolist()
+    passing = f"{view}.events.valid", f"{view}.events.ready"
+    index, step = (shown.rising(f"{view}.events.{name}", *passing, 3000) for name in ("index_0", "step"))
+    events = [(int(t), int(n)) for t, n in zip(step, index, strict=True) if n >= 0]
+    spikes = np.argwhere(signals[0, "spike"]).tolist()
+    assert steps > 1 and sorted(events) == sorted((t, n) for _, t, n in spikes) and spikes
 
 
 def test_a_design_that_says_nothing_of_events_between_layers(tmp_path: Path) -> None:
