@@ -13,7 +13,7 @@ from hw.folding import Folding, check_foldings, population_cycles, sent_at_once
 from hw.geometry import Walk
 from hw.global_inhibition import GlobalInhibition, is_global
 from hw.lif import LIFCore
-from hw.order import walk_of
+from hw.order import orders_of, walk_of
 from hw.packing import ceil_div
 from hw.population import PopulationUnit
 from hw.readout import readout_latency
@@ -127,6 +127,7 @@ def _stages(
     network: IntegerNetwork, foldings: Sequence[Folding], events: Sequence[float], inputs: Sequence[float]
 ) -> dict[tuple[int, str], float]:
     stages: dict[tuple[int, str], float] = {}
+    orders = orders_of(network)
     for i, (layer, folding) in enumerate(zip(network.layers, foldings, strict=True)):
         walk = walk_of(network, i)
         terms, sets, steps = layer_cycles(layer, folding, walk), network.layer_steps(i), network.steps
@@ -138,7 +139,8 @@ def _stages(
             stages[i, "readout"] = steps * terms.beats + readout_latency(folding.neuron_lanes)
         else:
             neurons = prod(network.maps[i][1])
-            stages[i, "neurons"] = steps * max(terms.beats, LIFCore.LATENCY)
+            rows = network.maps[i][1][0] if orders[i].row_major else 1
+            stages[i, "neurons"] = steps * rows * max(terms.beats / rows, LIFCore.LATENCY)
             stages[i, "encoder"] = steps * _encoder_cycles(
                 folding, neurons, terms.beats, events[i + 1], sent_at_once(network, foldings, i)
             )
@@ -156,7 +158,10 @@ def _latency(
     pace = events[0] + 1
     arrivals = [(step * pace, step * pace + events[0]) for step in range(network.layer_steps(0))]
     for i, (layer, folding) in enumerate(zip(network.layers, foldings, strict=True)):
-        terms = layer_cycles(layer, folding, walk_of(network, i))
+        walk = walk_of(network, i)
+        terms = layer_cycles(layer, folding, walk)
+        if walk is not None and walk.steps > 1:  # nothing is visited before all steps have come
+            arrivals = [(arrivals[-1][1],) * 2] * len(arrivals)
         work, delay = inputs[i] / terms.events * terms.event, synapse_latency(terms.events)
         frames, taken = [], -inf
         for first, marker in arrivals:

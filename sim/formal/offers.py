@@ -1,6 +1,7 @@
 """Proofs of the stages whose values are only co-simulated: at least, what they offer stays until it is taken."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ __all__ = ["PROOFS"]
 
 #: A window of 1 by 2 over three pixels of two channels.
 WALK = Walk((1, 3, 2), (1, 1), Window((1, 2), (1, 1), (0, 0)))
+#: The same, of two time steps that are gathered together.
+TWO_STEPS = replace(WALK, steps=2)
 #: Instead of a queue's stream, its output in the cycle in which it comes.
 _FORGETFUL = """m.d.comb += [
             self.o.valid.eq(finished.o.valid),
@@ -61,6 +64,18 @@ PROOFS = [
         lambda subject: subject(walk=WALK, value_bits=1, sum_bits=2),
         Bug("out_advance.eq(self.o.ready | ~self.o.valid)", "out_advance.eq(1)"),
         depth=14,
+    ),
+    _proof(
+        EventPlacer,
+        lambda subject: subject(walk=TWO_STEPS, value_bits=2),
+        Bug("self._step(m, advance & valid[1] & last[1])", "self._step(m, valid[1] & last[1])"),
+        depth=12,
+    ),
+    _proof(
+        MapScanner,
+        lambda subject: subject(walk=TWO_STEPS, value_bits=1, sum_bits=2),
+        Bug("out_advance.eq(self.o.ready | ~self.o.valid)", "out_advance.eq(1)"),
+        depth=16,
     ),
     _proof(
         WindowAccumulator,
