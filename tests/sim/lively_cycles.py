@@ -25,6 +25,8 @@ CYCLES: dict[tuple[int, Stall], dict[str, tuple[float, float]]] = {
         "spatial55": (4.263, 28.25),
         "spatial57": (5.368, 29.35),
         "spatial64": (6.579, 42.3),
+        "rows23": (137.368, 695.2),
+        "rows27": (137.158, 1546.15),
     },
     (100, (0.0, 0.999)): {
         "dense7": (846.092, 21326.17),
@@ -45,6 +47,8 @@ CYCLES: dict[tuple[int, Stall], dict[str, tuple[float, float]]] = {
         "spatial55": (1150.622, 12434.34),
         "spatial57": (1068.541, 9738.92),
         "spatial64": (1158.684, 11102.81),
+        "rows23": (983.622, 24414.31),
+        "rows27": (975.337, 25405.72),
     },
     (100, 0.0): {
         "dense7": (21.704, 435.94),
@@ -65,5 +69,7 @@ CYCLES: dict[tuple[int, Stall], dict[str, tuple[float, float]]] = {
         "spatial55": (3.0, 27.0),
         "spatial57": (4.0, 28.0),
         "spatial64": (5.0, 41.0),
+        "rows23": (123.51, 673.5),
+        "rows27": (124.459, 2021.36),
     },
 }

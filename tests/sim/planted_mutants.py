@@ -208,6 +208,14 @@ PLANTED = (
     Planted("MapScanner", "clearing", "scanner", "maps42", "visited & visit.clear & out_advance", "Const(0)"),
     Planted("MapScanner", "hazard", "scanner", "maps26", "read_port(transparent_for=(write,))", "read_port()"),
     Planted("MapScanner", "handshake", "scanner", "maps26", "full & ~busy", "full"),
+    Planted(
+        "Walk", "order", "geometry", "rows23", "(steps | outputs if self.row_major else", "(steps | outputs if 0 else"
+    ),
+    Planted("Walk", "order", "geometry", "rows27", "range(0, self.depth, self.map_words) if", "[0] * self.steps if"),
+    Planted("LayerEngine", "rows", "layer", "rows27", "Replay(n=n // rows,", "Replay(n=n,"),
+    Planted(
+        "LayerEngine", "rows", "layer", "rows27", "LIFCore(\n            n=n // rows,", "LIFCore(\n            n=n,"
+    ),
     Planted("WordSplitter", "zero", "splitter", "maps42", 'self.i.p.last | self.i.p["values"]', 'self.i.p["values"]'),
     Planted("WordSplitter", "index", "splitter", "maps42", "word.word * self._lanes + Cat(", "Cat("),
     Planted(
