@@ -56,13 +56,17 @@ def windows_of(x: Tensor, window: Window) -> Tensor:
 def convolve(x: Tensor, w: Tensor, window: Window | None) -> Tensor:
     """Currents (..., h', w', n) of maps (..., h, w, c) and weights (n, d); ``d`` in order (row, column, channel).
 
-    On a GPU this is a product of matrices. Its library's convolutions may go through a transform, after which what no
-    input reaches has a current of 1e-15 or -1e-8 and not of zero: denominators that :func:`stabilise` would take for
-    the smallest of a map. LeNet did not train with them.
+    On a GPU, of kernels of one pixel, and of outputs one column wide this is a product of matrices, since libraries'
+    convolutions are wrong there. A GPU's may go through a transform, after which what no input reaches has a current of
+    1e-15 or -1e-8 and not of zero: denominators that :func:`stabilise` would take for the smallest of a map. LeNet did
+    not train with them. oneDNN, as of torch 2.13, reads beside a map of one channel if its only column of outputs has a
+    stride of more than 1, and rows a stride of 1: any number comes out. And gradients of a kernel of one pixel with a
+    stride write beside their memory (uxlfoundation/oneDNN#6035).
     """
     if window is None:
         return (x.flatten(-3) @ w.T)[..., None, None, :]
-    if x.device.type == "cuda":
+    height, width, channels = x.shape[-3:]
+    if x.device.type == "cuda" or window.kernel == (1, 1) or window.output((height, width, channels))[1] == 1:
         return windows_of(x, window) @ w.T
     kernel = w.unflatten(1, (*window.kernel, x.shape[-1])).permute(0, 3, 1, 2)
     currents = conv2d(_channels_first(x), kernel, stride=window.stride, padding=window.padding)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import conv2d
 
 from quant.arithmetic import Reset, after_reset, integrate, round_shift, saturate
 from quant.exact import convolve, divide, lif_step, narrow, stabilise, state_dtype, sum_pool, windows_of
@@ -111,6 +112,18 @@ WINDOWS = [
     Window((1, 1), (2, 2)),
     Window((5, 5)),
 ]
+
+
+def test_no_current_is_of_what_is_beside_a_map() -> None:
+    """Widths of one output, of a map of one channel: oneDNN's convolution gave anything for about half of these."""
+    generator = torch.Generator().manual_seed(1)
+    for width, kernel, stride, left in ((2, 2, 3, 1), (3, 2, 3, 0), (3, 3, 4, 1), (4, 3, 4, 0), (8, 5, 4, 0)):
+        window = Window((2, kernel), (1, stride), (0, left))
+        x = torch.randint(0, 4, (20, 6, width, 1), generator=generator).float()
+        w = torch.randint(0, 9, (8, 2 * kernel), generator=generator).float()
+        maps, kernels = x.permute(0, 3, 1, 2).double(), w.view(8, 1, 2, kernel).double()
+        expected = conv2d(maps, kernels, stride=window.stride, padding=window.padding).permute(0, 2, 3, 1)
+        assert expected.shape[2] == 1 and torch.equal(convolve(x, w, window).double(), expected), window
 
 
 @pytest.mark.parametrize("window", WINDOWS)
