@@ -13,7 +13,7 @@ from hw.folding import Folding, check_foldings, population_cycles, sent_at_once
 from hw.geometry import Walk
 from hw.global_inhibition import GlobalInhibition, is_global
 from hw.lif import LIFCore
-from hw.order import orders_of, walk_of
+from hw.order import walk_of
 from hw.packing import ceil_div
 from hw.population import PopulationUnit
 from hw.readout import readout_latency
@@ -127,7 +127,6 @@ def _stages(
     network: IntegerNetwork, foldings: Sequence[Folding], events: Sequence[float], inputs: Sequence[float]
 ) -> dict[tuple[int, str], float]:
     stages: dict[tuple[int, str], float] = {}
-    orders = orders_of(network)
     for i, (layer, folding) in enumerate(zip(network.layers, foldings, strict=True)):
         walk = walk_of(network, i)
         terms, sets, steps = layer_cycles(layer, folding, walk), network.layer_steps(i), network.steps
@@ -139,7 +138,7 @@ def _stages(
             stages[i, "readout"] = steps * terms.beats + readout_latency(folding.neuron_lanes)
         else:
             neurons = prod(network.maps[i][1])
-            rows = network.maps[i][1][0] if orders[i].row_major else 1
+            rows = walk.output[0] if walk and walk.row_major else 1
             stages[i, "neurons"] = steps * rows * max(terms.beats / rows, LIFCore.LATENCY)
             stages[i, "encoder"] = steps * _encoder_cycles(
                 folding, neurons, terms.beats, events[i + 1], sent_at_once(network, foldings, i)

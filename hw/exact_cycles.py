@@ -15,7 +15,6 @@ from hw.map_words import kept_events, word_events
 from hw.network import check_read
 from hw.order import orders_of, row_major_order, walk_of
 from hw.packing import ceil_div
-from hw.placer import EventPlacer
 from hw.scaling import Scaling
 from hw.timing import (
     DivisiveTiming,
@@ -167,11 +166,8 @@ class _Model:
         sources = [self._events[source + 1] for source in layer.wiring.sources_of(index)]
         window = WindowTiming(walk, words, events, currents)
         splitter = SplitterTiming(walk.column_words, word_events(walk, sources, events), events, window)
-        visits = 1 if walk.row_major else walk.steps
-        scanner = ScannerTiming(walk.visits * walk.steps // visits, visits, walk.depth, splitter.take)
-        self._stages[index] = scanner
-        markers = 1 if walk.row_major_source else walk.steps
-        return PlacerTiming(EventPlacer.depth(walk), kept_events(walk, sources), markers, scanner)
+        self._stages[index] = scanner = ScannerTiming(walk, splitter.take)
+        return PlacerTiming(walk, kept_events(walk, sources), scanner)
 
     def _spikes(self, index: int, taker: EventTiming) -> Take:
         """What takes the balances of a layer whose spikes go to ``taker``."""
@@ -179,11 +175,12 @@ class _Model:
         beats, at_once = self._pixels(index) * folding.groups(layer), sent_at_once(network, self._foldings, index)
         events = _event_beats(self._events[index + 1], folding.neuron_lanes, at_once)
         frame, replays = beats, network.steps // network.layer_steps(index)
-        if self._orders[index].row_major:
+        row_major = self._orders[index].row_major
+        if row_major:
             rows = network.maps[index][1][0]
             events, frame, beats = row_major_order(events, rows), beats // rows, beats * network.steps
         currents: Take = LIFTiming(frame, EncoderTiming(beats, iter(events.ravel().tolist()), taker).take).take
-        if replays > 1 and self._orders[index].row_major:
+        if replays > 1 and row_major:
             currents = ReplayTiming(frame, currents, replays - 1).take
         elif replays > 1:
             self._replays[index] = replay = ReplayTiming(frame, currents)

@@ -39,7 +39,7 @@ class Walk:
         All these time steps of a row of outputs are visited before the next row; otherwise step by step.
     row_major_source : bool
         Events come in that order: row by row, all steps of a row in a row, and one marker for all of them. Otherwise
-        they come step by step, each with a marker.
+        they come step by step, each with a marker. (With one step both are the same.)
     """
 
     source: Shape
@@ -132,6 +132,16 @@ class Walk:
     def visits(self) -> int:
         """Words read for a time step, each as often as there are rows of outputs that see it."""
         return self.output[0] * self.columns * self.column_words
+
+    @property
+    def turns(self) -> int:
+        """Visits of what is gathered together: of each time step, or of all of them row by row."""
+        return 1 if self.row_major else self.steps
+
+    @property
+    def markers(self) -> int:
+        """Markers that end what is gathered together."""
+        return 1 if self.row_major_source else self.steps
 
     @property
     def events(self) -> int:

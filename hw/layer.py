@@ -199,8 +199,6 @@ class LayerEngine(wiring.Component):
         Time steps of a sample.
     walk : Walk, optional
         How the layer sees the map of its sources; without it, all neurons see all of one source.
-    row_major : bool
-        All time steps of a row of pixels are done before the next row (``hw.order``).
     event_bits : int, 1..8
         Bits of the value of an input event.
     events : int, a divisor of the folding's ``neuron_lanes``
@@ -221,7 +219,6 @@ class LayerEngine(wiring.Component):
         sets: int,
         steps: int,
         walk: Walk | None = None,
-        row_major: bool = False,
         event_bits: int,
         events: int = 1,
         shape: Layer | None = None,
@@ -229,8 +226,8 @@ class LayerEngine(wiring.Component):
         self.layer, self.folding, self.walk, self.sets, self.steps = layer, folding, walk, sets, steps
         #: Pixels of the layer's map.
         self.pixels = math.prod(walk.output) if walk else 1
-        #: Parts of the map of which all time steps are done in a row.
-        self.rows = walk.output[0] if walk and row_major else 1
+        #: Parts of the map of which all time steps are done in a row (``hw.order``).
+        self.rows = walk.output[0] if walk and walk.row_major else 1
         self.stages = _synapse_stages(layer, widths, folding, walk, event_bits, loadable=shape is not None)
         self.stages |= _balance_stages(layer, widths, folding, shape)
         n = self.pixels * layer.n_e

@@ -11,6 +11,7 @@ from hw.folding import Folding
 from hw.global_inhibition import is_global
 from hw.loader import VERSION
 from hw.manifest import LoadPort, Manifest
+from hw.order import orders_of
 from quant.errors import ChandelierError
 from quant.network import Array, IntegerNetwork
 from quant.network_file import header_of, network_of
@@ -25,7 +26,7 @@ _MOST_SYNAPSES = 1 << 26
 def fingerprint(shape: IntegerNetwork, foldings: Sequence[Folding]) -> int:
     """64 bits of the SHA-256 of all that is constant in a design for that shape: those that share it share images."""
     header = header_of(shape).model_dump(mode="json")
-    layers = []
+    layers, orders = [], orders_of(shape)
     for i, (layer, widths) in enumerate(zip(shape.layers, shape_widths(shape), strict=True)):
         constant = header["layers"][i]
         constant["wiring"]["sources"] = layer.wiring.sources_of(i)
@@ -33,7 +34,9 @@ def fingerprint(shape: IntegerNetwork, foldings: Sequence[Folding]) -> int:
             neurons |= {"shift": 0, "floor": neurons["floor"] > 0}
         formats = {name: str(fmt) for name, fmt in vars(widths).items()}
         size = [layer.n_e, layer.n_i, layer.d]
-        layers.append([constant, formats, size, is_global(layer), asdict(foldings[i])])
+        # Behind a row-major layer weights are in another order.
+        order = ["row-major"] if orders[i].row_major else []
+        layers.append([constant, formats, size, is_global(layer), asdict(foldings[i]), *order])
     spec = [shape.input.features, shape.input.bits, shape.input.kind, shape.input.map]
     text = json.dumps([VERSION, spec, shape.steps, layers], sort_keys=True)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

@@ -208,6 +208,8 @@ class Manifest(Strict):
         for probe in self.probes:
             if probe.layer >= len(self.layers):
                 raise ValueError(f"probe {probe.path} is of layer {probe.layer}, which does not exist")
+            if probe.beats % self.rows_of(probe) or any(field.neurons % self.rows_of(probe) for field in probe.fields):
+                raise ValueError(f"probe {probe.path} does not have equal parts for {self.rows_of(probe)} rows")
         if self.load is not None and not len(self.layers) == len(self.load.shape.layers) == len(self.load.alike):
             raise ValueError("load is of another number of layers")
         carriers: list[InputPort | OutputPort | Probe] = [self.input, self.output, *self.probes]
@@ -216,6 +218,10 @@ class Manifest(Strict):
                 if field.offset + (field.lanes - 1) * field.stride + field.width > carrier.width:
                     raise ValueError(f"field {field.signal} reaches beyond its payload of {carrier.width} bits")
         return self
+
+    def rows_of(self, probe: Probe) -> int:
+        """Equal parts of what a probe sees, one after the other, in each of which all time steps come in a row."""
+        return self.layers[probe.layer].rows if probe.per == "step" else 1
 
     def write(self, folder: Path) -> None:
         """Writes ``manifest.json`` into ``folder``; equal manifests give equal bytes."""

@@ -25,18 +25,15 @@ class PlacerTiming:
 
     Parameters
     ----------
-    depth : int
-        Beats that the queue holds.
+    walk : Walk
     kept : iterator of bool
         Of every event that will come, whether it goes on: what no window sees ends at the end of the pipeline.
-    markers : int
-        Of which the last one goes on: those of time steps that are gathered together, if each has one.
     taker : EventTiming
     """
 
-    def __init__(self, depth: int, kept: Iterator[bool], markers: int, taker: EventTiming) -> None:
-        self._kept, self._taker, self._left_queue = kept, taker, history(depth)
-        self._markers, self._step = markers, 0
+    def __init__(self, walk: Walk, kept: Iterator[bool], taker: EventTiming) -> None:
+        self._kept, self._taker, self._left_queue = kept, taker, history(EventPlacer.depth(walk))
+        self._markers, self._step = walk.markers, 0
         self._pipeline = RigidTiming(EventPlacer.LATENCY - QUEUE_LATENCY, self._leave)
         self._is_marker = False
 
@@ -67,19 +64,14 @@ class ScannerTiming:
 
     Parameters
     ----------
-    visits : int
-        Words of a time step, or of all that are visited row by row.
-    steps : int
-        Visits of what is gathered together.
-    zeroed : int
-        The first cycle in which both maps are zero.
+    walk : Walk
     taker : Take
         Of the words.
     """
 
-    def __init__(self, visits: int, steps: int, zeroed: int, taker: Take) -> None:
-        self._visits, self._steps, self._taker, self._step = visits, steps, taker, 0
-        self._free = zeroed
+    def __init__(self, walk: Walk, taker: Take) -> None:
+        self._words, self._turns, self._taker, self._turn = walk.steps * walk.visits // walk.turns, walk.turns, taker, 0
+        self._free = walk.depth  # the first cycle in which both memories are zero
         #: When the last word was read from the map, and when it was taken.
         self._read = self._taken = NEVER
 
@@ -94,10 +86,10 @@ class ScannerTiming:
         return came
 
     def work(self) -> None:
-        """The visit of a map whose time step has ended; those of further steps follow without a pause."""
-        word = self._taken if self._step else max(self._free + MapScanner.LATENCY - 3, self._taken)
-        self._step = (self._step + 1) % self._steps
-        for _ in range(self._visits):
+        """A visit of what has been gathered: of a time step, or of all row by row; the next follows without a pause."""
+        word = self._taken if self._turn else max(self._free + MapScanner.LATENCY - 3, self._taken)
+        self._turn = (self._turn + 1) % self._turns
+        for _ in range(self._words):
             self._read = word
             word = self._taker(word + 1)
         self._taken = word

@@ -27,7 +27,7 @@ from hw.manifest import (
     payload_fields,
     stage_probe,
 )
-from hw.order import orders_of, walk_of
+from hw.order import walk_of
 from hw.routing import EventFork, EventMerge
 from hw.sample_gate import SampleGate
 from quant.errors import ChandelierError
@@ -100,7 +100,6 @@ class Network(wiring.Component):
         self.foldings = default_foldings(shape or network) if foldings is None else tuple(foldings)
         structure = shape or network
         check_foldings(structure, self.foldings)
-        orders = orders_of(structure)
         widths = network_widths(network) if shape is None else shape_widths(shape)
         self.engines = [
             LayerEngine(
@@ -108,7 +107,6 @@ class Network(wiring.Component):
                 sets=network.layer_steps(i),
                 steps=network.steps,
                 walk=walk_of(structure, i),
-                row_major=orders[i].row_major,
                 event_bits=network.input.bits if NETWORK_INPUT in network.layers[i].wiring.sources_of(i) else 1,
                 events=sent_at_once(structure, self.foldings, i),
                 shape=None if shape is None else shape.layers[i],

@@ -13,6 +13,8 @@ import numpy as np
 
 from hw.geometry import Walk
 from hw.global_inhibition import is_global
+from hw.placer import EventPlacer
+from hw.scanner import MapScanner
 from quant.maps import NETWORK_INPUT
 from quant.network import IntegerNetwork
 
@@ -28,7 +30,8 @@ class Order:
     row_major : bool
         It does all time steps of a row before the next row; otherwise step by step.
     start : int
-        Time steps of the network's input, without the first, that come before it begins with a sample.
+        Time steps that it waits for before it begins with a sample, but for the first one: where steps are gathered
+        together for it, or for a layer before it.
     """
 
     row_major: bool
@@ -53,7 +56,8 @@ def _walk(network: IntegerNetwork, index: int, chosen: Sequence[bool], *, own: b
     """The walk of a layer, ``own`` if it is row-major, behind layers of which ``chosen`` says it."""
     wires = network.layers[index].wiring
     sources = wires.sources_of(index)
-    behind = sources[0] != NETWORK_INPUT and chosen[sources[0]]
+    # With a single time step both orders are the same.
+    behind = sources[0] != NETWORK_INPUT and chosen[sources[0]] and network.steps > 1
     if wires.window is None and wires.pool == (1, 1) and len(sources) == 1 and not behind:
         return None
     steps = network.layer_steps(index) if own or behind else 1
@@ -64,9 +68,7 @@ def _gathering_bits(network: IntegerNetwork, index: int, walk: Walk | None) -> i
     """Bits of what a layer needs to gather maps: two sets of them, and where each pixel belongs."""
     if walk is None:
         return 0
-    entry = 1 + (walk.depth - 1).bit_length()
-    maps = 2 * walk.depth * walk.lanes * network.input_max(index).bit_length()
-    return maps + walk.events // walk.source[2] * entry
+    return MapScanner.map_bits(walk, network.input_max(index).bit_length()) + EventPlacer.table_bits(walk)
 
 
 def _saved_bits(network: IntegerNetwork, index: int, chosen: list[bool]) -> int:
@@ -119,29 +121,34 @@ def _orders(network: IntegerNetwork, chosen: Sequence[bool]) -> list[Order]:
 
 def _ancestors(network: IntegerNetwork, index: int) -> set[int]:
     """All layers that a layer depends on."""
-    sources = {j for j in network.layers[index].wiring.sources_of(index) if j != NETWORK_INPUT}
-    return sources.union(*(_ancestors(network, j) for j in sources))
+    found = {index}
+    for i in range(index, -1, -1):
+        if i in found:
+            found |= {j for j in network.layers[i].wiring.sources_of(i) if j != NETWORK_INPUT}
+    return found - {index}
 
 
 def _clashing(network: IntegerNetwork, orders: Sequence[Order]) -> int | None:
-    """A layer that adds up sources of different orders, or steps that others wait for.
+    """A layer whose sum could stand still, or adds up sources of different orders.
 
-    What sums a step of one source before the next one of another cannot do with all steps of a row of that first, nor
-    with a source that begins when the others have sent all.
+    A sum takes its sources one after the other, of each all that comes up to a marker. So that nothing waits for what
+    comes after it, in the order of time steps, and there of layers, sources begin in the order in which they are taken;
+    those that send step by step all begin with the same step.
     """
     for i, layer in enumerate(network.layers):
-        sources = layer.wiring.sources_of(i)
-        if len(sources) > 1:
-            kinds = {(orders[j].row_major, 0 if orders[j].row_major else orders[j].start) for j in sources}
-            if len(kinds) > 1:
-                return i
+        own = [orders[j] for j in layer.wiring.sources_of(i) if j != NETWORK_INPUT]
+        starts = [order.start for order in own]
+        kinds = {order.row_major for order in own}
+        if len(kinds) > 1 or starts != sorted(starts) or (kinds == {False} and len(set(starts)) > 1):
+            return i
     return None
 
 
 def orders_of(network: IntegerNetwork) -> list[Order]:
     """The order of each layer: row-major where that is possible and saves memory.
 
-    Where sources of a residual sum would be of different orders, all that leads there works step by step.
+    Where sources of a residual sum would be of different orders, or the sum could stand still, all that leads there
+    works step by step.
     """
     barred: set[int] = set()
     while True:

@@ -64,11 +64,12 @@ class EventPlacer(wiring.Component):
     @property
     def memory_bits(self) -> int:
         """Bits of the table of pixels."""
-        return len(self._walk.places()) * self._entry.size
+        return self.table_bits(self._walk)
 
-    @property
-    def _entry(self) -> data.StructLayout:
-        return data.StructLayout({"word": index_of(self._walk.depth), "kept": 1})
+    @staticmethod
+    def table_bits(walk: Walk) -> int:
+        """Bits of the table of pixels for a walk."""
+        return walk.events // walk.source[2] * _entry(walk).size
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -76,7 +77,7 @@ class EventPlacer(wiring.Component):
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=self.i.p.shape().size, depth=self.depth(walk))
         event: Any = data.View(self.i.p.shape(), queue.r_data)
         places = [{"word": place or 0, "kept": place is not None} for place in walk.places()]
-        table: Any = Memory(shape=self._entry, depth=max(2, len(places)), init=places)
+        table: Any = Memory(shape=_entry(walk), depth=max(2, len(places)), init=places)
         m.submodules.pixels = table
         read = table.read_port()
         pixel, channel = divide(event.index, walk.source[2])
@@ -116,10 +117,15 @@ class EventPlacer(wiring.Component):
     def _step(self, m: Module, marker: Value) -> tuple[Value, Value]:
         """Where the maps of the time step begin whose marker has not passed, and whether it is the last one."""
         walk = self._walk
-        if walk.steps == 1 or walk.row_major_source:
+        if walk.markers == 1:
             return Const(0), Const(1)
         first = Signal(index_of(walk.depth))
         ends = first == walk.depth - walk.map_words
         with m.If(marker):
             m.d.sync += first.eq(Mux(ends, 0, first + walk.map_words))
         return first, ends
+
+
+def _entry(walk: Walk) -> data.StructLayout:
+    """What the table has of a pixel: the first word that it belongs to, if some window sees it."""
+    return data.StructLayout({"word": index_of(walk.depth), "kept": 1})

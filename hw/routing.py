@@ -48,7 +48,7 @@ class EventFork(wiring.Component):
 
 
 class EventMerge(wiring.Component):
-    """The events of a time step of one source after the other, and one marker for all of them. Latency 0.
+    """The events up to a marker of one source after the other, and one marker for all of them. Latency 0.
 
     What adds them up comes behind it. Sources are taken in their order; a later one waits for the markers of those
     before it.

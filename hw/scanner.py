@@ -64,7 +64,12 @@ class MapScanner(wiring.Component):
     @property
     def memory_bits(self) -> int:
         """Bits of both memories."""
-        return 2 * self._walk.depth * self._word.size
+        return self.map_bits(self._walk, self._word.elem_shape)
+
+    @staticmethod
+    def map_bits(walk: Walk, sum_bits: int) -> int:
+        """Bits of both memories for a walk."""
+        return 2 * walk.depth * walk.lanes * sum_bits
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -65,7 +65,7 @@ def taps_of(manifest: Manifest) -> list[Tap]:
             width=p.width,
             beats=p.beats,
             sets=steps[p.per],
-            rows=manifest.layers[p.layer].rows if p.per == "step" else 1,
+            rows=manifest.rows_of(p),
             fields=p.fields,
         )
         for p in manifest.probes

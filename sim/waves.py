@@ -80,16 +80,16 @@ def scopes_of(manifest: Manifest, dut: str, formats: Formats) -> list[Scope]:
     """What is shown of the design with the instance ``dut``, in the order of the dataflow."""
     scopes, steps = [_events("inputs", "", f"{dut}.i", manifest.input.fields)], manifest.input.steps
     for i, layer in enumerate(manifest.layers):
-        neurons = 1
         for probe in manifest.probes:
             if probe.layer == i:
-                turns = (layer.rows, steps) if layer.rows > 1 and probe.per == "step" else (1, 1)
-                neurons = probe.fields[0].neurons
+                rows = manifest.rows_of(probe)
+                turns = (rows, steps) if rows > 1 else (1, 1)
                 nets = [f"{dut}.{net}" for net in (probe.valid, probe.ready, probe.payload)]
                 own = {field.signal: fmt for field in probe.fields if (fmt := formats.get((i, field.signal)))}
                 scopes.append(_values(f"layer{i}", probe.name, nets, probe.fields, own, *turns))
         if layer.events:
-            row = neurons // layer.rows if layer.rows > 1 else None
+            spikes = [probe.fields[0].neurons for probe in manifest.probes if (probe.layer, probe.name) == (i, "lif")]
+            row = spikes[0] // layer.rows if layer.rows > 1 else None
             scopes.append(_events(f"layer{i}", "events", f"{dut}.layer{i}.encoder", layer.events, row, steps))
     nets = [f"{dut}.o__{net}" for net in ("valid", "ready", "payload")]
     return [*scopes, _values("result", "", nets, manifest.output.fields, {})]
@@ -158,8 +158,6 @@ def _events(
     for k in range(index.lanes):
         place = f"{index.lanes} * int'({_element(payload, index, k)}) + {k}"
         if row is not None:
-            signals.append(Shown("step", "integer"))
-            lines.append(f"int step; always_comb step = there_0 ? ({place}) / {row} % {steps} : -1;")
             place = f"({place}) / {row * steps} * {row} + ({place}) % {row}"
         event = f"there_{k} ? {place} : -1"
         lines += [
@@ -168,6 +166,10 @@ def _events(
             f"int value_{k}; always_comb value_{k} = there_{k} ? int'({_element(payload, value, k)}) : 0;",
         ]
         signals += [Shown(f"index_{k}", "integer"), Shown(f"value_{k}", "integer")]
+    if row is not None:
+        place = f"{index.lanes} * int'({_element(payload, index, 0)})"
+        lines.append(f"int step; always_comb step = valid && !last ? {place} / {row} % {steps} : -1;")
+        signals.append(Shown("step", "integer"))
     return Scope(group, name, signals, lines)
 
 

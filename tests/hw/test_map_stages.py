@@ -40,18 +40,18 @@ def test_placer(seed: int, stall: float) -> None:
     places, channels = walk.places(), walk.source[2]
     beats: list[dict[str, int]] = []
     expected: list[dict[str, int] | None] = []
-    counted, step = (1 if walk.row_major_source else walk.steps), 0
+    step = 0
     for index in rng.integers(0, len(places) * channels, 40).tolist():
         last, value = int(rng.random() < 0.2), int(rng.integers(8))
         beats.append({"index": index, "value": value, "last": last})
         place, channel = places[index // channels], index % channels
         if last:
-            step = (step + 1) % counted
+            step = (step + 1) % walk.markers
             expected += [] if step else [None]
         elif place is not None:
             word = step * walk.map_words + place + channel // walk.lanes
             expected.append(_place(word, channel % walk.lanes, value, 0))
-    beats += [{"index": 0, "value": 0, "last": 1}] * (counted - step)
+    beats += [{"index": 0, "value": 0, "last": 1}] * (walk.markers - step)
     expected.append(None)
     result = exchange(EventPlacer(walk=walk, value_bits=3), beats, len(expected), seed=seed, stall=stall)
     assert [None if beat["last"] else beat for beat in result.outputs] == expected, f"seed {seed}"

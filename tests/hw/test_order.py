@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from hw import order
-from hw.folding import Folding
+from hw.folding import default_foldings
+from hw.load_shape import fingerprint
 from hw.network import Network
 from hw.order import orders_of, row_major_order, walk_of
 from quant.formats import Format
+from quant.golden import GoldenModel
 from quant.maps import Window, Wiring
 from quant.network import Input, IntegerNetwork, Layer, Neurons
 from quant.reciprocal import Reciprocal
@@ -48,8 +50,13 @@ def test_layers_begin_when_what_they_need_is_there(seed: int, orders: list[tuple
     assert [(own.row_major, own.start) for own in orders_of(random_row_network(seed))] == orders
 
 
-def _stack(*layers: tuple[bool, tuple[int, ...]], kind: Literal["static", "sequence"] = "sequence") -> IntegerNetwork:
-    """Convolutions of 3x3 on a map of 9x4, with a floor or without, and sources; and a readout of the last one."""
+def _stack(
+    *layers: tuple[bool, tuple[int, ...]],
+    summed: tuple[int, ...] = (),
+    kind: Literal["static", "sequence"] = "sequence",
+    steps: int = 2,
+) -> IntegerNetwork:
+    """Convolutions of 3x3 on a map of 9x4, with a floor or without, and sources; and a readout of some."""
 
     def of(floor: bool, wiring: Wiring, channels: int) -> Layer:
         ones = np.ones(3, np.uint8)
@@ -71,10 +78,13 @@ def _stack(*layers: tuple[bool, tuple[int, ...]], kind: Literal["static", "seque
         return Layer(w[:3], w[3:], w_ei, 1, 1, 2, neurons, wiring)
 
     window = Window((3, 3), (1, 1), (1, 1))
-    hidden = [of(floor, Wiring(sources, (1, 1), window), 3 if i else 1) for i, (floor, sources) in enumerate(layers)]
+    hidden = [
+        of(floor, Wiring(sources, (1, 1), window), 1 if sources == (-1,) or not i else 3)
+        for i, (floor, sources) in enumerate(layers)
+    ]
     w = np.ones((2, 9 * 4 * 3), np.uint8)
-    readout = Layer(w, w[:1], np.ones((2, 1), np.uint8), 1, 1, 1, None)
-    return IntegerNetwork("stack", Input(36, 1, kind, shape=(9, 4, 1)), (*hidden, readout), 2, 1.0)
+    readout = Layer(w, w[:1], np.ones((2, 1), np.uint8), 1, 1, 1, None, Wiring(summed))
+    return IntegerNetwork("stack", Input(36, 1, kind, shape=(9, 4, 1)), (*hidden, readout), steps, 1.0)
 
 
 def _row_major(network: IntegerNetwork) -> list[bool]:
@@ -109,12 +119,49 @@ def test_a_sum_is_of_no_step_that_waits_for_the_next_one_of_another_source() -> 
     ]
 
 
-@pytest.mark.parametrize("sources", [(2,), (0, 2)])
-def test_no_order_stands_still(sources: tuple[int, ...]) -> None:
-    network = _stack((False, ()), (True, ()), (False, ()), (True, sources))
-    dut = Network(network, [Folding(12, 1, 3)] * 4 + [Folding(3, 1, 1)])
-    result = exchange(dut, input_beats(dut, random_codes(network, 3, 0)), 3, seed=0, stall=0.0)
-    assert len(result.outputs) == 3
+def test_a_sum_takes_first_what_begins_first() -> None:
+    """The readout would wait for layer 1, that for both steps of layer 0, whose second the other sum takes after the
+    first of layer 3, and that waits for layer 2, which the readout does not take yet.
+    """
+    network = _crossed()
+    assert _row_major(network) == [False] * 6
+    later = _stack((True, ()), (False, ()), (True, ()), summed=(0, 2), kind="static")
+    assert [(own.row_major, own.start) for own in orders_of(later)] == [(True, 0), (False, 0), (True, 1), (False, 1)]
+
+
+def _crossed() -> IntegerNetwork:
+    layers = (False, ()), (True, (0,)), (True, (-1,)), (False, (2,)), (True, (0, 3))
+    return _stack(*layers, summed=(1, 2, 4), kind="static")
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        _stack((False, ()), (True, ()), (False, ()), (True, (2,))),
+        _stack((False, ()), (True, ()), (False, ()), (True, (0, 2))),
+        _stack((True, ()), (False, ()), (True, ()), summed=(0, 2), kind="static"),
+        _crossed(),
+    ],
+)
+def test_no_order_stands_still(network: IntegerNetwork) -> None:
+    codes = random_codes(network, 3, 0)
+    dut = Network(network)
+    result = exchange(dut, input_beats(dut, codes), 3, seed=0, stall=0.0)
+    assert [output["logits"] for output in result.outputs] == GoldenModel(network).run(codes).logits.tolist()
+
+
+def test_with_one_time_step_there_is_nothing_to_gather() -> None:
+    network = _stack((True, ()), (True, ()), steps=1)
+    assert _row_major(network) == [True, True, False] and walk_of(network, 2) is None
+
+
+def test_the_order_of_a_design_is_part_of_its_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images are not: the weights of a layer behind a row-major one are in another order."""
+    network = _stack((True, ()), (True, ()))
+    foldings = default_foldings(network)
+    mark = fingerprint(network, foldings)
+    monkeypatch.setattr(order, "_may_be_row_major", lambda network, index: False)
+    assert fingerprint(network, foldings) != mark
 
 
 def test_order_of_values() -> None:

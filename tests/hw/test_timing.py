@@ -247,15 +247,14 @@ def _events(rng: random.Random, dut: Any, most: int, steps: int = STEPS) -> tupl
 def _placer(rng: random.Random) -> Case:
     walk = _steps(rng, _walk(rng))
     dut, kept = EventPlacer(walk=walk, value_bits=1), walk.positions() >= 0
-    markers = 1 if walk.row_major_source else walk.steps
-    beats, vectors = _events(rng, dut, walk.events, STEPS // markers * markers)
+    beats, vectors = _events(rng, dut, walk.events, STEPS // walk.markers * walk.markers)
     goes_on = [bool(kept[beat["index"]]) for beat in beats if not beat["last"]]
 
     def timing(sink: Sink) -> Take:
-        placer = PlacerTiming(EventPlacer.depth(walk), iter(goes_on), markers, sink)
+        placer = PlacerTiming(walk, iter(goes_on), sink)
         return _of_kinds(placer, [beat["last"] == 1 for beat in beats])
 
-    return dut, vectors, STEPS // markers, timing
+    return dut, vectors, STEPS // walk.markers, timing
 
 
 def _scanner(rng: random.Random) -> Case:
@@ -263,14 +262,13 @@ def _scanner(rng: random.Random) -> Case:
     dut = MapScanner(walk=walk, value_bits=1, sum_bits=9)
     place = {"word": walk.depth - 1, "lane": walk.lanes - 1, "value": 1}
     markers = [last for _ in range(STEPS) for last in [False] * rng.choice([0, 1, 9, 2 * walk.visits]) + [True]]
-    visits = 1 if walk.row_major else walk.steps
     vectors = [dut.i.p.shape().const(place | {"last": last}).as_bits() for last in markers]
 
     def timing(sink: Sink) -> Take:
-        scanner = ScannerTiming(walk.visits * walk.steps // visits, visits, walk.depth, sink.event)
+        scanner = ScannerTiming(walk, sink.event)
 
         def work() -> None:
-            for _ in range(visits):
+            for _ in range(walk.turns):
                 scanner.work()
 
         return _of_kinds(scanner, markers, work)
@@ -343,7 +341,7 @@ def _residual(rng: random.Random) -> Case:
     def timing(sink: Sink) -> Take:
         first, second = MergeTiming(2, sink).inputs
         words = _of_kinds(second, cycle([False] * (walk.visits - 1) + [True]))
-        scanner = ScannerTiming(walk.visits, 1, walk.depth, words)
+        scanner = ScannerTiming(walk, words)
         return _of_kinds(ForkTiming([first, scanner]), [beat["last"] == 1 for beat in beats], scanner.work)
 
     return dut, vectors, STEPS, timing
