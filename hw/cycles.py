@@ -120,7 +120,7 @@ def _neuron_delay(layer: Layer, terms: LayerCycles) -> int:
 def _encoder_cycles(folding: Folding, neurons: int, beats: int, spikes: float, at_once: int) -> float:
     """Of a frame: a cycle for each spike, for each silent beat (as likely as independent spikes make it), and one."""
     silent = (1 - spikes / neurons) ** folding.neuron_lanes
-    return spikes / at_once + (beats - 1) * silent + 1
+    return max(spikes / at_once, beats * (1 - silent)) + (beats - 1) * silent + 1
 
 
 def _stages(

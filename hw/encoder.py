@@ -6,7 +6,7 @@ from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.layouts import event_layout, frame_layout, index_of, window_layout
+from hw.layouts import event_layout, frame_layout, group_layout, index_of, window_layout
 from hw.packing import ceil_div
 from hw.skid import Skid
 from quant.formats import Format
@@ -20,7 +20,8 @@ class EventEncoder(wiring.Component):
     An event a cycle. A beat without spikes takes one cycle, one with ``k`` spikes ``k`` cycles, and a
     frame one more for its marker, except that it replaces the cycle of a silent last beat: see ``cycles``. Several
     events at once are of every ``events``-th neuron: lane ``k`` is neuron ``events * index + k``, and a value of 0 is
-    none; ``k`` is then the most of any of these parts.
+    none; ``k`` is then the most of any of these parts. To maps goes all of a beat at once, with one index
+    (``group_layout``), if it has spikes.
 
     Parameters
     ----------
@@ -32,6 +33,8 @@ class EventEncoder(wiring.Component):
         Of the membrane potential, which comes along with the spike, and ends here.
     events : int, a divisor of ``lanes``
         Sent at once.
+    grouped : bool
+        All of a beat at once: ``events`` are ``lanes``, and a divisor of ``n``.
 
     Raises
     ------
@@ -42,13 +45,19 @@ class EventEncoder(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, *, n: int, lanes: int, membrane: Format, events: int = 1) -> None:
+    def __init__(self, *, n: int, lanes: int, membrane: Format, events: int = 1, grouped: bool = False) -> None:
         if not 1 <= lanes <= n:
             raise ValueError(f"lanes of the event encoder must be 1..{n}, not {lanes}")
         if events < 1 or lanes % events:
             raise ValueError(f"events of the event encoder must divide {lanes}, and {events} does not")
+        if grouped and (events != lanes or n % lanes):
+            raise ValueError(f"events of a grouped encoder must be its lanes, {lanes}, and divide {n}, not {events}")
         self._n, self._lanes, self._beats, self._events = n, lanes, ceil_div(n, lanes), events
-        event = event_layout(n, 1) if events == 1 else window_layout(ceil_div(n, events), 1, events)
+        self._grouped, indices = grouped, ceil_div(n, events)
+        if grouped:
+            event = group_layout(indices, 1, lanes)
+        else:
+            event = event_layout(n, 1) if events == 1 else window_layout(indices, 1, events)
         super().__init__(
             {
                 "i": In(stream.Signature(frame_layout(lanes, v=membrane, spike=Format(1)))),
@@ -77,14 +86,11 @@ class EventEncoder(wiring.Component):
         )  # of this and next beat
         sent, done = Signal(), Signal()
         out: Any = self.o.p
-        for part, event in zip(parts, [out] if self._events == 1 else out.events, strict=True):
-            lowest = Signal(groups)
-            lane = [lowest_bit.any() for lowest_bit in index_bits(lowest)]
-            m.d.comb += [
-                lowest.eq(part & -part),
-                event.index.eq(first + Cat(*lane)),
-                event.value.eq(1 if self._events == 1 else part.any()),
-            ]
+        if self._grouped:
+            m.d.comb += [out.index.eq(first), out.value.eq(Cat(parts))]
+        else:
+            events = [out] if self._events == 1 else out.events
+            m.d.comb += [self._event(m, part, first, event) for part, event in zip(parts, events, strict=True)]
         m.d.comb += [
             out.last.eq(~pending),
             self.o.valid.eq(pending | closing),
@@ -106,6 +112,13 @@ class EventEncoder(wiring.Component):
                 next_first.eq(Mux(last_beat, 0, next_first + groups)),
             ]
         return m
+
+    def _event(self, m: Module, part: Signal, first: Signal, event: Any) -> list[Any]:
+        """The first spike of a part that is still to be sent."""
+        lowest = Signal.like(part)
+        m.d.comb += lowest.eq(part & -part)
+        lane = [lowest_bit.any() for lowest_bit in index_bits(lowest)]
+        return [event.index.eq(first + Cat(*lane)), event.value.eq(1 if self._events == 1 else part.any())]
 
 
 def index_bits(one_hot: Signal) -> list[Value]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from hw.cycles import sources
 from hw.floor import FloorStabiliser
-from hw.folding import Folding, check_foldings, sent_at_once
+from hw.folding import Folding, check_foldings, gathered_at_once, sent_at_once
 from hw.global_inhibition import is_global
 from hw.map_timing import ForkTiming, MergeTiming, PlacerTiming, ScannerTiming, SplitterTiming, WindowTiming
 from hw.map_words import kept_events, word_events
@@ -167,7 +167,8 @@ class _Model:
         window = WindowTiming(walk, words, events, currents)
         splitter = SplitterTiming(walk.column_words, word_events(walk, sources, events), events, window)
         self._stages[index] = scanner = ScannerTiming(walk, splitter.take)
-        return PlacerTiming(walk, kept_events(walk, sources), scanner)
+        at_once = gathered_at_once(self._network, self._foldings, index)
+        return PlacerTiming(walk, at_once, kept_events(walk, sources, at_once), scanner)
 
     def _spikes(self, index: int, taker: EventTiming) -> Take:
         """What takes the balances of a layer whose spikes go to ``taker``."""

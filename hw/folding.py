@@ -20,6 +20,8 @@ __all__ = [
     "cycles_range",
     "default_foldings",
     "foldings_for",
+    "gathered_at_once",
+    "is_grouped",
     "most_events",
     "population_cycles",
     "row_synapses",
@@ -106,9 +108,33 @@ def most_events(network: IntegerNetwork, index: int) -> int:
 
 
 def sent_at_once(network: IntegerNetwork, foldings: Sequence[Folding], index: int) -> int:
-    """Events that a layer sends at once: as many as the layer behind takes, if it does so without a map."""
+    """Events that a layer sends at once: as many as the layer behind takes; to maps all of a beat (``is_grouped``)."""
+    if is_grouped(network, foldings, index):
+        return foldings[index].neuron_lanes
     takers = [i for i in _takers(network, index) if walk_of(network, i) is None]
     return foldings[takers[0]].events(network.layers[takers[0]]) if len(takers) == 1 else 1
+
+
+def gathered_at_once(network: IntegerNetwork, foldings: Sequence[Folding], index: int) -> int:
+    """Values that a layer with a map gets at once from each of its sources."""
+    source = network.layers[index].wiring.sources_of(index)[0]
+    return foldings[source].neuron_lanes if source != NETWORK_INPUT and is_grouped(network, foldings, source) else 1
+
+
+def is_grouped(network: IntegerNetwork, foldings: Sequence[Folding], index: int) -> bool:
+    """Whether a layer sends all of a beat of neurons at once: to maps, where these are neighbours in a word.
+
+    All that takes its events, or is added up with it there, has to do the same.
+    """
+    sources, takers = {index}, set[int]()
+    while not takers >= (found := {i for source in sources for i in _takers(network, source)}):
+        takers |= found
+        sources |= {source for i in takers for source in network.layers[i].wiring.sources_of(i)}
+    if NETWORK_INPUT in sources or len({foldings[source].neuron_lanes for source in sources}) > 1:
+        return False
+    walks, lanes = [walk_of(network, i) for i in takers], foldings[index].neuron_lanes
+    neighbours = [walk and walk.source[2] % lanes == 0 == walk.lanes % lanes for walk in walks]
+    return lanes > 1 and bool(walks) and all(neighbours)
 
 
 def check_foldings(network: IntegerNetwork, foldings: Sequence[Folding]) -> None:
@@ -191,6 +217,8 @@ class _Search:
         #: Rows of weights that a time step takes.
         self.events = max(1, round(density * inputs))
         self.firing = activity[index + 1] if index + 1 < len(activity) else 0.0
+        #: Its events go to maps, all of a beat at once (nearly always: ``is_grouped``).
+        self.to_maps = all(walk_of(network, i) for i in _takers(network, index))
 
     def synapse_cycles(self, lanes: int) -> float:
         """Cycles of a sample in the synapse stage."""
@@ -201,7 +229,8 @@ class _Search:
     def neuron_cycles(self, folding: Folding, slack: int = 1) -> float:
         """Cycles of a sample in the population unit, ``slack`` times, or where its spikes become events."""
         beats, neurons = self.pixels * folding.groups(self.layer), self.pixels * self.layer.n_e
-        encoder = self.firing * neurons + beats * (1 - self.firing) ** folding.neuron_lanes + 1
+        silent = beats * (1 - self.firing) ** folding.neuron_lanes
+        encoder = 1 + (beats if self.to_maps else self.firing * neurons + silent)
         population = self.pixels * population_cycles(self.layer, folding)
         return max(slack * self.sets * population, self.steps * encoder)
 

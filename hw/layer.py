@@ -83,7 +83,13 @@ def _population(layer: Layer, widths: LayerWidths, folding: Folding, shape: Laye
 
 
 def _synapse_stages(
-    layer: Layer, widths: LayerWidths, folding: Folding, walk: Walk | None, event_bits: int, *, loadable: bool
+    layer: Layer,
+    widths: LayerWidths,
+    folding: Folding,
+    walk: Walk | None,
+    gathering: dict[str, int],
+    *,
+    loadable: bool,
 ) -> dict[str, Stage]:
     """From events to currents; a layer that sees its sources through a window first gathers them in a map."""
     shared: dict[str, Any] = {
@@ -103,8 +109,8 @@ def _synapse_stages(
         words=walk.column_words, lanes=walk.lanes, value_bits=sum_bits, events=folding.events(layer)
     )
     return {
-        "placer": EventPlacer(walk=walk, value_bits=event_bits),
-        "scanner": MapScanner(walk=walk, value_bits=event_bits, sum_bits=sum_bits),
+        "placer": EventPlacer(walk=walk, **gathering),
+        "scanner": MapScanner(walk=walk, sum_bits=sum_bits, **gathering),
         "splitter": splitter,
         "accumulator": WindowAccumulator(walk=walk, **shared),
     }
@@ -155,7 +161,7 @@ def _hidden_stages(
     rows: int,
     replays: int,
     steps: int,
-    events: int,
+    sending: dict[str, Any],
     shape: Layer | None,
 ) -> dict[str, Stage]:
     """From balances to the events of the layer's ``n`` neurons, all pixels together.
@@ -178,7 +184,7 @@ def _hidden_stages(
             leak=neurons.leak,
             reset=neurons.reset,
         ),
-        "encoder": EventEncoder(n=n * sent, lanes=lanes, membrane=neurons.membrane, events=events),
+        "encoder": EventEncoder(n=n * sent, lanes=lanes, membrane=neurons.membrane, **sending),
     }
 
 
@@ -201,8 +207,12 @@ class LayerEngine(wiring.Component):
         How the layer sees the map of its sources; without it, all neurons see all of one source.
     event_bits : int, 1..8
         Bits of the value of an input event.
+    gathered : int
+        Neighbouring values that come at once, to a map.
     events : int, a divisor of the folding's ``neuron_lanes``
         Spikes sent at once.
+    grouped : bool
+        These are all of a beat, and go to maps.
     shape : Layer, optional
         The engine can be filled anew (``hw.loadable``) with any layer that fits into this one, as ``layer`` does.
     """
@@ -220,7 +230,9 @@ class LayerEngine(wiring.Component):
         steps: int,
         walk: Walk | None = None,
         event_bits: int,
+        gathered: int = 1,
         events: int = 1,
+        grouped: bool = False,
         shape: Layer | None = None,
     ) -> None:
         self.layer, self.folding, self.walk, self.sets, self.steps = layer, folding, walk, sets, steps
@@ -228,11 +240,15 @@ class LayerEngine(wiring.Component):
         self.pixels = math.prod(walk.output) if walk else 1
         #: Parts of the map of which all time steps are done in a row (``hw.order``).
         self.rows = walk.output[0] if walk and walk.row_major else 1
-        self.stages = _synapse_stages(layer, widths, folding, walk, event_bits, loadable=shape is not None)
+        #: Neighbouring values that come at once.
+        self.gathered = gathered
+        gathering = {"value_bits": event_bits, "events": gathered}
+        self.stages = _synapse_stages(layer, widths, folding, walk, gathering, loadable=shape is not None)
         self.stages |= _balance_stages(layer, widths, folding, shape)
         n = self.pixels * layer.n_e
         if layer.neurons is not None:
-            self.stages |= _hidden_stages(layer, widths, folding, n, self.rows, steps // sets, steps, events, shape)
+            sending = {"events": events, "grouped": grouped}
+            self.stages |= _hidden_stages(layer, widths, folding, n, self.rows, steps // sets, steps, sending, shape)
         else:
             assert widths.logit is not None
             self.stages["readout"] = Readout(

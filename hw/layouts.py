@@ -9,6 +9,7 @@ __all__ = [
     "accumulator_layout",
     "event_layout",
     "frame_layout",
+    "group_layout",
     "index_of",
     "place_layout",
     "result_layout",
@@ -36,9 +37,27 @@ def event_layout(sources: int, value_bits: int) -> data.StructLayout:
     return data.StructLayout({"index": index_of(sources), "value": value_bits, "last": 1})
 
 
-def place_layout(depth: int, lanes: int, value_bits: int) -> data.StructLayout:
-    """An event of a map: what is added to which lane of which word, or, with ``last`` set, the end of the time step."""
-    return data.StructLayout({"word": index_of(depth), "lane": index_of(lanes), "value": value_bits, "last": 1})
+def group_layout(groups: int, value_bits: int, lanes: int) -> data.StructLayout:
+    """One beat to a map: values of ``lanes`` neighbours, those of a beat of neurons, or, with ``last``, the end.
+
+    Value ``k`` is of the source ``lanes * index + k``; at least one is not 0.
+    """
+    return data.StructLayout({"index": index_of(groups), "value": data.ArrayLayout(value_bits, lanes), "last": 1})
+
+
+def place_layout(depth: int, groups: int, value_bits: int, lanes: int) -> data.StructLayout:
+    """Values of a map: to which ``lanes`` lanes of which word they are added, or, with ``last``, the end of the step.
+
+    They are the lanes ``group * lanes`` and those behind it.
+    """
+    return data.StructLayout(
+        {
+            "word": index_of(depth),
+            "group": index_of(groups),
+            "value": data.ArrayLayout(value_bits, lanes),
+            "last": 1,
+        }
+    )
 
 
 def word_layout(words: int, lanes: int, value_bits: int) -> data.StructLayout:

@@ -26,13 +26,15 @@ class PlacerTiming:
     Parameters
     ----------
     walk : Walk
+    at_once : int
+        Values that come together.
     kept : iterator of bool
         Of every event that will come, whether it goes on: what no window sees ends at the end of the pipeline.
     taker : EventTiming
     """
 
-    def __init__(self, walk: Walk, kept: Iterator[bool], taker: EventTiming) -> None:
-        self._kept, self._taker, self._left_queue = kept, taker, history(EventPlacer.depth(walk))
+    def __init__(self, walk: Walk, at_once: int, kept: Iterator[bool], taker: EventTiming) -> None:
+        self._kept, self._taker, self._left_queue = kept, taker, history(EventPlacer.depth(walk, at_once))
         self._markers, self._step = walk.markers, 0
         self._pipeline = RigidTiming(EventPlacer.LATENCY - QUEUE_LATENCY, self._leave)
         self._is_marker = False

@@ -17,8 +17,8 @@ def _steps(walk: Walk, sources: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarr
     yield from zip(*[source.reshape(-1, walk.events) for source in sources], strict=True)
 
 
-def kept_events(walk: Walk, sources: Sequence[np.ndarray]) -> Iterator[bool]:
-    """Of each event, whether it is of a pixel that some window sees.
+def kept_events(walk: Walk, sources: Sequence[np.ndarray], at_once: int = 1) -> Iterator[bool]:
+    """Of each event, or of ``at_once`` neighbours that come together, whether it is of a pixel that some window sees.
 
     Parameters
     ----------
@@ -27,10 +27,10 @@ def kept_events(walk: Walk, sources: Sequence[np.ndarray]) -> Iterator[bool]:
         The events; up to a marker they come one source after the other, and of each in the order of
         ``Walk.positions``.
     """
-    kept = walk.positions()[: walk.events] >= 0  # of any step the same
+    kept = walk.positions()[: walk.events : at_once] >= 0  # of any step the same
     for step in _steps(walk, sources):
         for own in step:
-            yield from kept[own].tolist()
+            yield from kept[own.reshape(-1, at_once).any(1)].tolist()
 
 
 def word_events(walk: Walk, sources: Sequence[np.ndarray], events: int) -> Iterator[list[int]]:

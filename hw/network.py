@@ -10,7 +10,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.cycles import layer_cycles
-from hw.folding import Folding, check_foldings, default_foldings, sent_at_once
+from hw.folding import Folding, check_foldings, default_foldings, gathered_at_once, is_grouped, sent_at_once
 from hw.global_inhibition import is_global
 from hw.layer import LayerEngine
 from hw.layouts import result_layout
@@ -108,7 +108,9 @@ class Network(wiring.Component):
                 steps=network.steps,
                 walk=walk_of(structure, i),
                 event_bits=network.input.bits if NETWORK_INPUT in network.layers[i].wiring.sources_of(i) else 1,
+                gathered=gathered_at_once(structure, self.foldings, i),
                 events=sent_at_once(structure, self.foldings, i),
+                grouped=is_grouped(structure, self.foldings, i),
                 shape=None if shape is None else shape.layers[i],
             )
             for i, parts in enumerate(zip(network.layers, widths, self.foldings, strict=True))

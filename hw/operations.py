@@ -126,8 +126,9 @@ def _bits(engine: LayerEngine, sources: Sequence[np.ndarray], rows: float) -> tu
     read += frames + currents * (engine.steps // sets - 1) + potentials
     written += frames + currents + potentials
     if engine.walk:
-        # Of two sets of maps one is visited, and cleared; in the other an event is added.
-        events = sum(np.count_nonzero(source) / len(source) for source in sources)
+        # Of two sets of maps one is visited, and cleared; in the other events are added.
+        groups = [np.any(source.reshape(len(source), -1, engine.gathered), axis=2) for source in sources]
+        events = sum(np.count_nonzero(own) / len(own) for own in groups)
         word, places = bits["maps"] / (2 * engine.walk.depth), len(engine.walk.places())
         read += events * (word + bits["pixels"] / places) + sets * engine.walk.visits * word
         written += events * word + sets * engine.walk.map_words * word

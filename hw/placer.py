@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.division import divide
 from hw.geometry import Walk
-from hw.layouts import event_layout, index_of, place_layout
+from hw.layouts import event_layout, group_layout, index_of, place_layout
 
 __all__ = ["EventPlacer"]
 
@@ -24,6 +24,8 @@ class EventPlacer(wiring.Component):
     Of a row-major source the index is ``((y * steps + step) * width + x) * channels + channel``. Where other sources'
     time steps are gathered together, their markers are counted, and only the last one goes on.
 
+    Several values at once are neighbouring channels of a pixel, and come with one index, of so many.
+
     What no window sees, and what pooling drops at the edge, ends here. A beat a cycle, ``LATENCY`` cycles: a queue,
     division by the channels, and a table of the pixels.
 
@@ -32,6 +34,8 @@ class EventPlacer(wiring.Component):
     walk : Walk
     value_bits : int, 1..8
         Bits of the value of an event.
+    events : int, a divisor of the channels of the source and of the lanes of a word
+        Values that come at once.
 
     Raises
     ------
@@ -45,21 +49,25 @@ class EventPlacer(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, *, walk: Walk, value_bits: int) -> None:
+    def __init__(self, *, walk: Walk, value_bits: int, events: int = 1) -> None:
         if not 1 <= value_bits <= 8:
             raise ValueError(f"value_bits of the placer must be 1..8, not {value_bits}")
-        self._walk = walk
+        if events < 1 or walk.source[2] % events or walk.lanes % events:
+            raise ValueError(f"events of the placer must divide {walk.source[2]} and {walk.lanes}, not {events}")
+        self._walk, self._events = walk, events
+        indices, groups = walk.events // events, walk.lanes // events
+        event = event_layout(indices, value_bits) if events == 1 else group_layout(indices, value_bits, events)
         super().__init__(
             {
-                "i": In(stream.Signature(event_layout(walk.events, value_bits))),
-                "o": Out(stream.Signature(place_layout(walk.depth, walk.lanes, value_bits))),
+                "i": In(stream.Signature(event)),
+                "o": Out(stream.Signature(place_layout(walk.depth, groups, value_bits, events))),
             }
         )
 
     @staticmethod
-    def depth(walk: Walk) -> int:
+    def depth(walk: Walk, events: int) -> int:
         """Beats that the queue holds."""
-        return min(max(walk.events, 4), MOST_WAITING)
+        return min(max(walk.events // events, 4), MOST_WAITING)
 
     @property
     def memory_bits(self) -> int:
@@ -74,18 +82,21 @@ class EventPlacer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         walk, out = self._walk, self.o.p
-        m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=self.i.p.shape().size, depth=self.depth(walk))
+        m.submodules.queue = queue = fifo.SyncFIFOBuffered(
+            width=self.i.p.shape().size, depth=self.depth(walk, self._events)
+        )
         event: Any = data.View(self.i.p.shape(), queue.r_data)
         places = [{"word": place or 0, "kept": place is not None} for place in walk.places()]
         table: Any = Memory(shape=_entry(walk), depth=max(2, len(places)), init=places)
         m.submodules.pixels = table
         read = table.read_port()
-        pixel, channel = divide(event.index, walk.source[2])
-        split: Any = Signal(data.StructLayout({"pixel": index_of(len(places)), "channel": index_of(walk.source[2])}))
-        values = [Signal(event.value.shape(), name=f"value{k}") for k in range(2)]
+        channels, lanes = walk.source[2] // self._events, walk.lanes // self._events
+        pixel, channel = divide(event.index, channels)
+        split: Any = Signal(data.StructLayout({"pixel": index_of(len(places)), "channel": index_of(channels)}))
+        values = [Signal(len(Value.cast(event.value)), name=f"value{k}") for k in range(2)]
         valid, last = (Signal(2, name=name) for name in ("valid", "last"))
         found = Signal(split.channel.shape())
-        group, lane = divide(found, walk.lanes) if walk.groups > 1 else (0, found)
+        word, group = divide(found, lanes) if walk.groups > 1 else (0, found)
         advance = Signal()
         step, ends = self._step(m, advance & valid[1] & last[1])
         m.d.comb += [
@@ -97,8 +108,8 @@ class EventPlacer(wiring.Component):
             queue.r_en.eq(advance),
             read.addr.eq(split.pixel),
             read.en.eq(advance),
-            out.word.eq(read.data.word + group + step),
-            out.lane.eq(lane),
+            out.word.eq(read.data.word + word + step),
+            out.group.eq(group),
             out.value.eq(values[1]),
             out.last.eq(last[1]),
         ]

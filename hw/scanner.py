@@ -31,6 +31,8 @@ class MapScanner(wiring.Component):
         Bits of the value of an event.
     sum_bits : int, >= value_bits
         Bits of a sum.
+    events : int, a divisor of the lanes of a word
+        Neighbouring values that come at once.
 
     Raises
     ------
@@ -44,14 +46,16 @@ class MapScanner(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, *, walk: Walk, value_bits: int, sum_bits: int) -> None:
+    def __init__(self, *, walk: Walk, value_bits: int, sum_bits: int, events: int = 1) -> None:
         if not 1 <= value_bits <= sum_bits:
             raise ValueError(f"value_bits of the scanner must be 1..{sum_bits}, not {value_bits}")
-        self._walk = walk
+        if events < 1 or walk.lanes % events:
+            raise ValueError(f"events of the scanner must divide {walk.lanes}, and {events} does not")
+        self._walk, self._events = walk, events
         self._word = data.ArrayLayout(sum_bits, walk.lanes)
         super().__init__(
             {
-                "i": In(stream.Signature(place_layout(walk.depth, walk.lanes, value_bits))),
+                "i": In(stream.Signature(place_layout(walk.depth, walk.lanes // events, value_bits, events))),
                 "o": Out(stream.Signature(word_layout(walk.column_words, walk.lanes, sum_bits))),
             }
         )
@@ -102,7 +106,9 @@ class MapScanner(wiring.Component):
         halves = [self._map(m, name) for name in ("map0", "map1")]
         for half, (read, write) in enumerate(halves):
             gathers = gathering == half
-            sums = [Mux(adding.lane == k, adding.value, 0) + old for k, old in enumerate(read.data)]
+            places = [divmod(k, self._events) for k in range(self._walk.lanes)]
+            terms = [Mux(adding.group == group, adding.value[k], 0) for group, k in places]
+            sums = [term + old for term, old in zip(terms, read.data, strict=True)]
             m.d.comb += [
                 read.addr.eq(Mux(gathers, self.i.p.word, steps.o.word)),
                 read.en.eq(Mux(gathers, taken, scan_advance)),

@@ -155,8 +155,9 @@ def _events(
     index, value = named["index"], named["value"]
     signals.append(Shown("last", "bit"))
     lines.append(f"wire last = valid && {payload}[{named['last'].offset}];")
-    for k in range(index.lanes):
-        place = f"{index.lanes} * int'({_element(payload, index, k)}) + {k}"
+    for k in range(value.lanes):
+        own = k if index.lanes > 1 else 0  # neighbours have one index
+        place = f"{value.lanes} * int'({_element(payload, index, own)}) + {k}"
         if row is not None:
             place = f"({place}) / {row * steps} * {row} + ({place}) % {row}"
         event = f"there_{k} ? {place} : -1"
@@ -167,7 +168,7 @@ def _events(
         ]
         signals += [Shown(f"index_{k}", "integer"), Shown(f"value_{k}", "integer")]
     if row is not None:
-        place = f"{index.lanes} * int'({_element(payload, index, 0)})"
+        place = f"{value.lanes} * int'({_element(payload, index, 0)})"
         lines.append(f"int step; always_comb step = valid && !last ? {place} / {row} % {steps} : -1;")
         signals.append(Shown("step", "integer"))
     return Scope(group, name, signals, lines)

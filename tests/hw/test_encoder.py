@@ -55,6 +55,32 @@ def test_events(seed: int, stall: float) -> None:
         assert [b - a for a, b in pairwise(markers)] == cycles[1:], f"seed {seed}"
 
 
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), stall=st.sampled_from([0.0, 0.5]))
+def test_groups(seed: int, stall: float) -> None:
+    """To maps a beat that has spikes goes as it is."""
+    rng = np.random.default_rng(seed)
+    lanes, count = (int(n) for n in rng.integers((2, 1), (6, 7)))
+    dut = EventEncoder(n=count * lanes, lanes=lanes, membrane=MEMBRANE, events=lanes, grouped=True)
+    spikes = (rng.random((STEPS, count, lanes)) < rng.choice([0, 0.2, 1], (STEPS, 1, 1))).astype(int)
+    beats = [[{"v": 0, "spike": int(s)} for s in beat] for frame in spikes for beat in frame]
+    expected: list[tuple[int, list[int]] | None] = []
+    for frame in spikes.tolist():
+        expected += [(index, beat) for index, beat in enumerate(frame) if any(beat)]
+        expected.append(None)
+    result = exchange(dut, beats, len(expected), seed=seed, stall=stall)
+    assert [None if o["last"] else (o["index"], o["value"]) for o in result.outputs] == expected, f"seed {seed}"
+    if not stall:
+        markers = [cycle for cycle, beat in zip(result.received, result.outputs, strict=True) if beat["last"]]
+        cycles = [EventEncoder.cycles([int(beat.any()) for beat in frame]) for frame in spikes]
+        assert [b - a for a, b in pairwise(markers)] == cycles[1:], f"seed {seed}"
+
+
+def test_groups_are_whole_beats() -> None:
+    with pytest.raises(ValueError, match="events of a grouped encoder must be its lanes, 2, and divide 5, not 2"):
+        EventEncoder(n=5, lanes=2, membrane=MEMBRANE, events=2, grouped=True)
+
+
 def test_lanes_out_of_range() -> None:
     with pytest.raises(ValueError, match=r"lanes of the event encoder must be 1\.\.3, not 4"):
         EventEncoder(n=3, lanes=4, membrane=MEMBRANE)

@@ -12,14 +12,17 @@ from hw.folding import (
     cycles_range,
     default_foldings,
     foldings_for,
+    gathered_at_once,
     most_events,
     row_synapses,
+    sent_at_once,
     slowest_stage,
 )
 from hw.order import walk_of
 from quant.errors import ChandelierError
 from quant.network import IntegerNetwork
-from tests.random_networks import random_map_network, random_network
+from tests.hw.test_network import random_foldings
+from tests.random_networks import random_map_network, random_network, random_row_network
 
 
 @given(st.integers(0, 10_000))
@@ -139,3 +142,17 @@ def test_foldings_for_a_target_fit_maps(seed: int, target: int) -> None:
         return
     check_foldings(network, foldings)
     assert slowest_stage(network, foldings)[0] <= target
+
+
+def test_maps_get_what_all_their_sources_send_together() -> None:
+    grouped = 0
+    for seed in range(60):
+        network = (random_map_network if seed % 2 else random_row_network)(seed)
+        foldings = random_foldings(network, seed)
+        for i, layer in enumerate(network.layers):
+            sources = layer.wiring.sources_of(i)
+            if walk_of(network, i) is not None:
+                at_once = gathered_at_once(network, foldings, i)
+                assert {sent_at_once(network, foldings, j) for j in sources} == {at_once}, f"seed {seed}, layer {i}"
+                grouped += at_once > 1
+    assert grouped > 20

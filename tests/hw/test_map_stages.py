@@ -28,8 +28,13 @@ stalls = st.sampled_from([0.0, 0.5])
 examples = settings(max_examples=15)
 
 
-def _place(word: int, lane: int, value: int, last: int) -> dict[str, int]:
-    return {"word": word, "lane": lane, "value": value, "last": last}
+def _place(word: int, group: int, values: list[int], last: int) -> dict[str, Any]:
+    return {"word": word, "group": group, "value": values, "last": last}
+
+
+def _at_once(rng: np.random.Generator, walk: Walk) -> int:
+    """A number of neighbours that may come together."""
+    return int(rng.choice([k for k in range(1, walk.lanes + 1) if walk.source[2] % k == 0 == walk.lanes % k]))
 
 
 @examples
@@ -37,23 +42,25 @@ def _place(word: int, lane: int, value: int, last: int) -> dict[str, int]:
 def test_placer(seed: int, stall: float) -> None:
     rng = np.random.default_rng(seed)
     walk = with_steps(rng, random_walk(rng))
-    places, channels = walk.places(), walk.source[2]
-    beats: list[dict[str, int]] = []
-    expected: list[dict[str, int] | None] = []
+    places, channels, at_once = walk.places(), walk.source[2], _at_once(rng, walk)
+    beats: list[dict[str, Any]] = []
+    expected: list[dict[str, Any] | None] = []
     step = 0
-    for index in rng.integers(0, len(places) * channels, 40).tolist():
-        last, value = int(rng.random() < 0.2), int(rng.integers(8))
-        beats.append({"index": index, "value": value, "last": last})
-        place, channel = places[index // channels], index % channels
+    for index in rng.integers(0, len(places) * channels // at_once, 40).tolist():
+        last, values = int(rng.random() < 0.2), rng.integers(0, 8, at_once).tolist()
+        beats.append({"index": index, "value": values if at_once > 1 else values[0], "last": last})
+        place, channel = places[index * at_once // channels], index * at_once % channels
         if last:
             step = (step + 1) % walk.markers
             expected += [] if step else [None]
         elif place is not None:
             word = step * walk.map_words + place + channel // walk.lanes
-            expected.append(_place(word, channel % walk.lanes, value, 0))
-    beats += [{"index": 0, "value": 0, "last": 1}] * (walk.markers - step)
+            expected.append(_place(word, channel % walk.lanes // at_once, values, 0))
+    beats += [{"index": 0, "value": [0] * at_once if at_once > 1 else 0, "last": 1}] * (walk.markers - step)
     expected.append(None)
-    result = exchange(EventPlacer(walk=walk, value_bits=3), beats, len(expected), seed=seed, stall=stall)
+    result = exchange(
+        EventPlacer(walk=walk, value_bits=3, events=at_once), beats, len(expected), seed=seed, stall=stall
+    )
     assert [None if beat["last"] else beat for beat in result.outputs] == expected, f"seed {seed}"
     if not stall:
         assert result.received[-1] - result.sent[-1] == EventPlacer.LATENCY
@@ -69,16 +76,17 @@ def test_scanner(seed: int, stall: float) -> None:
         walk = random_walk(rng)
     walk = with_steps(rng, walk)
     kept = [place // walk.lanes for place in set(walk.positions().tolist()) if place >= 0]
-    beats, words = [], []
+    beats, words, at_once = [], [], _at_once(rng, walk)
     for _ in range(STEPS):
         memory = np.zeros((walk.depth, walk.lanes), np.int64)
         for _ in range(int(rng.integers(20))):
-            word, lane, value = int(rng.choice(kept)), int(rng.integers(walk.lanes)), int(rng.integers(1, 4))
-            memory[word, lane] += value
-            beats.append(_place(word, lane, value, 0))
-        beats.append(_place(0, int(rng.integers(walk.lanes)), 3, 1))
+            word, group = int(rng.choice(kept)), int(rng.integers(walk.lanes // at_once))
+            values = rng.integers(0, 4, at_once)
+            memory[word, group * at_once : (group + 1) * at_once] += values
+            beats.append(_place(word, group, values.tolist(), 0))
+        beats.append(_place(0, int(rng.integers(walk.lanes // at_once)), [3] * at_once, 1))
         words += [sorted(column) for column in Visits(walk, memory).columns()]
-    dut = MapScanner(walk=walk, value_bits=2, sum_bits=7)
+    dut = MapScanner(walk=walk, value_bits=2, sum_bits=7, events=at_once)
     visits = walk.steps * walk.visits
     result = exchange(dut, beats, STEPS * visits, seed=seed, stall=stall)
     ends = [beat["last"] for beat in result.outputs]
@@ -98,7 +106,7 @@ def test_scanner(seed: int, stall: float) -> None:
 def test_maps_follow_each_other(steps: int) -> None:
     walk = Walk((6, 6, 2), (2, 2), Window((3, 3), (1, 1), (1, 1)), steps)
     dut = MapScanner(walk=walk, value_bits=1, sum_bits=3)
-    result = exchange(dut, [_place(0, 0, 0, 1)] * 4, 4 * steps * walk.visits, seed=0, stall=0.0)
+    result = exchange(dut, [_place(0, 0, [0], 1)] * 4, 4 * steps * walk.visits, seed=0, stall=0.0)
     first_words = result.received[:: steps * walk.visits]
     assert [b - a for a, b in pairwise(first_words)] == [dut.cycles] * 3
 

@@ -10,7 +10,7 @@ from hw.geometry import Walk
 from hw.map_words import kept_events, word_events
 from hw.placer import EventPlacer
 from hw.scanner import MapScanner
-from tests.hw.exchange import event_beats, exchange
+from tests.hw.exchange import exchange
 from tests.hw.test_geometry import random_walk, with_steps
 
 
@@ -29,20 +29,31 @@ def test_words_have_what_the_scanner_gives(seed: int) -> None:
     if walk.row_major_source:
         sent = sent.reshape(2, steps, 2, walk.source[0], -1).transpose(0, 2, 3, 1, 4)
     beats: list[dict[str, Any]] = []
+    at_once = int(rng.choice([k for k in range(1, walk.lanes + 1) if walk.source[2] % k == 0 == walk.lanes % k]))
     for own in sent.reshape(-1, 2, walk.events):
-        beats += [beat for source in own for beat in event_beats(source)[:-1]] + event_beats(own[0])[-1:]
-    gathered = 2 * steps // walk.steps
-    placer = exchange(EventPlacer(walk=walk, value_bits=1), beats, gathered, seed=seed, stall=0.0, counts=_is_last)
-    kept, places = list(kept_events(walk, sources)), walk.places()
-    assert kept == [places[beat["index"] // walk.source[2]] is not None for beat in beats if not beat["last"]]
+        beats += [beat for source in own for beat in _groups(source, at_once)] + [_group(0, [0] * at_once, last=1)]
+    gathered, together = 2 * steps // walk.steps, {"value_bits": 1, "events": at_once}
+    placer = exchange(EventPlacer(walk=walk, **together), beats, gathered, seed=seed, stall=0.0, counts=_is_last)
+    kept, places, groups = list(kept_events(walk, sources, at_once)), walk.places(), walk.source[2] // at_once
+    assert kept == [places[beat["index"] // groups] is not None for beat in beats if not beat["last"]]
     assert sum(kept) == len(placer.outputs) - gathered
-    scanner, visits = MapScanner(walk=walk, value_bits=1, sum_bits=8), 2 * steps * walk.visits
+    scanner, visits = MapScanner(walk=walk, sum_bits=8, **together), 2 * steps * walk.visits
     words = exchange(scanner, placer.outputs, visits, seed=seed, stall=0.0)
     expected = []
     for beat in words.outputs:
         parts = (np.arange(walk.lanes) + beat["word"]) % events
         expected.append(np.bincount(parts[np.array(beat["values"]) > 0], minlength=events).tolist())
     assert list(word_events(walk, sources, events)) == expected, f"seed {seed}"
+
+
+def _group(index: int, values: list[int], *, last: int) -> dict[str, Any]:
+    return {"index": index, "value": values if len(values) > 1 else values[0], "last": last}
+
+
+def _groups(lit: np.ndarray, at_once: int) -> list[dict[str, Any]]:
+    """A beat for each group of neighbours of which one is lit."""
+    groups = lit.reshape(-1, at_once).astype(int).tolist()
+    return [_group(index, values, last=0) for index, values in enumerate(groups) if any(values)]
 
 
 def _is_last(beat: Any) -> bool:

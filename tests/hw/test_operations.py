@@ -78,7 +78,8 @@ def test_synapses_are_counted_input_by_input(seed: int) -> None:
         if walk:
             memories, pixels = design.engines[i].memory_bits, walk.events // walk.source[2]
             gathered = memories["maps"] // (2 * walk.depth) + memories["pixels"] // pixels
-            bits += sum(int(events[j + 1].sum()) for j in sources) * gathered
+            groups = [np.any(events[j + 1].reshape(-1, design.engines[i].gathered), axis=1) for j in sources]
+            bits += sum(int(own.sum()) for own in groups) * gathered
         assert (counted[i].read - silent.read) * SAMPLES == pytest.approx(bits), f"seed {seed}, layer {i}"
 
 

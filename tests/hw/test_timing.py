@@ -234,24 +234,28 @@ def _steps(rng: random.Random, walk: Walk) -> Walk:
     return replace(walk, steps=rng.randint(2, 3), row_major=rng.random() < 0.5, row_major_source=rng.random() < 0.5)
 
 
-def _events(rng: random.Random, dut: Any, most: int, steps: int = STEPS) -> tuple[list[dict[str, int]], list[int]]:
-    """Beats of up to ``most`` events a step, and their vectors of bits."""
-    layout, beats = dut.i.p.shape(), list[dict[str, int]]()
+def _events(
+    rng: random.Random, dut: Any, most: int, steps: int = STEPS, at_once: int = 1
+) -> tuple[list[dict[str, Any]], list[int]]:
+    """Beats of up to ``most`` events a step, or groups of them, and their vectors of bits."""
+    layout, beats = dut.i.p.shape(), list[dict[str, Any]]()
     for _ in range(steps):
         count = rng.choice([0, 1, rng.randint(0, most)])
-        beats += [{"index": rng.randrange(most), "value": 1, "last": 0} for _ in range(count)]
-        beats.append({"index": 0, "value": 0, "last": 1})
+        value = 1 if at_once == 1 else [1] * at_once
+        beats += [{"index": rng.randrange(most), "value": value, "last": 0} for _ in range(count)]
+        beats.append({"index": 0, "value": value, "last": 1})
     return beats, [layout.const(beat).as_bits() for beat in beats]
 
 
 def _placer(rng: random.Random) -> Case:
     walk = _steps(rng, _walk(rng))
-    dut, kept = EventPlacer(walk=walk, value_bits=1), walk.positions() >= 0
-    beats, vectors = _events(rng, dut, walk.events, STEPS // walk.markers * walk.markers)
+    at_once = rng.choice([k for k in range(1, walk.lanes + 1) if walk.source[2] % k == 0 == walk.lanes % k])
+    dut, kept = EventPlacer(walk=walk, value_bits=1, events=at_once), walk.positions()[::at_once] >= 0
+    beats, vectors = _events(rng, dut, walk.events // at_once, STEPS // walk.markers * walk.markers, at_once)
     goes_on = [bool(kept[beat["index"]]) for beat in beats if not beat["last"]]
 
     def timing(sink: Sink) -> Take:
-        placer = PlacerTiming(walk, iter(goes_on), sink)
+        placer = PlacerTiming(walk, at_once, iter(goes_on), sink)
         return _of_kinds(placer, [beat["last"] == 1 for beat in beats])
 
     return dut, vectors, STEPS // walk.markers, timing
@@ -260,7 +264,7 @@ def _placer(rng: random.Random) -> Case:
 def _scanner(rng: random.Random) -> Case:
     walk = _steps(rng, _walk(rng))
     dut = MapScanner(walk=walk, value_bits=1, sum_bits=9)
-    place = {"word": walk.depth - 1, "lane": walk.lanes - 1, "value": 1}
+    place = {"word": walk.depth - 1, "group": walk.lanes - 1, "value": [1]}
     markers = [last for _ in range(STEPS) for last in [False] * rng.choice([0, 1, 9, 2 * walk.visits]) + [True]]
     vectors = [dut.i.p.shape().const(place | {"last": last}).as_bits() for last in markers]
 
