@@ -32,7 +32,8 @@ def index_of(count: int) -> range:
 def event_layout(sources: int, value_bits: int) -> data.StructLayout:
     """One beat between layers: an event ``(index, value)``, or, with ``last`` set, the end of the time step.
 
-    The end of a step is a beat of its own, whose index and value mean nothing. A silent source sends nothing.
+    Of a row-major layer all time steps of a sample have one end. It is a beat of its own, whose index and value mean
+    nothing. A silent source sends nothing else.
     """
     return data.StructLayout({"index": index_of(sources), "value": value_bits, "last": 1})
 

@@ -28,7 +28,7 @@ class LIFCore(wiring.Component):
     Parameters
     ----------
     n : int, >= 1
-        Neurons.
+        Neurons of a frame: in row-major order those of a row.
     lanes : int, 1..n
         Neurons in a beat.
     steps : int, >= 1

@@ -20,7 +20,7 @@ class Replay(wiring.Component):
     Parameters
     ----------
     n : int, >= 1
-        Neurons.
+        Neurons of a frame: in row-major order those of a row.
     lanes : int, 1..n
         Neurons in a beat.
     current : Format
