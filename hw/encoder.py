@@ -89,8 +89,8 @@ class EventEncoder(wiring.Component):
         if self._grouped:
             m.d.comb += [out.index.eq(first), out.value.eq(Cat(parts))]
         else:
-            events = [out] if self._events == 1 else out.events
-            m.d.comb += [self._event(m, part, first, event) for part, event in zip(parts, events, strict=True)]
+            for part, event in zip(parts, [out] if self._events == 1 else out.events, strict=True):
+                self._offer(m, part, first, event)
         m.d.comb += [
             out.last.eq(~pending),
             self.o.valid.eq(pending | closing),
@@ -113,12 +113,15 @@ class EventEncoder(wiring.Component):
             ]
         return m
 
-    def _event(self, m: Module, part: Signal, first: Signal, event: Any) -> list[Any]:
-        """The first spike of a part that is still to be sent."""
-        lowest = Signal.like(part)
-        m.d.comb += lowest.eq(part & -part)
+    def _offer(self, m: Module, part: Signal, first: Signal, event: Any) -> None:
+        """The event is the first spike of a part that is still to be sent."""
+        lowest = Signal(len(part))
         lane = [lowest_bit.any() for lowest_bit in index_bits(lowest)]
-        return [event.index.eq(first + Cat(*lane)), event.value.eq(1 if self._events == 1 else part.any())]
+        m.d.comb += [
+            lowest.eq(part & -part),
+            event.index.eq(first + Cat(*lane)),
+            event.value.eq(1 if self._events == 1 else part.any()),
+        ]
 
 
 def index_bits(one_hot: Signal) -> list[Value]:
