@@ -118,9 +118,11 @@ def _neuron_delay(layer: Layer, terms: LayerCycles) -> int:
 
 
 def _encoder_cycles(folding: Folding, neurons: int, beats: int, spikes: float, at_once: int) -> float:
-    """Of a frame: a cycle for each spike, for each silent beat (as likely as independent spikes make it), and one."""
+    """Of a frame: a cycle for each spike, or for all of a beat, for each silent one (as likely as independent spikes
+    make it), and one.
+    """
     silent = (1 - spikes / neurons) ** folding.neuron_lanes
-    return max(spikes / at_once, beats * (1 - silent)) + (beats - 1) * silent + 1
+    return max(spikes / at_once, neurons / folding.neuron_lanes * (1 - silent)) + (beats - 1) * silent + 1
 
 
 def _stages(

@@ -34,7 +34,7 @@ class EventEncoder(wiring.Component):
     events : int, a divisor of ``lanes``
         Sent at once.
     grouped : bool
-        All of a beat at once: ``events`` are ``lanes``, and a divisor of ``n``.
+        To maps; ``events`` are ``lanes`` then, two or more, and a divisor of ``n``.
 
     Raises
     ------
@@ -50,8 +50,10 @@ class EventEncoder(wiring.Component):
             raise ValueError(f"lanes of the event encoder must be 1..{n}, not {lanes}")
         if events < 1 or lanes % events:
             raise ValueError(f"events of the event encoder must divide {lanes}, and {events} does not")
-        if grouped and (events != lanes or n % lanes):
-            raise ValueError(f"events of a grouped encoder must be its lanes, {lanes}, and divide {n}, not {events}")
+        if grouped and (events != lanes or n % lanes or lanes == 1):
+            raise ValueError(
+                f"events of a grouped encoder must be its lanes, {lanes}, more than one, and divide {n}, not {events}"
+            )
         self._n, self._lanes, self._beats, self._events = n, lanes, ceil_div(n, lanes), events
         self._grouped, indices = grouped, ceil_div(n, events)
         if grouped:

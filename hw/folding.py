@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from hw.geometry import Walk
 from hw.global_inhibition import GlobalInhibition, is_global
 from hw.order import walk_of
 from hw.packing import ceil_div
@@ -132,9 +133,13 @@ def is_grouped(network: IntegerNetwork, foldings: Sequence[Folding], index: int)
         sources |= {source for i in takers for source in network.layers[i].wiring.sources_of(i)}
     if NETWORK_INPUT in sources or len({foldings[source].neuron_lanes for source in sources}) > 1:
         return False
-    walks, lanes = [walk_of(network, i) for i in takers], foldings[index].neuron_lanes
-    neighbours = [walk and walk.source[2] % lanes == 0 == walk.lanes % lanes for walk in walks]
-    return lanes > 1 and bool(walks) and all(neighbours)
+    return _neighbours([walk_of(network, i) for i in takers], foldings[index].neuron_lanes)
+
+
+def _neighbours(walks: Sequence[Walk | None], lanes: int) -> bool:
+    """Whether so many neurons of a beat are neighbours in a word of all the maps that they go to."""
+    fits = [walk is not None and walk.source[2] % lanes == 0 == walk.lanes % lanes for walk in walks]
+    return lanes > 1 and bool(fits) and all(fits)
 
 
 def check_foldings(network: IntegerNetwork, foldings: Sequence[Folding]) -> None:
@@ -217,8 +222,10 @@ class _Search:
         #: Rows of weights that a time step takes.
         self.events = max(1, round(density * inputs))
         self.firing = activity[index + 1] if index + 1 < len(activity) else 0.0
-        #: Its events go to maps, all of a beat at once (nearly always: ``is_grouped``).
-        self.to_maps = all(walk_of(network, i) for i in _takers(network, index))
+        takers = _takers(network, index)
+        #: How its events are gathered; what is added up with others may have to go one by one (``is_grouped``).
+        self.alone = all(len(network.layers[i].wiring.sources_of(i)) == 1 for i in takers)
+        self.gathering = [walk_of(network, i) for i in takers]
 
     def synapse_cycles(self, lanes: int) -> float:
         """Cycles of a sample in the synapse stage."""
@@ -229,8 +236,9 @@ class _Search:
     def neuron_cycles(self, folding: Folding, slack: int = 1) -> float:
         """Cycles of a sample in the population unit, ``slack`` times, or where its spikes become events."""
         beats, neurons = self.pixels * folding.groups(self.layer), self.pixels * self.layer.n_e
-        silent = beats * (1 - self.firing) ** folding.neuron_lanes
-        encoder = 1 + (beats if self.to_maps else self.firing * neurons + silent)
+        one_by_one = self.firing * neurons + beats * (1 - self.firing) ** folding.neuron_lanes
+        grouped = self.alone and _neighbours(self.gathering, folding.neuron_lanes)
+        encoder = 1 + (beats if grouped else one_by_one)
         population = self.pixels * population_cycles(self.layer, folding)
         return max(slack * self.sets * population, self.steps * encoder)
 

@@ -112,8 +112,8 @@ class LayerEntry(Strict):
 
     ``cycles`` holds the closed-form terms of ``hw.cycles.LayerCycles``; ``memory_bits`` the bits of each memory; in
     each of ``rows`` parts of what the layer computes, one after the other, all time steps come in a row; ``events`` the
-    fields of the stream of events that ``encoder`` in it sends: like those of the input, and none where
-    there is no such stream.
+    fields of the stream of events that ``encoder`` in it sends: like those of the input, or one index of some values,
+    and none where there is no such stream.
     """
 
     n_e: PositiveInt

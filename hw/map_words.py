@@ -17,7 +17,7 @@ def _steps(walk: Walk, sources: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarr
     yield from zip(*[source.reshape(-1, walk.events) for source in sources], strict=True)
 
 
-def kept_events(walk: Walk, sources: Sequence[np.ndarray], at_once: int = 1) -> Iterator[bool]:
+def kept_events(walk: Walk, sources: Sequence[np.ndarray], at_once: int) -> Iterator[bool]:
     """Of each event, or of ``at_once`` neighbours that come together, whether it is of a pixel that some window sees.
 
     Parameters

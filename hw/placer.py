@@ -13,13 +13,13 @@ from hw.layouts import event_layout, group_layout, index_of, place_layout
 
 __all__ = ["EventPlacer"]
 
-#: Events that can wait in front of the stage: steps are unequal, and a sender should not stand still while a map is
-#: in use. A memory block of 18 kbit holds so many.
+#: Beats that can wait in front of the stage: steps are unequal, and a sender should not stand still while a map is
+#: in use. A memory block of 18 kbit holds so many, of up to 18 bits.
 MOST_WAITING = 1024
 
 
 class EventPlacer(wiring.Component):
-    """From the index ``(y * width + x) * channels + channel`` of an event to the word and lane of its pooled input.
+    """From the index ``(y * width + x) * channels + channel`` of an event to the word and group of lanes of its input.
 
     Of a row-major source the index is ``((y * steps + step) * width + x) * channels + channel``. Where other sources'
     time steps are gathered together, their markers are counted, and only the last one goes on.
@@ -55,12 +55,12 @@ class EventPlacer(wiring.Component):
         if events < 1 or walk.source[2] % events or walk.lanes % events:
             raise ValueError(f"events of the placer must divide {walk.source[2]} and {walk.lanes}, not {events}")
         self._walk, self._events = walk, events
-        indices, groups = walk.events // events, walk.lanes // events
+        indices, parts = walk.events // events, walk.lanes // events
         event = event_layout(indices, value_bits) if events == 1 else group_layout(indices, value_bits, events)
         super().__init__(
             {
                 "i": In(stream.Signature(event)),
-                "o": Out(stream.Signature(place_layout(walk.depth, groups, value_bits, events))),
+                "o": Out(stream.Signature(place_layout(walk.depth, parts, value_bits, events))),
             }
         )
 

@@ -20,7 +20,7 @@ class MapScanner(wiring.Component):
 
     Values of events at the same place add up: this is what pooling and the sum of several layers are. Words come with
     their number in the column (``Walk.weight_rows``), also those that are zero. Each is zeroed
-    with its last visit. Events are taken at one a cycle; the marker takes 2 cycles, and waits until the step before
+    with its last visit. Beats are taken at one a cycle; the marker takes 2 cycles, and waits until the step before
     is done with. Words leave at one a cycle, the first one ``LATENCY`` cycles after the marker came; they take
     ``cycles`` cycles. After a reset nothing is taken until both memories have been zeroed, a word of each a cycle.
 

@@ -77,7 +77,7 @@ def test_groups(seed: int, stall: float) -> None:
 
 
 def test_groups_are_whole_beats() -> None:
-    with pytest.raises(ValueError, match="events of a grouped encoder must be its lanes, 2, and divide 5, not 2"):
+    with pytest.raises(ValueError, match="must be its lanes, 2, more than one, and divide 5, not 2"):
         EventEncoder(n=5, lanes=2, membrane=MEMBRANE, events=2, grouped=True)
 
 

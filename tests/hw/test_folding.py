@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hw.cycles import predict_cycles
 from hw.folding import (
     Folding,
     check_foldings,
@@ -20,7 +22,10 @@ from hw.folding import (
 )
 from hw.order import walk_of
 from quant.errors import ChandelierError
-from quant.network import IntegerNetwork
+from quant.formats import Format
+from quant.maps import Window, Wiring
+from quant.network import Input, IntegerNetwork, Layer, Neurons
+from quant.reciprocal import Reciprocal
 from tests.hw.test_network import random_foldings
 from tests.random_networks import random_map_network, random_network, random_row_network
 
@@ -156,3 +161,35 @@ def test_maps_get_what_all_their_sources_send_together() -> None:
                 assert {sent_at_once(network, foldings, j) for j in sources} == {at_once}, f"seed {seed}, layer {i}"
                 grouped += at_once > 1
     assert grouped > 20
+
+
+def _wide(channels: int) -> IntegerNetwork:
+    """A convolution of so many channels on a map of 12x12, two time steps, pooled by the readout."""
+    codes = np.zeros(channels, np.int32)
+    neurons = Neurons(
+        g_i=np.ones(1, np.uint8),
+        g_e=codes.astype(np.uint16),
+        b_e=codes,
+        gain_i_bits=1,
+        gain_e_bits=1,
+        shift=1,
+        reciprocal=Reciprocal(2, 5),
+        membrane=Format(8, 4, signed=True),
+        tau_shift=1,
+        theta=1,
+    )
+    wiring = Wiring((), (1, 1), Window((3, 3), (1, 1), (1, 1)))
+    ones, w_ei = np.ones((channels, 9), np.uint8), np.arange(channels, dtype=np.uint8)[:, None] % 2
+    hidden = Layer(ones, ones[:1], w_ei, 1, 1, 1, neurons, wiring)
+    w = np.ones((2, 36 * channels), np.uint8)
+    readout = Layer(w, w[:1], np.ones((2, 1), np.uint8), 1, 1, 1, None, Wiring((), (2, 2)))
+    return IntegerNetwork("wide", Input(144, 1, "sequence", shape=(12, 12, 1)), (hidden, readout), 2, 1.0)
+
+
+@pytest.mark.parametrize(("channels", "target"), [(32, 1000), (40, 1450), (40, 3000)])
+def test_a_target_is_kept_where_beats_go_to_maps_one_by_one(channels: int, target: int) -> None:
+    """All 40 neurons of a pixel at once are not neighbours in a word of 32."""
+    network = _wide(channels)
+    foldings = foldings_for(network, target, [0.2, 0.5])
+    events = [0.2 * 144, 0.5 * 144 * channels]
+    assert predict_cycles(network, foldings, events).stages[0, "encoder"] <= target + network.steps

@@ -275,6 +275,11 @@ WEIGHTS: dict[str, Any] = {
     ("make", "message"),
     [
         (lambda: EventPlacer(walk=WALK, value_bits=9), r"value_bits of the placer must be 1\.\.8, not 9"),
+        (lambda: EventPlacer(walk=WALK, value_bits=1, events=4), "events of the placer must divide 2 and 2, not 4"),
+        (
+            lambda: MapScanner(walk=WALK, value_bits=1, sum_bits=3, events=3),
+            "events of the scanner must divide 2, and 3 does not",
+        ),
         (lambda: MapScanner(walk=WALK, value_bits=4, sum_bits=3), r"value_bits of the scanner must be 1\.\.3, not 4"),
         (lambda: WordSplitter(words=0, lanes=5, value_bits=1), "words of the splitter must be at least 1, not 0"),
         (lambda: WordSplitter(words=1, lanes=4, value_bits=0), "value_bits of the splitter must be at least 1, not 0"),

@@ -212,6 +212,11 @@ PLANTED = (
         "Walk", "order", "geometry", "rows23", "(steps | outputs if self.row_major else", "(steps | outputs if 0 else"
     ),
     Planted("Walk", "order", "geometry", "rows27", "range(0, self.depth, self.map_words) if", "[0] * self.steps if"),
+    Planted("EventPlacer", "group", "placer", "rows23", "walk.source[2] // self._events,", "walk.source[2],"),
+    Planted("MapScanner", "group", "scanner", "rows23", "divmod(k, self._events)", "divmod(k ^ 1, self._events)"),
+    Planted(
+        "EventEncoder", "group", "encoder", "rows23", "[out.index.eq(first), out", "[out.index.eq(next_first), out"
+    ),
     Planted("LayerEngine", "rows", "layer", "rows27", "Replay(n=n // rows,", "Replay(n=n,"),
     Planted(
         "LayerEngine", "rows", "layer", "rows27", "LIFCore(\n            n=n // rows,", "LIFCore(\n            n=n,"

@@ -137,11 +137,18 @@ def test_values_and_events_in_row_major_order(tmp_path: Path) -> None:
     shown, view = _Waves(waves), "bench.view0.layer0"
     last = [shown.last(f"{view}.lif.v_{k}") for k in range(height * width * channels)]
     assert last == signals[0, "v"][-1, -1].tolist()
-    passing = f"{view}.events.valid", f"{view}.events.ready"
-    index, step = (shown.rising(f"{view}.events.{name}", *passing, 3000) for name in ("index_0", "step"))
-    events = [(int(t), int(n)) for t, n in zip(step, index, strict=True) if n >= 0]
-    spikes = np.argwhere(signals[0, "spike"]).tolist()
-    assert steps > 1 and sorted(events) == sorted((t, n) for _, t, n in spikes) and spikes
+    for layer, lanes in ((0, 1), (1, 6)):  # the second layer sends all of a beat at once
+        view = f"bench.view0.layer{layer}.events"
+        passing = f"{view}.valid", f"{view}.ready"
+        step = shown.rising(f"{view}.step", *passing, 3000)
+        events = [
+            (int(t), int(n))
+            for k in range(lanes)
+            for t, n in zip(step, shown.rising(f"{view}.index_{k}", *passing, 3000), strict=True)
+            if n >= 0
+        ]
+        spikes = np.argwhere(signals[layer, "spike"]).tolist()
+        assert steps > 1 and sorted(events) == sorted((t, n) for _, t, n in spikes) and spikes, f"layer {layer}"
 
 
 def test_a_design_that_says_nothing_of_events_between_layers(tmp_path: Path) -> None:
