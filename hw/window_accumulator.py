@@ -1,5 +1,6 @@
 """The synapse stage of a convolution: turns the events of a window's columns into the input of every neuron."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,13 +8,13 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.accumulator import QUEUE_DEPTH
+from hw.accumulator import LANES_A_RESET, QUEUE_DEPTH
 from hw.credits import CreditQueue
 from hw.geometry import Walk
 from hw.layouts import accumulator_layout, index_of, window_layout
 from hw.loadable import chain_links, load_ports
 from hw.packing import ceil_div
-from hw.pipeline import pipeline
+from hw.pipeline import copies, pipeline
 from hw.product import multiple
 from hw.synapses import SynapseProducts
 from quant.formats import Format
@@ -153,12 +154,17 @@ class WindowAccumulator(wiring.Component):
             m.d.sync += word.eq(Mux(last_word, 0, word + 1))
 
         delay = pipeline(m, Const(1))
-        turn, end, gives, clear = (
-            delay(flag, products.latency, reset=True) for flag in (issued, marker, marker & counts, marker & row_end)
+        turn, move, clear = (
+            delay(flag, products.latency - 1, reset=True) for flag in (issued, marker, marker & row_end)
         )
-        totals = self._accumulate(m, products.products, turn=turn, move=end, clear=clear)
+        # A reset clears the accumulators in the way of the end of a row: it would have to reach all of them in a cycle.
+        starting = Signal(init=1)
+        m.d.sync += starting.eq(0)
+        groups = ceil_div(self._lanes, LANES_A_RESET)
+        flags = [copies(m, flag, groups) for flag in (turn, move, clear | starting)]
+        totals = self._accumulate(m, products.products, *flags)
         currents = [current for population, _ in self.o.p.shape() for current in finished.payload[population]]
-        m.d.comb += finished.arrived.eq(gives)
+        m.d.comb += finished.arrived.eq(delay(marker & counts, products.latency, reset=True))
         m.d.comb += [current.eq(total) for current, total in zip(currents, totals, strict=True)]
         return m
 
@@ -171,8 +177,12 @@ class WindowAccumulator(wiring.Component):
         # Not a comparison with zero, which linters remark.
         return column >= self._walk.discarded if self._walk.discarded else Const(1), row_end
 
-    def _accumulate(self, m: Module, products: Any, *, turn: Value, move: Value, clear: Value) -> list[Value]:
+    def _accumulate(
+        self, m: Module, products: Any, turn: Sequence[Value], move: Sequence[Value], clear: Sequence[Value]
+    ) -> list[Value]:
         """The accumulators, in a ring for each lane, at whose head the product is added as it turns.
+
+        What they do has a copy for each ``LANES_A_RESET`` lanes.
 
         Between events the rings are home: accumulator ``k`` is element ``k // lanes`` of ring ``k % lanes``, and the
         first ones are those of the output that is finished: they are returned.
@@ -182,15 +192,15 @@ class WindowAccumulator(wiring.Component):
         rings: list[Any] = []
         for lane in range(self._lanes):
             width = max(self._widths[k % neurons] for k in range(lane, total, self._lanes))
-            rings.append(Signal(data.ArrayLayout(unsigned(width), self.words), name=f"ring_{lane}"))
+            rings.append(Signal(data.ArrayLayout(unsigned(width), self.words), name=f"ring_{lane}", reset_less=True))
         home = [rings[k % self._lanes][k // self._lanes] for k in range(self.words * self._lanes)]
         moved = [home[k + neurons] if k + neurons < total else 0 for k in range(len(home))]
         for lane, ring in enumerate(rings):
-            width = ring[0].shape().width
-            with m.If(clear):
+            width, group = ring[0].shape().width, lane // LANES_A_RESET
+            with m.If(clear[group]):
                 m.d.sync += ring.eq(0)
-            with m.Elif(move):
+            with m.Elif(move[group]):
                 m.d.sync += [ring[k].eq(moved[k * self._lanes + lane]) for k in range(self.words)]
-            with m.Elif(turn):
+            with m.Elif(turn[group]):
                 m.d.sync += ring.eq(Cat(ring.as_value()[width:], (ring[0] + products[lane])[:width]))
         return home[:neurons]
