@@ -47,7 +47,7 @@ format: setup ## mend style and formatting
 cosim-random: setup ## slow: co-simulate 250 random networks, 250 of maps, 250 in row-major order, 250 spatial, and lively ones, with random stalls
 	$(BIN)/pytest -n auto tests/sim/test_random_networks.py --networks 250 --slow
 
-cycles-random: setup ## slow: the exact cycle model against the simulated Verilog of 200 random networks, and 200 with maps
+cycles-random: setup ## slow: the exact cycle model against the simulated Verilog of 200 random networks, and 100 with maps, half of them row-major
 	$(BIN)/pytest -n auto tests/sim/test_exact_cycles.py --networks 200
 
 cosim-mnist: setup ## slow: train 784-128-10 and co-simulate all 10,000 MNIST test images

@@ -82,7 +82,7 @@ def test_every_signal_of_maps(seed: int, stall: float) -> None:
     _check_every_signal(random_map_network(seed), seed, stall)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(seed=st.integers(0, 100_000), stall=st.sampled_from([0.0, 0.4]))
 def test_every_signal_in_row_major_order(seed: int, stall: float) -> None:
     _check_every_signal(random_row_network(seed), seed, stall)

@@ -29,7 +29,7 @@ def _bits(network: IntegerNetwork) -> int:
     return sum(sum(engine.memory_bits.values()) for engine in Network(network).engines)
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(12))
 def test_row_major_order_saves_memory(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     network = random_row_network(seed)
     saving = _bits(network)
@@ -137,16 +137,15 @@ def _crossed() -> IntegerNetwork:
 @pytest.mark.parametrize(
     "network",
     [
-        _stack((False, ()), (True, ()), (False, ()), (True, (2,))),
         _stack((False, ()), (True, ()), (False, ()), (True, (0, 2))),
         _stack((True, ()), (False, ()), (True, ()), summed=(0, 2), kind="static"),
         _crossed(),
     ],
 )
 def test_no_order_stands_still(network: IntegerNetwork) -> None:
-    codes = random_codes(network, 3, 0)
+    codes = random_codes(network, 2, 0)
     dut = Network(network)
-    result = exchange(dut, input_beats(dut, codes), 3, seed=0, stall=0.0)
+    result = exchange(dut, input_beats(dut, codes), 2, seed=0, stall=0.0)
     assert [output["logits"] for output in result.outputs] == GoldenModel(network).run(codes).logits.tolist()
 
 

@@ -236,8 +236,8 @@ PLANTED = (
         "clearing",
         "window_accumulator",
         "maps2591",  # rows begin with padding and end without: elsewhere what is left goes out with discarded columns
-        "with m.If(clear):",
-        "with m.If(clear & ~clear):",
+        "with m.If(clear[group]):",
+        "with m.If(clear[group] & ~clear[group]):",
     ),
     Planted("WindowAccumulator", "move", "window_accumulator", "maps42", "home[k + neurons] if", "home[k] if"),
     Planted("EventMerge", "marker", "routing", "maps0", "source.valid & ~ends_here", "source.valid"),

@@ -25,12 +25,13 @@ def _record(stimuli: list[Stimulus]) -> list[Recording]:
     return recordings
 
 
-@pytest.mark.parametrize("kind", ["dense", "maps", "rows"])
+@pytest.mark.parametrize("kind", ["dense", "maps"])
 def test_random_networks(kind: str, seeds: range, tmp_path: Path) -> None:
-    seeds = seeds if kind == "dense" else seeds[::2]  # which take longer to build
+    seeds = seeds if kind == "dense" else seeds[::2]  # which take longer to build; every other one in row-major order
     stimuli, models = list[Stimulus](), list[Cycles]()
     for seed in seeds:
-        network, folder = design_network(seed, kind), tmp_path / str(seed)
+        own = "rows" if kind == "maps" and seed % 4 == 2 else kind
+        network, folder = design_network(seed, own), tmp_path / str(seed)
         foldings, codes = design_foldings(network, seed), random_codes(network, SAMPLES, seed)
         write_rtl(network, folder, foldings=foldings, name=network.name)
         stimuli.append(Stimulus(folder, Manifest.read(folder), codes))
