@@ -140,7 +140,7 @@ def _stages(
             stages[i, "readout"] = steps * terms.beats + readout_latency(folding.neuron_lanes)
         else:
             neurons = prod(network.maps[i][1])
-            rows = walk.output[0] if walk and walk.row_major else 1
+            rows = walk.bands if walk else 1
             stages[i, "neurons"] = steps * rows * max(terms.beats / rows, LIFCore.LATENCY)
             stages[i, "encoder"] = steps * _encoder_cycles(
                 folding, neurons, terms.beats, events[i + 1], sent_at_once(network, foldings, i)

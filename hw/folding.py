@@ -7,7 +7,7 @@ from typing import Literal
 
 from hw.geometry import Walk
 from hw.global_inhibition import GlobalInhibition, is_global
-from hw.order import walk_of
+from hw.order import walk_of, walks_of
 from hw.packing import ceil_div
 from quant.errors import ChandelierError
 from quant.maps import NETWORK_INPUT
@@ -133,7 +133,8 @@ def is_grouped(network: IntegerNetwork, foldings: Sequence[Folding], index: int)
         sources |= {source for i in takers for source in network.layers[i].wiring.sources_of(i)}
     if NETWORK_INPUT in sources or len({foldings[source].neuron_lanes for source in sources}) > 1:
         return False
-    return _neighbours([walk_of(network, i) for i in takers], foldings[index].neuron_lanes)
+    walks = walks_of(network)
+    return _neighbours([walks[i] for i in takers], foldings[index].neuron_lanes)
 
 
 def _neighbours(walks: Sequence[Walk | None], lanes: int) -> bool:
@@ -209,7 +210,8 @@ class _Search:
     """
 
     def __init__(self, network: IntegerNetwork, index: int, activity: Sequence[float]) -> None:
-        self.layer, self.walk = network.layers[index], walk_of(network, index)
+        walks = walks_of(network)
+        self.layer, self.walk = network.layers[index], walks[index]
         own = self.walk is not None or self.layer.wiring.sources_of(index) == (NETWORK_INPUT,)
         #: Not of a layer before: its lanes would have to be a multiple.
         self.most_events = most_events(network, index) if own else 1
@@ -225,7 +227,7 @@ class _Search:
         takers = _takers(network, index)
         #: How its events are gathered; what is added up with others may have to go one by one (``is_grouped``).
         self.alone = all(len(network.layers[i].wiring.sources_of(i)) == 1 for i in takers)
-        self.gathering = [walk_of(network, i) for i in takers]
+        self.gathering = [walks[i] for i in takers]
 
     def synapse_cycles(self, lanes: int) -> float:
         """Cycles of a sample in the synapse stage."""

@@ -134,6 +134,11 @@ class Walk:
         return self.output[0] * self.columns * self.column_words
 
     @property
+    def bands(self) -> int:
+        """Equal parts of the outputs, one after the other, in each of which all time steps come in a row."""
+        return self.output[0] if self.row_major else 1
+
+    @property
     def turns(self) -> int:
         """Visits of what is gathered together: of each time step, or of all of them row by row."""
         return 1 if self.row_major else self.steps

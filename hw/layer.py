@@ -239,7 +239,7 @@ class LayerEngine(wiring.Component):
         #: Pixels of the layer's map.
         self.pixels = math.prod(walk.output) if walk else 1
         #: Parts of the map of which all time steps are done in a row (``hw.order``).
-        self.rows = walk.output[0] if walk and walk.row_major else 1
+        self.rows = walk.bands if walk else 1
         #: Neighbouring values that come at once.
         self.gathered = gathered
         gathering = {"value_bits": event_bits, "events": gathered}

@@ -18,7 +18,7 @@ from hw.scanner import MapScanner
 from quant.maps import NETWORK_INPUT
 from quant.network import IntegerNetwork
 
-__all__ = ["Order", "orders_of", "row_major_order", "walk_of"]
+__all__ = ["Order", "orders_of", "row_major_order", "walk_of", "walks_of"]
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,12 @@ def orders_of(network: IntegerNetwork) -> list[Order]:
         barred |= _ancestors(network, clash)
 
 
-def walk_of(network: IntegerNetwork, index: int) -> Walk | None:
-    """The walk of a layer; ``None`` if its neurons see one source as it is, and need no map of it."""
+def walks_of(network: IntegerNetwork) -> list[Walk | None]:
+    """The walk of each layer; ``None`` if its neurons see one source as it is, and need no map of it."""
     chosen = [order.row_major for order in orders_of(network)]
-    return _walk(network, index, chosen, own=chosen[index])
+    return [_walk(network, i, chosen, own=own) for i, own in enumerate(chosen)]
+
+
+def walk_of(network: IntegerNetwork, index: int) -> Walk | None:
+    """The walk of a layer: one of :func:`walks_of`, which is for who needs several."""
+    return walks_of(network)[index]

@@ -52,31 +52,18 @@ def _proof(component: Any, make: Callable[[Any], Any], bug: Bug, depth: int) -> 
     return Proof("offers stay", component.__name__, component, lambda subject: Offers(make(subject)), bug, depth)
 
 
+def _map_proof(component: Any, walk: Walk, bug: Bug, depth: int, **bits: int) -> Proof:
+    return _proof(component, lambda subject: subject(walk=walk, **bits), bug, depth)
+
+
+_STILL = Bug("out_advance.eq(self.o.ready | ~self.o.valid)", "out_advance.eq(1)")
+_COUNTING = Bug("self._step(m, advance & valid[1] & last[1])", "self._step(m, valid[1] & last[1])")
+
 PROOFS = [
-    _proof(
-        EventPlacer,
-        lambda subject: subject(walk=WALK, value_bits=2),
-        Bug("read.en.eq(advance)", "read.en.eq(1)"),
-        depth=12,
-    ),
-    _proof(
-        MapScanner,
-        lambda subject: subject(walk=WALK, value_bits=1, sum_bits=2),
-        Bug("out_advance.eq(self.o.ready | ~self.o.valid)", "out_advance.eq(1)"),
-        depth=14,
-    ),
-    _proof(
-        EventPlacer,
-        lambda subject: subject(walk=TWO_STEPS, value_bits=2),
-        Bug("self._step(m, advance & valid[1] & last[1])", "self._step(m, valid[1] & last[1])"),
-        depth=12,
-    ),
-    _proof(
-        MapScanner,
-        lambda subject: subject(walk=TWO_STEPS, value_bits=1, sum_bits=2),
-        Bug("out_advance.eq(self.o.ready | ~self.o.valid)", "out_advance.eq(1)"),
-        depth=16,
-    ),
+    _map_proof(EventPlacer, WALK, Bug("read.en.eq(advance)", "read.en.eq(1)"), depth=12, value_bits=2),
+    _map_proof(EventPlacer, TWO_STEPS, _COUNTING, depth=12, value_bits=2),
+    _map_proof(MapScanner, WALK, _STILL, depth=14, value_bits=1, sum_bits=2),
+    _map_proof(MapScanner, TWO_STEPS, _STILL, depth=16, value_bits=1, sum_bits=2),
     _proof(
         WindowAccumulator,
         lambda subject: subject(

@@ -22,11 +22,10 @@ from hw.folding import (
 )
 from hw.order import walk_of
 from quant.errors import ChandelierError
-from quant.formats import Format
 from quant.maps import Window, Wiring
-from quant.network import Input, IntegerNetwork, Layer, Neurons
-from quant.reciprocal import Reciprocal
+from quant.network import Input, IntegerNetwork, Layer
 from tests.hw.test_network import random_foldings
+from tests.hw.test_order import plain_layer
 from tests.random_networks import random_map_network, random_network, random_row_network
 
 
@@ -165,22 +164,8 @@ def test_maps_get_what_all_their_sources_send_together() -> None:
 
 def _wide(channels: int) -> IntegerNetwork:
     """A convolution of so many channels on a map of 12x12, two time steps, pooled by the readout."""
-    codes = np.zeros(channels, np.int32)
-    neurons = Neurons(
-        g_i=np.ones(1, np.uint8),
-        g_e=codes.astype(np.uint16),
-        b_e=codes,
-        gain_i_bits=1,
-        gain_e_bits=1,
-        shift=1,
-        reciprocal=Reciprocal(2, 5),
-        membrane=Format(8, 4, signed=True),
-        tau_shift=1,
-        theta=1,
-    )
     wiring = Wiring((), (1, 1), Window((3, 3), (1, 1), (1, 1)))
-    ones, w_ei = np.ones((channels, 9), np.uint8), np.arange(channels, dtype=np.uint8)[:, None] % 2
-    hidden = Layer(ones, ones[:1], w_ei, 1, 1, 1, neurons, wiring)
+    hidden = plain_layer(channels, wiring, 1, floor=0)
     w = np.ones((2, 36 * channels), np.uint8)
     readout = Layer(w, w[:1], np.ones((2, 1), np.uint8), 1, 1, 1, None, Wiring((), (2, 2)))
     return IntegerNetwork("wide", Input(144, 1, "sequence", shape=(12, 12, 1)), (hidden, readout), 2, 1.0)

@@ -11,7 +11,7 @@ from hw.geometry import Walk
 from quant.errors import ChandelierError
 from quant.maps import Window, pooled
 
-__all__ = ["random_walk", "with_steps"]
+__all__ = ["random_walk", "together", "with_steps"]
 
 
 def random_walk(rng: np.random.Generator) -> Walk:
@@ -25,6 +25,11 @@ def random_walk(rng: np.random.Generator) -> Walk:
     stride = (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
     padding = (int(rng.integers(kernel[0])), int(rng.integers(kernel[1])))
     return Walk(source, pool, Window(kernel, stride, padding))
+
+
+def together(walk: Walk) -> list[int]:
+    """How many neighbours of the source may come at once, each for itself among them."""
+    return [k for k in range(1, walk.lanes + 1) if walk.source[2] % k == 0 == walk.lanes % k]
 
 
 def with_steps(rng: np.random.Generator, walk: Walk) -> Walk:

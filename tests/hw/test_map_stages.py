@@ -20,7 +20,7 @@ from hw.window_accumulator import WindowAccumulator
 from quant.formats import Format
 from quant.maps import Window
 from tests.hw.exchange import exchange
-from tests.hw.test_geometry import Visits, random_walk, with_steps
+from tests.hw.test_geometry import Visits, random_walk, together, with_steps
 
 STEPS = 3
 seeds = st.integers(0, 10_000)
@@ -32,17 +32,12 @@ def _place(word: int, group: int, values: list[int], last: int) -> dict[str, Any
     return {"word": word, "group": group, "value": values, "last": last}
 
 
-def _at_once(rng: np.random.Generator, walk: Walk) -> int:
-    """A number of neighbours that may come together."""
-    return int(rng.choice([k for k in range(1, walk.lanes + 1) if walk.source[2] % k == 0 == walk.lanes % k]))
-
-
 @examples
 @given(seed=seeds, stall=stalls)
 def test_placer(seed: int, stall: float) -> None:
     rng = np.random.default_rng(seed)
     walk = with_steps(rng, random_walk(rng))
-    places, channels, at_once = walk.places(), walk.source[2], _at_once(rng, walk)
+    places, channels, at_once = walk.places(), walk.source[2], int(rng.choice(together(walk)))
     beats: list[dict[str, Any]] = []
     expected: list[dict[str, Any] | None] = []
     step = 0
@@ -76,7 +71,7 @@ def test_scanner(seed: int, stall: float) -> None:
         walk = random_walk(rng)
     walk = with_steps(rng, walk)
     kept = [place // walk.lanes for place in set(walk.positions().tolist()) if place >= 0]
-    beats, words, at_once = [], [], _at_once(rng, walk)
+    beats, words, at_once = [], [], int(rng.choice(together(walk)))
     for _ in range(STEPS):
         memory = np.zeros((walk.depth, walk.lanes), np.int64)
         for _ in range(int(rng.integers(20))):

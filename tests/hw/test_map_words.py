@@ -11,7 +11,7 @@ from hw.map_words import kept_events, word_events
 from hw.placer import EventPlacer
 from hw.scanner import MapScanner
 from tests.hw.exchange import exchange
-from tests.hw.test_geometry import random_walk, with_steps
+from tests.hw.test_geometry import random_walk, together, with_steps
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -29,15 +29,15 @@ def test_words_have_what_the_scanner_gives(seed: int) -> None:
     if walk.row_major_source:
         sent = sent.reshape(2, steps, 2, walk.source[0], -1).transpose(0, 2, 3, 1, 4)
     beats: list[dict[str, Any]] = []
-    at_once = int(rng.choice([k for k in range(1, walk.lanes + 1) if walk.source[2] % k == 0 == walk.lanes % k]))
+    at_once = int(rng.choice(together(walk)))
     for own in sent.reshape(-1, 2, walk.events):
         beats += [beat for source in own for beat in _groups(source, at_once)] + [_group(0, [0] * at_once, last=1)]
-    gathered, together = 2 * steps // walk.steps, {"value_bits": 1, "events": at_once}
-    placer = exchange(EventPlacer(walk=walk, **together), beats, gathered, seed=seed, stall=0.0, counts=_is_last)
+    gathered, bits = 2 * steps // walk.steps, {"value_bits": 1, "events": at_once}
+    placer = exchange(EventPlacer(walk=walk, **bits), beats, gathered, seed=seed, stall=0.0, counts=_is_last)
     kept, places, groups = list(kept_events(walk, sources, at_once)), walk.places(), walk.source[2] // at_once
     assert kept == [places[beat["index"] // groups] is not None for beat in beats if not beat["last"]]
     assert sum(kept) == len(placer.outputs) - gathered
-    scanner, visits = MapScanner(walk=walk, sum_bits=8, **together), 2 * steps * walk.visits
+    scanner, visits = MapScanner(walk=walk, sum_bits=8, **bits), 2 * steps * walk.visits
     words = exchange(scanner, placer.outputs, visits, seed=seed, stall=0.0)
     expected = []
     for beat in words.outputs:

@@ -50,6 +50,28 @@ def test_layers_begin_when_what_they_need_is_there(seed: int, orders: list[tuple
     assert [(own.row_major, own.start) for own in orders_of(random_row_network(seed))] == orders
 
 
+def plain_layer(n_e: int, wiring: Wiring, channels: int, floor: int) -> Layer:
+    """A layer with a window whose synapses are all 1, one I neuron, and E neurons that are not inhibited alike."""
+    ones = np.ones(n_e, np.uint8)
+    neurons = Neurons(
+        g_i=ones[:1],
+        g_e=ones.astype(np.uint16),
+        b_e=np.zeros(n_e, np.int32),
+        gain_i_bits=1,
+        gain_e_bits=1,
+        shift=2,
+        reciprocal=Reciprocal(2, 5),
+        membrane=Format(20, 4, signed=True),
+        tau_shift=1,
+        theta=16,
+        floor=floor,
+    )
+    assert wiring.window is not None
+    w = np.ones((n_e + 1, wiring.window.inputs(channels)), np.uint8)
+    w_ei = np.arange(n_e, dtype=np.uint8)[:, None] % 3
+    return Layer(w[:n_e], w[n_e:], w_ei, 1, 1, 2, neurons, wiring)
+
+
 def _stack(
     *layers: tuple[bool, tuple[int, ...]],
     summed: tuple[int, ...] = (),
@@ -58,28 +80,9 @@ def _stack(
 ) -> IntegerNetwork:
     """Convolutions of 3x3 on a map of 9x4, with a floor or without, and sources; and a readout of some."""
 
-    def of(floor: bool, wiring: Wiring, channels: int) -> Layer:
-        ones = np.ones(3, np.uint8)
-        neurons = Neurons(
-            g_i=ones[:1],
-            g_e=ones.astype(np.uint16),
-            b_e=np.zeros(3, np.int32),
-            gain_i_bits=1,
-            gain_e_bits=1,
-            shift=2,
-            reciprocal=Reciprocal(2, 5),
-            membrane=Format(20, 4, signed=True),
-            tau_shift=1,
-            theta=16,
-            floor=int(floor),
-        )
-        w = np.ones((4, 9 * channels), np.uint8)
-        w_ei = np.arange(3, dtype=np.uint8)[:, None]  # not alike
-        return Layer(w[:3], w[3:], w_ei, 1, 1, 2, neurons, wiring)
-
     window = Window((3, 3), (1, 1), (1, 1))
     hidden = [
-        of(floor, Wiring(sources, (1, 1), window), 1 if sources == (-1,) or not i else 3)
+        plain_layer(3, Wiring(sources, (1, 1), window), 1 if sources == (-1,) or not i else 3, floor=int(floor))
         for i, (floor, sources) in enumerate(layers)
     ]
     w = np.ones((2, 9 * 4 * 3), np.uint8)

@@ -53,6 +53,7 @@ from quant.formats import Format
 from quant.maps import Window
 from quant.reciprocal import Reciprocal
 from tests.hw.exchange import exchange
+from tests.hw.test_geometry import together
 
 #: Beats of each run, or time steps where a beat is a whole one.
 BEATS, STEPS = 90, 16
@@ -249,7 +250,7 @@ def _events(
 
 def _placer(rng: random.Random) -> Case:
     walk = _steps(rng, _walk(rng))
-    at_once = rng.choice([k for k in range(1, walk.lanes + 1) if walk.source[2] % k == 0 == walk.lanes % k])
+    at_once = rng.choice(together(walk))
     dut, kept = EventPlacer(walk=walk, value_bits=1, events=at_once), walk.positions()[::at_once] >= 0
     beats, vectors = _events(rng, dut, walk.events // at_once, STEPS // walk.markers * walk.markers, at_once)
     goes_on = [bool(kept[beat["index"]]) for beat in beats if not beat["last"]]
